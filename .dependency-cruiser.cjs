@@ -1,0 +1,50 @@
+// The floors of agent/docs/architecture.md: imports go down only.
+const floor = (name, ...below) => ({
+  name: `${name} looks down`,
+  severity: 'error',
+  from: { path: `^agent/src/${name}/` },
+  to: {
+    path: '^agent/src/',
+    pathNot: [`${name}/`, ...below].map(path => `^agent/src/${path}`),
+  },
+})
+
+const ports = [
+  'clock/clock\\.ts$',
+  'log/log-store\\.ts$',
+  'transport/transport\\.ts$',
+  'machine/state-machine\\.ts$',
+]
+
+module.exports = {
+  forbidden: [
+    { name: 'no cycle', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'core is alone',
+      severity: 'error',
+      from: { path: '^agent/src/(lib|raft)/' },
+      to: { dependencyTypes: ['core', 'npm'] },
+    },
+    floor('lib'),
+    floor('raft', 'lib/'),
+    floor('clock', 'lib/'),
+    floor('log', 'raft/', 'lib/'),
+    floor('transport', 'raft/', 'lib/', 'clock/clock\\.ts$'),
+    floor('machine', 'raft/types\\.ts$', 'lib/'),
+    floor('node', 'raft/', 'lib/', ...ports),
+    floor(
+      'http',
+      'node/',
+      'machine/kv/command\\.ts$',
+      'machine/kv/query\\.ts$',
+      'raft/types\\.ts$',
+      'lib/',
+      'clock/clock\\.ts$',
+    ),
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: 'node_modules' },
+    enhancedResolveOptions: { extensions: ['.ts', '.js'] },
+  },
+}

@@ -1,0 +1,151 @@
+/** Bytes from outside that do not follow their format: bad input, never our own bug. */
+export class DecodeError extends Error {
+  override readonly name = 'DecodeError'
+}
+
+/** Appends numbers, strings and byte strings, little-endian, to one growing buffer. */
+export class ByteWriter {
+  #bytes: Uint8Array
+  #view: DataView
+  #length = 0
+
+  constructor(capacity = 256) {
+    this.#bytes = new Uint8Array(capacity)
+    this.#view = new DataView(this.#bytes.buffer)
+  }
+
+  get length(): number {
+    return this.#length
+  }
+
+  u8(value: number): this {
+    this.#view.setUint8(this.#reserve(1), value)
+    return this
+  }
+
+  u32(value: number): this {
+    this.#view.setUint32(this.#reserve(4), value, true)
+    return this
+  }
+
+  /** A whole number up to 2^53: an index, a term, a time. */
+  f64(value: number): this {
+    this.#view.setFloat64(this.#reserve(8), value, true)
+    return this
+  }
+
+  raw(value: Uint8Array): this {
+    this.#bytes.set(value, this.#reserve(value.length))
+    return this
+  }
+
+  /** Length (u32), then the bytes. */
+  bytes(value: Uint8Array): this {
+    return this.u32(value.length).raw(value)
+  }
+
+  /** Length (u8), then one byte a character: node ids and other printable ASCII of at most 255. */
+  ascii(text: string): this {
+    if (text.length > 255) throw new RangeError('ascii: at most 255 characters')
+    this.u8(text.length)
+    for (let i = 0; i < text.length; i++) this.u8(text.charCodeAt(i) & 0x7f)
+    return this
+  }
+
+  /** Leaves room for a u32 that is known only later; see `setU32`. */
+  reserveU32(): number {
+    return this.#reserve(4)
+  }
+
+  setU32(offset: number, value: number): void {
+    this.#view.setUint32(offset, value, true)
+  }
+
+  /** What was written so far: a view, which the next write may change. */
+  view(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length)
+  }
+
+  #reserve(size: number): number {
+    const offset = this.#length
+    if (offset + size > this.#bytes.length) {
+      const bigger = new Uint8Array(Math.max(this.#bytes.length * 2, offset + size))
+      bigger.set(this.#bytes)
+      this.#bytes = bigger
+      this.#view = new DataView(bigger.buffer)
+    }
+    this.#length = offset + size
+    return offset
+  }
+}
+
+/**
+ * Reads what `ByteWriter` wrote; never beyond the end.
+ * Every method throws DecodeError when the bytes are not what they should be.
+ */
+export class ByteReader {
+  readonly #bytes: Uint8Array
+  readonly #view: DataView
+  #at: number
+
+  constructor(bytes: Uint8Array, at = 0) {
+    this.#bytes = bytes
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.#at = at
+  }
+
+  get offset(): number {
+    return this.#at
+  }
+
+  get remaining(): number {
+    return this.#bytes.length - this.#at
+  }
+
+  u8(): number {
+    return this.#view.getUint8(this.#take(1))
+  }
+
+  u32(): number {
+    return this.#view.getUint32(this.#take(4), true)
+  }
+
+  /** A whole number in [0, 2^53); anything else throws. */
+  f64(): number {
+    const value = this.#view.getFloat64(this.#take(8), true)
+    if (!Number.isSafeInteger(value) || value < 0) throw new DecodeError(`not a count: ${value}`)
+    return value
+  }
+
+  raw(length: number): Uint8Array {
+    const start = this.#take(length)
+    return this.#bytes.subarray(start, start + length)
+  }
+
+  /** A view of the input, not a copy. */
+  bytes(): Uint8Array {
+    return this.raw(this.u32())
+  }
+
+  ascii(): string {
+    const bytes = this.raw(this.u8())
+    let text = ''
+    for (const byte of bytes) {
+      if (byte < 0x21 || byte > 0x7e) throw new DecodeError('not printable ASCII')
+      text += String.fromCharCode(byte)
+    }
+    return text
+  }
+
+  /** Asserts that nothing is left over. */
+  end(): void {
+    if (this.remaining !== 0) throw new DecodeError(`${this.remaining} bytes too many`)
+  }
+
+  #take(size: number): number {
+    if (size > this.remaining) throw new DecodeError(`${size - this.remaining} bytes missing`)
+    const start = this.#at
+    this.#at += size
+    return start
+  }
+}

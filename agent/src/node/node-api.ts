@@ -1,0 +1,49 @@
+import type { LogIndex, NodeId, Term } from '../raft/types.ts'
+import type { Outcome } from './outcome.ts'
+
+/** How a member is reached; addresses are `host:port`. */
+export interface Member {
+  readonly id: NodeId
+  /** HTTP of its agent. */
+  readonly address: string
+  /** Raft's own port of its agent. */
+  readonly raftBind: string
+  /** Base URL of its nginx, as clients see it; null when none was configured. */
+  readonly gateway: string | null
+}
+
+/** What a node knows of itself and of its cluster, at one moment. */
+export interface NodeStatus {
+  readonly id: NodeId
+  readonly role: 'follower' | 'candidate' | 'leader'
+  readonly term: Term
+  readonly leader: NodeId | null
+  readonly commitIndex: LogIndex
+  readonly appliedIndex: LogIndex
+  readonly lastIndex: LogIndex
+  readonly members: readonly Member[]
+  /** Has applied all that was committed when it started or last lost touch, and knows a leader. */
+  readonly ready: boolean
+  /** Why not, in words; empty when ready. */
+  readonly notReady: string
+  /** How old this node's knowledge of the cluster can be, ms; null before the first contact. */
+  readonly stalenessMs: number | null
+  readonly uptimeMs: number
+  /** Links to the other members, for operators. */
+  readonly links: readonly {
+    readonly peer: NodeId
+    readonly connected: boolean
+    readonly lastError: string | null
+  }[]
+}
+
+/** What the floors above may ask of a node. */
+export interface NodeApi<Query, Answer> {
+  /** Settles with exactly one outcome, `unknown` at the commit deadline at the latest. Never rejects. */
+  propose(command: Uint8Array): Promise<Outcome>
+  /** Reads this node's own machine, now: a committed prefix. */
+  query(query: Query): Promise<Answer>
+  /** True once this node has applied `index`; false if that does not happen within `timeoutMs`. */
+  waitApplied(index: LogIndex, timeoutMs: number): Promise<boolean>
+  status(): NodeStatus
+}

@@ -1,0 +1,57 @@
+import type { RequestId } from './input.ts'
+import type { Message } from './message.ts'
+import type { Entry, HardState, LogIndex, LogPosition, NodeId, Term } from './types.ts'
+
+/** What a finished write proves; made by the core, returned to it unread. */
+export interface Receipt {
+  /** Term and vote that were written. */
+  readonly term: Term
+  readonly vote: NodeId | null
+  /** Last entry of the log as written; counts only while `term` is current. */
+  readonly last: LogPosition
+}
+
+/**
+ * Replaces everything from `truncateFrom` (null: nothing) and appends `entries`, together with the
+ * hard state, in one atomic write.
+ */
+export interface Persist {
+  readonly kind: 'persist'
+  /** False: nothing new that safety needs; only wait for the earlier writes. */
+  readonly sync: boolean
+  readonly hardState: HardState
+  readonly truncateFrom: LogIndex | null
+  readonly entries: readonly Entry[]
+  readonly receipt: Receipt
+  /** May leave only after this write and all before it are durable. */
+  readonly whenDurable: readonly Message[]
+}
+
+/** Why a proposal was refused. Nothing happened, and nothing will. */
+export type RejectReason = 'not-leader' | 'no-leader' | 'overloaded'
+
+/**
+ * Everything that the core asks of the node, in the order it must be started.
+ * An order that safety needs is a field, never a duty of whoever carries the effects out.
+ */
+export type Effect =
+  | { readonly kind: 'send'; readonly message: Message }
+  | Persist
+  /** Read entries that are no longer in memory, at least one, up to `bytesMax` of payload. */
+  | {
+      readonly kind: 'load'
+      readonly to: NodeId
+      readonly from: LogIndex
+      readonly upTo: LogIndex
+      readonly bytesMax: number
+    }
+  /** Committed and locally durable; `entries` is null when they have to be read from the log. */
+  | {
+      readonly kind: 'apply'
+      readonly from: LogIndex
+      readonly upTo: LogIndex
+      readonly entries: readonly Entry[] | null
+    }
+  /** The proposals were appended at consecutive indexes; their answers are keyed by position. */
+  | { readonly kind: 'accepted'; readonly first: LogPosition; readonly ids: readonly RequestId[] }
+  | { readonly kind: 'reject'; readonly ids: readonly RequestId[]; readonly reason: RejectReason }

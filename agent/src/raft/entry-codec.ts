@@ -1,0 +1,24 @@
+import { type ByteReader, type ByteWriter, DecodeError } from '../lib/bytes.ts'
+import { asLogIndex, asTerm, type Entry } from './types.ts'
+
+/** Bytes that an entry takes beside its payload, on disk and on the wire. */
+export const ENTRY_OVERHEAD_BYTES = 21
+
+const KINDS = ['command', 'no-op'] as const satisfies readonly Entry['kind'][]
+
+/** Entry: index f64, term f64, kind u8, payload length u32, payload. Used by log and transport alike. */
+export function encodeEntry(writer: ByteWriter, entry: Entry): void {
+  writer.f64(entry.index).f64(entry.term).u8(KINDS.indexOf(entry.kind)).bytes(entry.payload)
+}
+
+/**
+ * The payload is a view of the input.
+ * @throws DecodeError
+ */
+export function decodeEntry(reader: ByteReader): Entry {
+  const index = asLogIndex(reader.f64())
+  const term = asTerm(reader.f64())
+  const kind = KINDS[reader.u8()]
+  if (kind === undefined) throw new DecodeError('unknown kind of entry')
+  return { index, term, kind, payload: reader.bytes() }
+}

@@ -1,0 +1,25 @@
+import type { Receipt } from './effect.ts'
+import type { Message } from './message.ts'
+import type { Entry, LogPosition, NodeId } from './types.ts'
+
+/** Names a proposal between the node and the core; unique while the process lives. */
+export type RequestId = number
+
+export interface Proposal {
+  readonly id: RequestId
+  readonly payload: Uint8Array
+}
+
+/** Everything that can happen to the core. Time and finished writes are inputs like any other. */
+export type Input =
+  | { readonly kind: 'tick' }
+  | { readonly kind: 'receive'; readonly message: Message }
+  /** All that one turn of the node's loop collected: one entry each, one write together. */
+  | { readonly kind: 'propose'; readonly proposals: readonly Proposal[] }
+  /** A `persist` is durable; its receipt is handed back unread. In order of issue. */
+  | { readonly kind: 'persisted'; readonly receipt: Receipt }
+  /** The answer to `load`: entries from the log, starting exactly where asked. */
+  | { readonly kind: 'loaded'; readonly to: NodeId; readonly entries: readonly Entry[] }
+  | { readonly kind: 'applied'; readonly position: LogPosition }
+  /** The transport dropped messages to this peer. */
+  | { readonly kind: 'unreachable'; readonly peer: NodeId }
