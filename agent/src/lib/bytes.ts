@@ -19,23 +19,27 @@ export class ByteWriter {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#reserve(1), value)
+    const at = this.#reserve(1) // may replace the view
+    this.#view.setUint8(at, value)
     return this
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#reserve(4), value, true)
+    const at = this.#reserve(4) // may replace the view
+    this.#view.setUint32(at, value, true)
     return this
   }
 
   /** A whole number up to 2^53: an index, a term, a time. */
   f64(value: number): this {
-    this.#view.setFloat64(this.#reserve(8), value, true)
+    const at = this.#reserve(8) // may replace the view
+    this.#view.setFloat64(at, value, true)
     return this
   }
 
   raw(value: Uint8Array): this {
-    this.#bytes.set(value, this.#reserve(value.length))
+    const at = this.#reserve(value.length)
+    this.#bytes.set(value, at)
     return this
   }
 
