@@ -1,6 +1,5 @@
-import type { RequestId } from './input.ts'
 import type { Message } from './message.ts'
-import type { Entry, HardState, LogIndex, LogPosition, NodeId, Term } from './types.ts'
+import type { Entry, HardState, LogIndex, LogPosition, NodeId, RequestId, Term } from './types.ts'
 
 /** What a finished write proves; made by the core, returned to it unread. */
 export interface Receipt {
@@ -43,6 +42,8 @@ export type Effect =
       readonly to: NodeId
       readonly from: LogIndex
       readonly upTo: LogIndex
+      /** Handed back with the entries: an answer to an earlier term of office is not wanted. */
+      readonly term: Term
       readonly bytesMax: number
     }
   /** Committed and locally durable; `entries` is null when they have to be read from the log. */

@@ -1,9 +1,6 @@
 import type { Receipt } from './effect.ts'
 import type { Message } from './message.ts'
-import type { Entry, LogPosition, NodeId } from './types.ts'
-
-/** Names a proposal between the node and the core; unique while the process lives. */
-export type RequestId = number
+import type { Entry, LogPosition, NodeId, RequestId, Term } from './types.ts'
 
 export interface Proposal {
   readonly id: RequestId
@@ -19,7 +16,12 @@ export type Input =
   /** A `persist` is durable; its receipt is handed back unread. In order of issue. */
   | { readonly kind: 'persisted'; readonly receipt: Receipt }
   /** The answer to `load`: entries from the log, starting exactly where asked. */
-  | { readonly kind: 'loaded'; readonly to: NodeId; readonly entries: readonly Entry[] }
+  | {
+      readonly kind: 'loaded'
+      readonly to: NodeId
+      readonly term: Term
+      readonly entries: readonly Entry[]
+    }
   | { readonly kind: 'applied'; readonly position: LogPosition }
   /** The transport dropped messages to this peer. */
   | { readonly kind: 'unreachable'; readonly peer: NodeId }

@@ -68,3 +68,6 @@ export interface TermBorder {
   readonly first: LogIndex
   readonly term: Term
 }
+
+/** Names a proposal between the node and the core; unique while the process lives. */
+export type RequestId = number

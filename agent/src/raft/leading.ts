@@ -1,0 +1,172 @@
+import { assert } from '../lib/assert.ts'
+import { commitByMajority } from './commit.ts'
+import type { Proposal } from './input.ts'
+import { entryBytes } from './log.ts'
+import type { AppendEntriesRefusal, AppendEntriesReply, HeartbeatReply } from './message.ts'
+import { Progress } from './progress.ts'
+import { majority } from './quorum.ts'
+import { broadcast, replicate, send } from './replication.ts'
+import { becomeFollower } from './role.ts'
+import type { Core, Leader } from './state.ts'
+import { asLogIndex, type Entry, type NodeId, type RequestId } from './types.ts'
+
+const NOTHING = new Uint8Array(0)
+
+/** Won the election of the current term (§5.2). The no-op lets it commit what earlier terms left (§5.4.2, §8). */
+export function becomeLeader(core: Core): void {
+  const { options, state, log } = core
+  assert(state.vote === options.id, 'a leader voted for itself')
+  const progress = new Map<NodeId, Progress>()
+  for (const voter of options.voters) {
+    if (voter !== options.id) progress.set(voter, new Progress(asLogIndex(log.last.index + 1)))
+  }
+  // A peer counts as alive for one check of the quorum: its vote just arrived, or it may still be dialling.
+  for (const peer of progress.values()) peer.active = true
+  state.role = { kind: 'leader', progress, uncommitted: [], uncommittedBytes: 0 }
+  state.leader = options.id
+  state.electionElapsed = 0
+  state.heartbeatElapsed = 0
+  appendOwn(core, [{ kind: 'no-op', payload: NOTHING }])
+  broadcast(core, state.role)
+}
+
+/** Appends what fits the limits; refuses the rest, which then surely never happens. */
+export function onPropose(core: Core, proposals: readonly Proposal[]): void {
+  const { state, log, out } = core
+  const ids = proposals.map(proposal => proposal.id)
+  if (state.role.kind !== 'leader') {
+    out.add({ kind: 'reject', ids, reason: state.leader === null ? 'no-leader' : 'not-leader' })
+    return
+  }
+  const leader = state.role
+  // With the connections of a majority lost nothing can commit: better an honest "no" than a long "perhaps".
+  if (!reachesMajority(core, leader)) {
+    out.add({ kind: 'reject', ids, reason: 'no-leader' })
+    return
+  }
+  const accepted = fitting(core, leader, proposals)
+  const refused: RequestId[] = ids.slice(accepted)
+  if (refused.length > 0) out.add({ kind: 'reject', ids: refused, reason: 'overloaded' })
+  if (accepted === 0) return
+  const first = { index: asLogIndex(log.last.index + 1), term: state.term }
+  out.add({ kind: 'accepted', first, ids: ids.slice(0, accepted) })
+  appendOwn(
+    core,
+    proposals.slice(0, accepted).map(({ payload }) => ({ kind: 'command', payload })),
+  )
+  broadcast(core, leader)
+}
+
+export function onAppendEntriesReply(core: Core, message: AppendEntriesReply): void {
+  const found = heard(core, message.from)
+  if (found === null) return
+  const { leader, peer } = found
+  assert(message.match <= core.log.last.index, 'a follower holds nothing that its leader has not')
+  peer.matched(message.match)
+  commitByMajority(core)
+  replicate(core, leader, message.from)
+}
+
+export function onAppendEntriesRefusal(core: Core, message: AppendEntriesRefusal): void {
+  const found = heard(core, message.from)
+  if (found === null) return
+  const { leader, peer } = found
+  // Late: of a message that a later answer has overtaken.
+  if (message.prevIndex <= peer.match) return
+  if (peer.state === 'probe' && message.prevIndex !== peer.next - 1) return
+  // One probe a term at most: our last entry that is not newer than theirs (§5.3).
+  const candidate = core.log.lastAtMost(message.hint)
+  const next = Math.min(message.prevIndex, candidate.index + 1)
+  peer.becomeProbe(asLogIndex(Math.max(next, 1)))
+  replicate(core, leader, message.from)
+}
+
+/** A follower that answers heartbeats but lacks entries has lost a message: send again. */
+export function onHeartbeatReply(core: Core, message: HeartbeatReply): void {
+  const found = heard(core, message.from)
+  if (found === null) return
+  const { leader, peer } = found
+  peer.waiting = false
+  if (peer.state === 'replicate' && peer.match < core.log.last.index) {
+    // The stream may be stuck behind a lost message: an empty append finds out, whatever the window says.
+    send(core, message.from, peer, [])
+  }
+  replicate(core, leader, message.from)
+}
+
+/** The transport lost messages to this peer: what was on its way has to be found out again. */
+export function onUnreachable(core: Core, id: NodeId): void {
+  const { role } = core.state
+  if (role.kind !== 'leader') return
+  const peer = role.progress.get(id)
+  if (peer === undefined) return
+  peer.reachable = false
+  if (peer.state === 'replicate') peer.becomeProbe(asLogIndex(peer.match + 1))
+}
+
+/** Says "I lead" to all (§5.2), and how far each may commit. */
+export function broadcastHeartbeat({ options, state, out }: Core): void {
+  if (state.role.kind !== 'leader') return
+  state.heartbeatElapsed = 0
+  for (const [to, peer] of state.role.progress) {
+    const commit = asLogIndex(Math.min(peer.match, state.commit))
+    out.sendNow({ kind: 'heartbeat', from: options.id, to, term: state.term, commit })
+  }
+}
+
+/** Check-quorum: a leader that no longer hears a majority steps down, so that clients look elsewhere (thesis §6.2). */
+export function checkQuorum(core: Core): void {
+  const { options, state } = core
+  if (state.role.kind !== 'leader') return
+  let heardFrom = 1
+  for (const peer of state.role.progress.values()) {
+    if (peer.active) heardFrom++
+    peer.active = false
+  }
+  state.electionElapsed = 0
+  if (heardFrom < majority(options.voters.length)) becomeFollower(core, state.term, null)
+}
+
+function appendOwn(core: Core, parts: readonly Pick<Entry, 'kind' | 'payload'>[]): void {
+  const { state, log, out } = core
+  assert(state.role.kind === 'leader', 'only a leader appends on its own')
+  let index = log.last.index as number
+  const entries = parts.map(part => ({ index: asLogIndex(++index), term: state.term, ...part }))
+  log.append(entries)
+  out.wrote(null, entries)
+  for (const entry of entries) {
+    state.role.uncommitted.push({ index: entry.index, bytes: entryBytes(entry) })
+    state.role.uncommittedBytes += entryBytes(entry)
+  }
+}
+
+/** How many of the proposals may be appended now; the first always may when nothing is uncommitted. */
+function fitting({ options }: Core, leader: Leader, proposals: readonly Proposal[]): number {
+  let bytes = leader.uncommittedBytes
+  let entries = leader.uncommitted.length
+  let count = 0
+  for (const proposal of proposals) {
+    bytes += proposal.payload.length
+    entries++
+    if (entries > options.uncommittedEntriesMax) break
+    if (bytes > options.uncommittedBytesMax && entries > 1) break
+    count++
+  }
+  return count
+}
+
+function reachesMajority({ options }: Core, leader: Leader): boolean {
+  let reachable = 1
+  for (const peer of leader.progress.values()) if (peer.reachable) reachable++
+  return reachable >= majority(options.voters.length)
+}
+
+function heard(core: Core, from: NodeId): { leader: Leader; peer: Progress } | null {
+  const { role } = core.state
+  if (role.kind !== 'leader') return null
+  const peer = role.progress.get(from)
+  if (peer === undefined) return null
+  peer.active = true
+  peer.reachable = true
+  return { leader: role, peer }
+}

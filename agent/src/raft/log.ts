@@ -1,0 +1,144 @@
+import { assert } from '../lib/assert.ts'
+import { ENTRY_OVERHEAD_BYTES } from './entry-codec.ts'
+import {
+  asLogIndex,
+  type Entry,
+  type LogIndex,
+  type LogPosition,
+  ORIGIN,
+  type Term,
+  type TermBorder,
+} from './types.ts'
+
+/** What an entry counts for in every limit of bytes. */
+export function entryBytes(entry: Entry): number {
+  return entry.payload.length + ENTRY_OVERHEAD_BYTES
+}
+
+/**
+ * The core's view of the log: the newest entries, the term of every entry, and how far it is
+ * durable. Older entries are on disk, where the node reads them (`load`).
+ */
+export class RaftLog {
+  /** ascending in index and in term; the first one begins the log */
+  readonly #borders: TermBorder[]
+  /** contiguous, ending at `last` */
+  #cached: Entry[] = []
+  #cachedBytes = 0
+  #last: LogPosition
+  #durable: LogIndex
+
+  /** @param borders of what is on disk; all of it is durable */
+  constructor(last: LogPosition, borders: readonly TermBorder[]) {
+    this.#last = last
+    this.#borders = [...borders]
+    this.#durable = last.index
+  }
+
+  get last(): LogPosition {
+    return this.#last
+  }
+
+  /** Highest index that is known to be on this node's disk; never above `last`. */
+  get durable(): LogIndex {
+    return this.#durable
+  }
+
+  /** Null where the log has no such entry. */
+  termAt(index: LogIndex): Term | null {
+    if (index === 0) return ORIGIN.term
+    if (index > this.#last.index) return null
+    return this.#borderOf(index)?.term ?? null
+  }
+
+  /** Last entry at or below both the index and the term of `bound`; both sides of a probe use it (§5.3). */
+  lastAtMost(bound: LogPosition): LogPosition {
+    let index = Math.min(bound.index, this.#last.index)
+    for (let at = this.#borders.length - 1; at >= 0; at--) {
+      const border = this.#borders[at] as TermBorder
+      if (border.first > index) continue
+      if (border.term <= bound.term) return { index: asLogIndex(index), term: border.term }
+      index = border.first - 1
+    }
+    return ORIGIN
+  }
+
+  /** Contiguous entries right behind `last`. They count as durable only by `confirm`. */
+  append(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      assert(entry.index === this.#last.index + 1, 'entries are appended without a gap')
+      assert(entry.term >= this.#last.term, 'terms never fall along the log')
+      if (entry.term > this.#last.term) this.#borders.push({ first: entry.index, term: entry.term })
+      this.#cached.push(entry)
+      this.#cachedBytes += entryBytes(entry)
+      this.#last = { index: entry.index, term: entry.term }
+    }
+  }
+
+  /** Drops `index` and all behind it. */
+  truncateFrom(index: LogIndex): void {
+    assert(index >= 1 && index <= this.#last.index, 'only what is there is truncated')
+    while (true) {
+      const entry = this.#cached.at(-1)
+      if (entry === undefined || entry.index < index) break
+      this.#cachedBytes -= entryBytes(entry)
+      this.#cached.pop()
+    }
+    while ((this.#borders.at(-1)?.first ?? 0) >= index) this.#borders.pop()
+    const left = asLogIndex(index - 1)
+    this.#last = { index: left, term: this.#borders.at(-1)?.term ?? ORIGIN.term }
+    if (this.#durable > left) this.#durable = left
+  }
+
+  /** A write that held the log up to `position` is durable. Says nothing if that entry is no longer here. */
+  confirm(position: LogPosition): void {
+    if (this.termAt(position.index) !== position.term) return
+    if (position.index > this.#durable) this.#durable = position.index
+  }
+
+  /** At least one entry, then up to `bytesMax`; null when `from` is on disk only. */
+  slice(from: LogIndex, upTo: LogIndex, bytesMax: number): readonly Entry[] | null {
+    const first = this.#cached[0]
+    if (first === undefined || from < first.index) return null
+    const start = from - first.index
+    const end = Math.min(upTo - first.index + 1, this.#cached.length)
+    let bytes = 0
+    let at = start
+    for (; at < end; at++) {
+      bytes += entryBytes(this.#cached[at] as Entry)
+      if (bytes > bytesMax && at > start) break
+    }
+    return this.#cached.slice(start, at)
+  }
+
+  /** Forgets the oldest entries in memory, at most up to `upTo`, until at most `bytesMax` are left. */
+  trim(upTo: LogIndex, bytesMax: number): void {
+    // Half at a time: dropping from the front of an array costs its whole length.
+    if (this.#cachedBytes <= bytesMax * 2) return
+    let drop = 0
+    while (this.#cachedBytes > bytesMax) {
+      const entry = this.#cached[drop]
+      if (entry === undefined || entry.index > upTo) break
+      this.#cachedBytes -= entryBytes(entry)
+      drop++
+    }
+    if (drop > 0) this.#cached = this.#cached.slice(drop)
+  }
+
+  #borderOf(index: LogIndex): TermBorder | null {
+    // Nearly always the newest term is asked for.
+    for (let at = this.#borders.length - 1; at >= Math.max(0, this.#borders.length - 4); at--) {
+      const border = this.#borders[at] as TermBorder
+      if (border.first <= index) return border
+    }
+    let low = 0
+    let high = this.#borders.length - 1
+    while (low < high) {
+      const middle = Math.ceil((low + high) / 2)
+      if ((this.#borders[middle] as TermBorder).first <= index) low = middle
+      else high = middle - 1
+    }
+    const border = this.#borders[low]
+    return border !== undefined && border.first <= index ? border : null
+  }
+}

@@ -1,0 +1,183 @@
+import { assert, unreachable } from '../lib/assert.ts'
+import { commitByMajority } from './commit.ts'
+import type { Effect, Receipt } from './effect.ts'
+import { onElectionTimeout, onRequestVote, onRequestVoteReply, onVoteDurable } from './election.ts'
+import { answerStaleLeader, onAppendEntries, onHeartbeat } from './following.ts'
+import type { Input } from './input.ts'
+import {
+  broadcastHeartbeat,
+  checkQuorum,
+  onAppendEntriesRefusal,
+  onAppendEntriesReply,
+  onHeartbeatReply,
+  onPropose,
+  onUnreachable,
+} from './leading.ts'
+import type { Message, RequestVote } from './message.ts'
+import { onLoaded } from './replication.ts'
+import { becomeFollower } from './role.ts'
+import { type Core, createCore, type RaftOptions, type Recovered, type State } from './state.ts'
+import { asLogIndex, type LogIndex, type LogPosition } from './types.ts'
+
+/**
+ * Raft's consensus algorithm (Ongaro and Ousterhout 2014; Ongaro's thesis) as one pure function:
+ * an input happened, these effects are asked for. No I/O, no clock, no chance but the seed: the
+ * same inputs give the same effects, so a run can be replayed.
+ *
+ * An assertion that fails leaves the core unusable: the node stops and keeps its files.
+ */
+export class Raft {
+  readonly #core: Core
+
+  constructor(options: RaftOptions, recovered: Recovered) {
+    const { hardState, last, applied } = recovered
+    assert(options.voters.includes(options.id), 'a node is one of the voters')
+    assert(hardState.term >= last.term, 'the term on disk is not behind the log')
+    assert(hardState.term >= applied.term, 'the term on disk is not behind the machine')
+    assert(hardState.commit <= last.index, 'commitIndex never passes the log')
+    assert(applied.index <= last.index, 'the machine holds nothing that the log has lost')
+    this.#core = createCore(options, recovered)
+  }
+
+  /** For reading only; it changes with every step. */
+  get state(): Readonly<State> {
+    return this.#core.state
+  }
+
+  get last(): LogPosition {
+    return this.#core.log.last
+  }
+
+  get durable(): LogIndex {
+    return this.#core.log.durable
+  }
+
+  /** One event; the effects are to be started in the order given. */
+  step(input: Input): Effect[] {
+    const core = this.#core
+    this.#dispatch(input)
+    this.#applyCommitted()
+    const { state, log, out } = core
+    assert(state.commit <= log.last.index, 'commitIndex never passes the log')
+    assert(state.applied <= state.applying, 'lastApplied never passes what was handed over')
+    return out.drain({ term: state.term, vote: state.vote, commit: state.commit }, log)
+  }
+
+  #dispatch(input: Input): void {
+    const core = this.#core
+    switch (input.kind) {
+      case 'tick':
+        this.#tick()
+        break
+      case 'receive':
+        this.#receive(input.message)
+        break
+      case 'propose':
+        onPropose(core, input.proposals)
+        break
+      case 'persisted':
+        this.#persisted(input.receipt)
+        break
+      case 'loaded':
+        onLoaded(core, input)
+        break
+      case 'applied':
+        this.#applied(input.position)
+        break
+      case 'unreachable':
+        onUnreachable(core, input.peer)
+        break
+      default:
+        unreachable(input)
+    }
+  }
+
+  #tick(): void {
+    const core = this.#core
+    const { options, state } = core
+    state.electionElapsed++
+    if (state.role.kind !== 'leader') {
+      if (state.electionElapsed >= state.electionTimeout) onElectionTimeout(core)
+      return
+    }
+    state.heartbeatElapsed++
+    if (state.electionElapsed >= options.electionTicks) checkQuorum(core)
+    if (state.heartbeatElapsed >= options.heartbeatTicks) broadcastHeartbeat(core)
+  }
+
+  #receive(message: Message): void {
+    const core = this.#core
+    const { state } = core
+    assert(message.to === core.options.id, 'a message reaches the node it names')
+    if (message.kind === 'request-vote') {
+      onRequestVote(core, message)
+      return
+    }
+    if (message.term < state.term) {
+      if (message.kind === 'append-entries' || message.kind === 'heartbeat') {
+        answerStaleLeader(core, message)
+      }
+      return
+    }
+    // A granted pre-vote names a term that nobody has entered yet.
+    const grantedPreVote =
+      message.kind === 'request-vote-reply' && message.preVote && message.granted
+    if (message.term > state.term && !grantedPreVote) becomeFollower(core, message.term, null)
+    this.#receiveCurrent(message)
+  }
+
+  /** Messages of the current term. */
+  #receiveCurrent(message: Exclude<Message, RequestVote>): void {
+    const core = this.#core
+    switch (message.kind) {
+      case 'request-vote-reply':
+        onRequestVoteReply(core, message)
+        break
+      case 'append-entries':
+        onAppendEntries(core, message)
+        break
+      case 'append-entries-reply':
+        onAppendEntriesReply(core, message)
+        break
+      case 'append-entries-refusal':
+        onAppendEntriesRefusal(core, message)
+        break
+      case 'heartbeat':
+        onHeartbeat(core, message)
+        break
+      case 'heartbeat-reply':
+        onHeartbeatReply(core, message)
+        break
+      default:
+        unreachable(message)
+    }
+  }
+
+  #persisted(receipt: Receipt): void {
+    const core = this.#core
+    core.out.persisted(receipt)
+    // A receipt of an earlier term may speak of entries that were since replaced: the next one attests anew.
+    if (receipt.term === core.state.term) core.log.confirm(receipt.last)
+    onVoteDurable(core)
+    commitByMajority(core)
+  }
+
+  #applied(position: LogPosition): void {
+    const { options, state, log } = this.#core
+    assert(position.index >= state.applied, 'lastApplied never decreases')
+    assert(log.termAt(position.index) === position.term, 'the machine applied what the log holds')
+    state.applied = position.index
+    log.trim(state.applied, options.cacheBytesMax)
+  }
+
+  /** Hands over what is committed AND on the own disk: the machine never holds what a crash takes from the log. */
+  #applyCommitted(): void {
+    const { state, log, out } = this.#core
+    const upTo = asLogIndex(Math.min(state.commit, log.durable))
+    if (upTo <= state.applying) return
+    const from = asLogIndex(state.applying + 1)
+    const entries = log.slice(from, upTo, Number.POSITIVE_INFINITY)
+    out.add({ kind: 'apply', from, upTo, entries })
+    state.applying = upTo
+  }
+}

@@ -1,0 +1,88 @@
+import { assert } from '../lib/assert.ts'
+import type { Input } from './input.ts'
+import { entryBytes } from './log.ts'
+import type { Progress } from './progress.ts'
+import type { Core, Leader } from './state.ts'
+import { asLogIndex, type Entry, type NodeId } from './types.ts'
+
+type Loaded = Extract<Input, { kind: 'loaded' }>
+
+/** As much to each peer as its state and window allow. */
+export function broadcast(core: Core, leader: Leader): void {
+  for (const id of leader.progress.keys()) replicate(core, leader, id)
+}
+
+/** Sends as much as the peer's state and window allow. */
+export function replicate(core: Core, leader: Leader, to: NodeId): void {
+  const { options, state, log } = core
+  const peer = leader.progress.get(to)
+  assert(peer !== undefined, 'a leader tracks every peer')
+  while (!peer.paused(options.window)) {
+    if (peer.next > log.last.index) {
+      // Nothing to send; a probe still has to find the match, and an idle peer to learn the commit index.
+      if (peer.state === 'probe') send(core, to, peer, [])
+      else if (peer.idle && peer.commitSent < state.commit) send(core, to, peer, [])
+      return
+    }
+    const entries = log.slice(peer.next, log.last.index, options.messageBytesMax)
+    if (entries === null) {
+      peer.loading = peer.next
+      core.out.add({
+        kind: 'load',
+        to,
+        from: peer.next,
+        upTo: log.last.index,
+        term: state.term,
+        bytesMax: options.messageBytesMax,
+      })
+      return
+    }
+    send(core, to, peer, entries)
+  }
+}
+
+/** One AppendEntries; without entries it proves the match and tells the commit index. */
+export function send(core: Core, to: NodeId, peer: Progress, entries: readonly Entry[]): void {
+  const { options, state, log, out } = core
+  const prevIndex = asLogIndex(peer.next - 1)
+  const prevTerm = log.termAt(prevIndex)
+  assert(prevTerm !== null, 'a leader holds every entry before the next one it sends')
+  out.sendNow({
+    kind: 'append-entries',
+    from: options.id,
+    to,
+    term: state.term,
+    prev: { index: prevIndex, term: prevTerm },
+    entries,
+    commit: state.commit,
+  })
+  peer.commitSent = asLogIndex(Math.min(state.commit, prevIndex + entries.length))
+  const last = entries.at(-1)
+  if (last !== undefined) {
+    peer.sent(
+      last.index,
+      entries.reduce((sum, entry) => sum + entryBytes(entry), 0),
+    )
+  } else if (peer.state === 'probe') {
+    peer.waiting = true
+  }
+}
+
+/** The entries that `load` asked for. */
+export function onLoaded(core: Core, { to, term, entries }: Loaded): void {
+  const { role } = core.state
+  // Asked for in an earlier term of office: nobody waits for them.
+  if (role.kind !== 'leader' || term !== core.state.term) return
+  const peer = role.progress.get(to)
+  const first = entries[0]
+  if (peer === undefined || peer.loading === null) return
+  assert(first?.index === peer.loading, 'loaded entries begin where they were asked for')
+  peer.loading = null
+  // Meanwhile an answer may have moved the peer elsewhere.
+  if (first.index !== peer.next || peer.paused(core.options.window)) {
+    replicate(core, role, to)
+    return
+  }
+  send(core, to, peer, entries)
+  replicate(core, role, to)
+}

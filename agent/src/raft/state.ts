@@ -1,0 +1,126 @@
+import { Prng } from '../lib/prng.ts'
+import { RaftLog } from './log.ts'
+import { Outbox } from './outbox.ts'
+import type { Progress, Window } from './progress.ts'
+import {
+  asLogIndex,
+  type HardState,
+  type LogIndex,
+  type LogPosition,
+  type NodeId,
+  type Term,
+  type TermBorder,
+} from './types.ts'
+
+/** What a core is made with; all of it constant. Ticks are the node's: the core has no clock. */
+export interface RaftOptions {
+  readonly id: NodeId
+  /** The members that vote; must contain `id`. Visited in this order. */
+  readonly voters: readonly NodeId[]
+  readonly seed: number
+  /** E: an election begins after [E, 2E) ticks without a leader (§5.2). */
+  readonly electionTicks: number
+  readonly heartbeatTicks: number
+  readonly window: Window
+  /** Payload of one AppendEntries, bytes; a single larger entry still goes. */
+  readonly messageBytesMax: number
+  /** Proposals beyond either are refused before they are appended. */
+  readonly uncommittedBytesMax: number
+  readonly uncommittedEntriesMax: number
+  /** Applied entries kept in memory for followers that are a little behind, bytes. */
+  readonly cacheBytesMax: number
+}
+
+/** Limits for a real cluster; ids, seed and ticks are the node's to give. */
+export const DEFAULT_LIMITS = {
+  window: { messagesMax: 256, bytesMax: 4 * 1024 * 1024 },
+  messageBytesMax: 1024 * 1024,
+  uncommittedBytesMax: 8 * 1024 * 1024,
+  uncommittedEntriesMax: 1024,
+  cacheBytesMax: 16 * 1024 * 1024,
+} as const
+
+/** What was found on disk at start. */
+export interface Recovered {
+  readonly hardState: HardState
+  readonly last: LogPosition
+  readonly borders: readonly TermBorder[]
+  /** last entry that the machine holds */
+  readonly applied: LogPosition
+}
+
+/** Only a leader has progress, only a candidate has votes. */
+export type Role =
+  | { readonly kind: 'follower' }
+  /** `preVote`: still asking whether a campaign could be won (thesis §9.6); the term is unchanged. */
+  | { readonly kind: 'candidate'; readonly preVote: boolean; readonly granted: Set<NodeId> }
+  | Leader
+
+export interface Leader {
+  readonly kind: 'leader'
+  /** one per voter but itself */
+  readonly progress: Map<NodeId, Progress>
+  /** own entries that are not committed, oldest first */
+  readonly uncommitted: { readonly index: LogIndex; readonly bytes: number }[]
+  uncommittedBytes: number
+}
+
+/** Figure 2, and the timers. */
+export interface State {
+  /** never decreases */
+  term: Term
+  /** set at most once a term */
+  vote: NodeId | null
+  /** whom this node follows in `term`; itself while it leads */
+  leader: NodeId | null
+  role: Role
+  /** never decreases; ≤ log.last.index */
+  commit: LogIndex
+  /** entries up to here were handed to the machine; ≤ commit and ≤ log.durable */
+  applying: LogIndex
+  /** entries up to here are in the machine; ≤ applying */
+  applied: LogIndex
+  /** what was committed at start: no campaign before the machine holds it */
+  readonly commitAtStart: LogIndex
+  /** ticks since a leader was heard, a vote granted, a campaign begun; of a leader, since the quorum was checked */
+  electionElapsed: number
+  /** drawn anew for each wait, in [E, 2E) */
+  electionTimeout: number
+  heartbeatElapsed: number
+}
+
+/** All that the parts of the core share. */
+export interface Core {
+  readonly options: RaftOptions
+  readonly state: State
+  readonly log: RaftLog
+  readonly out: Outbox
+  readonly prng: Prng
+}
+
+export function createCore(options: RaftOptions, recovered: Recovered): Core {
+  const { hardState, last, borders, applied } = recovered
+  const prng = new Prng(options.seed)
+  const commit = asLogIndex(Math.max(hardState.commit, applied.index))
+  const alone = options.voters.length === 1
+  const state: State = {
+    term: hardState.term,
+    vote: hardState.vote,
+    leader: null,
+    role: { kind: 'follower' },
+    commit,
+    applying: applied.index,
+    applied: applied.index,
+    commitAtStart: commit,
+    electionElapsed: 0,
+    // Nobody else can lead a cluster of one: there is nothing to wait for.
+    electionTimeout: alone ? 1 : drawElectionTimeout(options, prng),
+    heartbeatElapsed: 0,
+  }
+  return { options, state, log: new RaftLog(last, borders), out: new Outbox(hardState), prng }
+}
+
+/** §5.2, §9.3: spread out, so that split votes are rare. */
+export function drawElectionTimeout(options: RaftOptions, prng: Prng): number {
+  return prng.between(options.electionTicks, options.electionTicks * 2)
+}
