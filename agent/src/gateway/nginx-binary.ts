@@ -1,0 +1,29 @@
+/** What the renderer asks of the nginx on this machine. */
+
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+
+const JS_MODULE = 'ngx_http_js_module.so'
+
+export type NginxAnswer = { readonly ok: boolean; readonly text: string }
+
+/** Runs nginx to its end. `text` is all that it said; it also tells why nginx could not be run. */
+export function runNginx(binary: string, args: readonly string[]): NginxAnswer {
+  const result = spawnSync(binary, args, { encoding: 'utf8' })
+  if (result.error) return { ok: false, text: `cannot run ${binary}: ${result.error.message}\n` }
+  return { ok: result.status === 0, text: result.stdout + result.stderr }
+}
+
+/** Path of njs's module for `binary`, or null when there is no such file: nginx may have it built in. */
+export function findJsModule(binary: string): string | null {
+  const build = runNginx(binary, ['-V']).text
+  const modulesPath = /--modules-path=(\S+)/.exec(build)?.[1]
+  const folders = [modulesPath, '/usr/lib/nginx/modules', '/usr/lib64/nginx/modules']
+  for (const folder of [...folders, '/etc/nginx/modules']) {
+    if (folder === undefined) continue
+    const file = path.join(folder, JS_MODULE)
+    if (existsSync(file)) return file
+  }
+  return null
+}

@@ -1,0 +1,44 @@
+/** What nginx's configuration is rendered from. */
+
+import type { Member } from '../node/node-api.ts'
+
+/** The part of a member that nginx needs to know. */
+export type GatewayMember = Pick<Member, 'id' | 'address'>
+
+export interface RenderOptions {
+  /** `port` or `address:port` of the demo node's server */
+  readonly listen: string
+  readonly writeMode: 'proxy' | 'redirect'
+  /** unix socket of the local agent */
+  readonly socket: string
+  /** directory that holds the demo node's logs, pid and temporary files */
+  readonly prefix: string
+  /** directory of the cached status; its parent must exist */
+  readonly cache: string
+  /** the njs bundle */
+  readonly bundle: string
+  /** `ngx_http_js_module.so`; null when nginx has it already */
+  readonly jsModule: string | null
+  /** whom the workers run as; null where the master is not root, and cannot choose */
+  readonly user: string | null
+  readonly workers: number | 'auto'
+  /** writes a second that one client address may send; null: no limit */
+  readonly writeRate: number | null
+  /** idle connections kept to each agent, per worker */
+  readonly keepalive: number
+  /** how long a forwarded write may take; above the agent's commit deadline */
+  readonly forwardTimeoutMs: number
+  readonly accessLog: boolean
+  /** DNS servers for members given by name */
+  readonly resolvers: readonly string[]
+  /** host name → IP address, for names that keep their address as long as this rendering lives */
+  readonly addresses: ReadonlyMap<string, string>
+}
+
+export interface RenderInput {
+  /** relative file name → text with `{{name}}` where something belongs */
+  readonly templates: ReadonlyMap<string, string>
+  readonly self: string
+  readonly members: readonly GatewayMember[]
+  readonly options: RenderOptions
+}

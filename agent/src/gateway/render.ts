@@ -1,0 +1,115 @@
+/** From the member list to nginx's configuration. Pure: templates and facts in, texts out. */
+
+import { findFaults, splitAddress } from './faults.ts'
+import type { RenderInput, RenderOptions } from './render-input.ts'
+
+export type Rendering =
+  | { readonly kind: 'rendered'; readonly files: ReadonlyMap<string, string> }
+  /** all faults at once, in words */
+  | { readonly kind: 'rejected'; readonly faults: readonly string[] }
+
+/** What must be set, unless the caller knows better. */
+export const DEFAULTS = {
+  writeMode: 'proxy',
+  workers: 1,
+  writeRate: null,
+  keepalive: 256,
+  forwardTimeoutMs: 15_000,
+  accessLog: false,
+  resolvers: [],
+  addresses: new Map<string, string>(),
+} as const satisfies Partial<RenderOptions>
+
+/** Fills the templates, after a check of everything that would become part of nginx's syntax. */
+export function render(input: RenderInput): Rendering {
+  const faults = findFaults(input)
+  if (faults.length > 0) return { kind: 'rejected', faults }
+  const values = valuesOf(input)
+  const files = new Map<string, string>()
+  for (const [name, template] of input.templates) files.set(name, fill(name, template, values))
+  return { kind: 'rendered', files }
+}
+
+/** @throws Error for a placeholder that nothing fills: a template and this file disagree */
+function fill(name: string, template: string, values: ReadonlyMap<string, string>): string {
+  return template.replace(/\{\{(\w+)\}\}/g, (_, key: string) => {
+    const value = values.get(key)
+    if (value === undefined) throw new Error(`${name}: nothing fills {{${key}}}`)
+    return value
+  })
+}
+
+function valuesOf(input: RenderInput): ReadonlyMap<string, string> {
+  const { options } = input
+  const peers = upstreamsOf(input)
+  return new Map([
+    ['load_module', options.jsModule === null ? '' : `load_module ${options.jsModule};`],
+    ['user', options.user === null ? '' : `user ${options.user};`],
+    ['workers', String(options.workers)],
+    ['prefix', options.prefix],
+    ['access_log', accessLogOf(options)],
+    ['listen', options.listen],
+    ['bundle', options.bundle],
+    ['cache', options.cache],
+    ['socket', options.socket],
+    ['keepalive', String(options.keepalive)],
+    ['upstreams', [...peers].map(([id, server]) => upstream(id, server, options)).join('\n')],
+    ['members', [...peers.keys()].join(',')],
+    ['write_mode', options.writeMode],
+    ['forward_timeout', `${options.forwardTimeoutMs}ms`],
+    ['resolver', resolverOf(options)],
+    ['limit_zone', limitZoneOf(options)],
+    ['limit', limitOf(options)],
+  ])
+}
+
+/**
+ * Which members get an upstream of their own, with kept connections: id → `IP:port`. nginx below 1.27 does not start
+ * when a name in an upstream does not resolve, and never looks again when it did. A member that is only known by name
+ * is therefore forwarded to by that name, looked up at run time, without kept connections.
+ */
+function upstreamsOf(input: RenderInput): ReadonlyMap<string, string> {
+  const upstreams = new Map<string, string>()
+  for (const member of input.members) {
+    if (member.id === input.self) continue
+    const address = splitAddress(member.address)
+    if (address === null) continue
+    const fixed = address.isIp ? address.host : input.options.addresses.get(address.host)
+    if (fixed !== undefined) upstreams.set(member.id, `${bracketed(fixed)}:${address.port}`)
+  }
+  return upstreams
+}
+
+function bracketed(ip: string): string {
+  return ip.includes(':') ? `[${ip}]` : ip
+}
+
+function upstream(id: string, server: string, options: RenderOptions): string {
+  const kept = `keepalive ${options.keepalive}; keepalive_requests 1000000; keepalive_timeout 55s;`
+  return `upstream raft_to_${id} { server ${server} max_fails=0; ${kept} }`
+}
+
+function accessLogOf(options: RenderOptions): string {
+  if (!options.accessLog) return 'access_log off;'
+  return `access_log ${options.prefix}/logs/access.log combined buffer=64k flush=1s;`
+}
+
+function resolverOf(options: RenderOptions): string {
+  if (options.resolvers.length === 0) return ''
+  // A container comes back with another address: names are not believed for longer than 5s.
+  const servers = options.resolvers.map(bracketed).join(' ')
+  return `resolver ${servers} valid=5s ipv6=off; resolver_timeout 2s;`
+}
+
+function limitZoneOf(options: RenderOptions): string {
+  if (options.writeRate === null) return ''
+  return [
+    'map $raft_is_write $raft_writer { default ""; 1 $binary_remote_addr; }',
+    `limit_req_zone $raft_writer zone=raft_writes:1m rate=${options.writeRate}r/s;`,
+  ].join('\n')
+}
+
+function limitOf(options: RenderOptions): string {
+  if (options.writeRate === null) return '# no limit on writes: rendered without a write rate'
+  return `limit_req zone=raft_writes burst=${2 * options.writeRate} nodelay; limit_req_status 429;`
+}

@@ -1,0 +1,66 @@
+/** The handlers that nginx calls. They read and write `r`; what they decide is in decide.ts. */
+
+import { decide, parseBrief, surelyUnsent } from './decide.ts'
+import { problem } from './problem.ts'
+
+/** Every write comes here first. The status it asks for is cached for a second. */
+async function write(r: NginxHTTPRequest): Promise<void> {
+  await route(r, '/_raft/status', r.variables.raft_write_mode || 'proxy')
+}
+
+/** The agent answered 421: it does not lead, and nothing happened. Asks afresh, once. */
+async function relearn(r: NginxHTTPRequest): Promise<void> {
+  await again(r, 'the leader moved, twice')
+}
+
+/**
+ * No answer to a forwarded write. Repeated, once, only where nothing was sent: one that was sent may have been
+ * committed, and only the client knows whether it may be repeated.
+ */
+async function lost(r: NginxHTTPRequest): Promise<void> {
+  if (surelyUnsent(r.variables.upstream_bytes_sent)) {
+    await again(r, 'the leader is unreachable')
+    return
+  }
+  const detail = 'no answer from the leader after the request was sent'
+  problem(r, { status: 504, code: 'COMMIT_UNKNOWN', detail: detail })
+}
+
+/** No answer to a read: its agent is this machine's own. */
+function agentDown(r: NginxHTTPRequest): void {
+  problem(r, { status: 503, code: 'AGENT_DOWN', detail: 'the local agent did not answer' })
+}
+
+async function again(r: NginxHTTPRequest, refusal: string): Promise<void> {
+  if (r.variables.raft_relearned) {
+    problem(r, { status: 503, code: 'NO_LEADER', detail: refusal })
+    return
+  }
+  r.variables.raft_relearned = '1'
+  await route(r, '/_raft/status_fresh', 'proxy')
+}
+
+async function route(r: NginxHTTPRequest, from: string, mode: string): Promise<void> {
+  const reply = await r.subrequest(from)
+  const decision = decide({
+    brief: parseBrief(reply.status, reply.responseText),
+    mode: mode,
+    members: r.variables.raft_members || '',
+    target: r.variables.request_uri || '',
+  })
+  switch (decision.kind) {
+    case 'none':
+      problem(r, { status: 503, code: decision.code, detail: decision.detail })
+      return
+    case 'redirect':
+      // 301 and 302 lose the method, 308 is cached: who leads now must not be.
+      r.headersOut['Cache-Control'] = 'no-store'
+      r.return(307, decision.url)
+      return
+    case 'upstream':
+      r.variables.raft_upstream = decision.name
+      r.internalRedirect('@raft_forward')
+  }
+}
+
+export default { write, relearn, lost, agentDown }
