@@ -11,4 +11,6 @@ export interface Clock {
   every(ms: number, callback: () => void): Cancel
   /** Calls `callback` once, after `ms` milliseconds. */
   after(ms: number, callback: () => void): Cancel
+  /** Calls `callback` once, after what has already arrived was read, and before any later timer. */
+  soon(callback: () => void): void
 }

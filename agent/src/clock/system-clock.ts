@@ -19,4 +19,8 @@ export class SystemClock implements Clock {
     const timer = setTimeout(callback, ms)
     return () => clearTimeout(timer)
   }
+
+  soon(callback: () => void): void {
+    setImmediate(callback)
+  }
 }

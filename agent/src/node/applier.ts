@@ -1,0 +1,120 @@
+import type { LogStore } from '../log/log-store.ts'
+import type { CommittedEntry, Result, StateMachine } from '../machine/state-machine.ts'
+import type { Effect } from '../raft/effect.ts'
+import { asLogIndex, type Entry, type LogPosition } from '../raft/types.ts'
+
+type Apply = Extract<Effect, { kind: 'apply' }>
+
+/** Entries in one transaction: large enough to spread its cost, small enough not to hold up the loop. */
+const BATCH_ENTRIES_MAX = 1024
+const READ_BYTES_MAX = 1024 * 1024
+/** Payload between two checkpoints of the machine. */
+const CHECKPOINT_BYTES = 16 * 1024 * 1024
+
+export interface ApplierEvents {
+  /** A batch is in the machine and visible. */
+  onApplied(entries: readonly CommittedEntry[], results: readonly (Result | null)[]): void
+  /** The surroundings failed, or the machine holds another history: the node stops. */
+  onError(error: unknown): void
+}
+
+/** Feeds committed entries to the machine, in order and one batch at a time. */
+export class Applier {
+  readonly #log: LogStore
+  readonly #machine: StateMachine<never, unknown>
+  readonly #events: ApplierEvents
+  #queue: Apply[] = []
+  #running: Promise<void> | null = null
+  #checkpoint: Promise<void> | null = null
+  #sinceCheckpoint = 0
+
+  constructor(log: LogStore, machine: StateMachine<never, unknown>, events: ApplierEvents) {
+    this.#log = log
+    this.#machine = machine
+    this.#events = events
+  }
+
+  submit(apply: Apply): void {
+    this.#queue.push(apply)
+  }
+
+  /** Applies what was submitted, unless that is under way; to be called once a turn. */
+  kick(): void {
+    if (this.#running !== null || this.#queue.length === 0) return
+    this.#running = this.#run().then(
+      () => {
+        this.#running = null
+        this.kick()
+      },
+      // `running` stays set: after an error nothing more is applied.
+      error => this.#events.onError(error),
+    )
+  }
+
+  /** Resolves when the batch and the checkpoint under way are done; what is queued is not applied. */
+  async drained(): Promise<void> {
+    this.#queue = []
+    await this.#running
+    await this.#checkpoint
+  }
+
+  async #run(): Promise<void> {
+    while (true) {
+      const apply = this.#queue.shift()
+      if (apply === undefined) return
+      if (apply.entries !== null) await this.#applyAll(this.#withFollowing(apply.entries))
+      else await this.#readAndApply(apply)
+    }
+  }
+
+  /** Joins what was submitted meanwhile: one transaction for all of it. */
+  #withFollowing(entries: readonly Entry[]): readonly Entry[] {
+    let joined = entries
+    while (joined.length < BATCH_ENTRIES_MAX) {
+      const next = this.#queue[0]?.entries
+      if (next === undefined || next === null) break
+      joined = [...joined, ...next]
+      this.#queue.shift()
+    }
+    return joined
+  }
+
+  /** After a restart: the entries are on disk only. */
+  async #readAndApply({ from, upTo }: Apply): Promise<void> {
+    let next = from
+    while (next <= upTo) {
+      const entries = await this.#log.read(next, upTo, READ_BYTES_MAX)
+      await this.#applyAll(entries)
+      next = asLogIndex(next + entries.length)
+    }
+  }
+
+  async #applyAll(entries: readonly Entry[]): Promise<void> {
+    for (let at = 0; at < entries.length; at += BATCH_ENTRIES_MAX) {
+      const batch = entries.slice(at, at + BATCH_ENTRIES_MAX).map(committed)
+      const applied = this.#machine.apply(batch)
+      // A machine that answers at once is not made to wait for the next microtask.
+      const results = applied instanceof Promise ? await applied : applied
+      this.#events.onApplied(batch, results)
+      this.#checkpointWhenDue(batch)
+    }
+  }
+
+  #checkpointWhenDue(batch: readonly CommittedEntry[]): void {
+    for (const { command } of batch) this.#sinceCheckpoint += command?.length ?? 0
+    if (this.#sinceCheckpoint < CHECKPOINT_BYTES || this.#checkpoint !== null) return
+    this.#sinceCheckpoint = 0
+    this.#checkpoint = this.#machine.checkpoint().then(
+      () => {
+        this.#checkpoint = null
+      },
+      error => this.#events.onError(error),
+    )
+  }
+}
+
+/** As the machine sees it: the cluster's own entries only move its position. */
+function committed(entry: Entry): CommittedEntry {
+  const position: LogPosition = { index: entry.index, term: entry.term }
+  return { position, command: entry.kind === 'command' ? entry.payload : null }
+}
