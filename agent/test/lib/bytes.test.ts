@@ -2,32 +2,37 @@ import fc from 'fast-check'
 import t from 'tap'
 import { ByteReader, ByteWriter, DecodeError } from '../../src/lib/bytes.ts'
 
+type Part =
+  | { kind: 'bytes'; value: Uint8Array }
+  | { kind: 'f64'; value: number }
+  | { kind: 'ascii'; value: string }
+
+const part: fc.Arbitrary<Part> = fc.oneof(
+  fc.record({ kind: fc.constant('bytes' as const), value: fc.uint8Array({ maxLength: 600 }) }),
+  fc.record({ kind: fc.constant('f64' as const), value: fc.maxSafeNat() }),
+  fc.record({ kind: fc.constant('ascii' as const), value: fc.stringMatching(/^[!-~]{0,64}$/) }),
+)
+
+function write(writer: ByteWriter, { kind, value }: Part): void {
+  if (kind === 'bytes') writer.bytes(value)
+  else if (kind === 'f64') writer.f64(value)
+  else writer.ascii(value)
+}
+
+function readsBack(reader: ByteReader, { kind, value }: Part): boolean {
+  if (kind === 'bytes') return Buffer.compare(reader.bytes(), value) === 0
+  return (kind === 'f64' ? reader.f64() : reader.ascii()) === value
+}
+
 t.test('what was written is read back, whatever the sizes', async () => {
-  const parts = fc.array(
-    fc.oneof(
-      fc.record({ kind: fc.constant('bytes' as const), value: fc.uint8Array({ maxLength: 600 }) }),
-      fc.record({ kind: fc.constant('f64' as const), value: fc.maxSafeNat() }),
-      fc.record({ kind: fc.constant('ascii' as const), value: fc.stringMatching(/^[!-~]{0,64}$/) }),
-    ),
-  )
   fc.assert(
-    fc.property(parts, all => {
+    fc.property(fc.array(part), parts => {
       const writer = new ByteWriter(1)
-      for (const part of all) {
-        if (part.kind === 'bytes') writer.bytes(part.value)
-        else if (part.kind === 'f64') writer.f64(part.value)
-        else writer.ascii(part.value)
-      }
+      for (const each of parts) write(writer, each)
       const reader = new ByteReader(writer.view())
-      for (const part of all) {
-        const read =
-          part.kind === 'bytes'
-            ? Buffer.compare(reader.bytes(), part.value) === 0
-            : (part.kind === 'f64' ? reader.f64() : reader.ascii()) === part.value
-        if (!read) return false
-      }
+      const all = parts.every(each => readsBack(reader, each))
       reader.end()
-      return true
+      return all
     }),
   )
 })
