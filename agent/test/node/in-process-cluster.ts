@@ -1,0 +1,134 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { SystemClock } from '../../src/clock/system-clock.ts'
+import { MemoryLogStore } from '../../src/log/memory-log-store.ts'
+import type { CommittedEntry, Result, StateMachine } from '../../src/machine/state-machine.ts'
+import { RaftNode } from '../../src/node/node.ts'
+import type { Outcome } from '../../src/node/outcome.ts'
+import {
+  asNodeId,
+  type Identity,
+  type LogPosition,
+  type NodeId,
+  ORIGIN,
+} from '../../src/raft/types.ts'
+import { MemoryNetwork } from '../../src/transport/memory-transport.ts'
+
+/** Remembers every command in order: what a replica must agree on, and nothing else. */
+export class ListMachine implements StateMachine<null, readonly string[]> {
+  readonly commands: string[] = []
+  #applied: LogPosition = ORIGIN
+
+  open(_identity: Identity): LogPosition {
+    return this.#applied
+  }
+
+  apply(entries: readonly CommittedEntry[]): readonly (Result | null)[] {
+    return entries.map(({ position, command }) => {
+      if (position.index !== this.#applied.index + 1) throw new Error('a gap')
+      this.#applied = position
+      if (command !== null) this.commands.push(Buffer.from(command).toString())
+      return { kind: 'done', value: null }
+    })
+  }
+
+  query(): readonly string[] {
+    return this.commands
+  }
+
+  async checkpoint(): Promise<void> {}
+
+  close(): void {}
+}
+
+export interface Replica {
+  readonly id: NodeId
+  readonly node: RaftNode<null, readonly string[]>
+  readonly machine: ListMachine
+  readonly log: MemoryLogStore
+  readonly fatal: unknown[]
+}
+
+const silent = { info: () => {}, warn: () => {}, error: () => {} }
+
+/** Whole nodes in one process: real loop, real clock with short times, no disk and no sockets. */
+export class InProcessCluster {
+  readonly network = new MemoryNetwork()
+  readonly replicas: Replica[] = []
+
+  static async start(size: number): Promise<InProcessCluster> {
+    const cluster = new InProcessCluster()
+    const ids = Array.from({ length: size }, (_, at) => asNodeId(`n${at + 1}`))
+    for (const id of ids) cluster.replicas.push(cluster.#replica(id, ids))
+    for (const { node } of cluster.replicas) await node.start()
+    return cluster
+  }
+
+  /** The one leader that a majority follows. */
+  async leader(): Promise<Replica> {
+    return eventually('a leader that a majority follows', () => {
+      const statuses = this.replicas.map(({ node }) => node.status())
+      return this.replicas.find(
+        ({ id }, at) =>
+          statuses[at]?.role === 'leader' &&
+          statuses.filter(status => status.leader === id).length * 2 > this.replicas.length,
+      )
+    })
+  }
+
+  /** Proposes anywhere that takes it until it is applied. */
+  async write(command: string): Promise<Outcome> {
+    return eventually(`"${command}" applied`, async () => {
+      const leader = this.replicas.find(({ node }) => node.status().role === 'leader')
+      const outcome = await leader?.node.propose(Buffer.from(command))
+      return outcome?.kind === 'applied' ? outcome : undefined
+    })
+  }
+
+  /** Every replica has applied the same commands, `count` of them. */
+  async converged(count: number): Promise<readonly string[]> {
+    return eventually(`${count} commands everywhere`, () => {
+      const [first, ...others] = this.replicas.map(({ machine }) => machine.commands)
+      const equal = others.every(other => other.join() === first?.join())
+      return equal && first?.length === count ? first : undefined
+    })
+  }
+
+  async stop(): Promise<void> {
+    for (const { node } of this.replicas) await node.stop()
+  }
+
+  #replica(id: NodeId, ids: readonly NodeId[]): Replica {
+    const machine = new ListMachine()
+    const log = new MemoryLogStore()
+    const fatal: unknown[] = []
+    const node = new RaftNode({
+      identity: { clusterId: 'test', nodeId: id, incarnation: `${id}-1` },
+      members: ids.map(each => ({ id: each, address: '', raftBind: '', gateway: null })),
+      log,
+      machine,
+      transport: this.network.transport(id, ids),
+      clock: new SystemClock(),
+      logger: silent,
+      seed: ids.indexOf(id) + 1,
+      electionTimeoutMs: 200,
+      heartbeatIntervalMs: 25,
+      commitTimeoutMs: 1500,
+      onFatal: error => fatal.push(error),
+    })
+    return { id, node, machine, log, fatal }
+  }
+}
+
+/** Polls until `probe` gives something; fails with `what` after ten seconds. */
+export async function eventually<T>(
+  what: string,
+  probe: () => T | undefined | Promise<T | undefined>,
+): Promise<T> {
+  const deadline = Date.now() + 10_000
+  while (Date.now() < deadline) {
+    const found = await probe()
+    if (found !== undefined) return found
+    await pause(5)
+  }
+  throw new Error(`not within 10 s: ${what}`)
+}
