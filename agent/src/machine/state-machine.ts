@@ -7,11 +7,6 @@ export interface CommittedEntry {
   readonly position: LogPosition
   /** Null: a no-op of the cluster; it advances the position and does nothing else. */
   readonly command: Uint8Array | null
-  /**
-   * When the leader proposed it, in Unix ms by the leader's clock: the only time that a machine may
-   * use. Never falls along the log.
-   */
-  readonly timeMs: number
 }
 
 /** Equal on every replica. `rejected` is a deterministic refusal: it is recorded, and the position advances. */
