@@ -1,0 +1,165 @@
+import { unreachable } from '../lib/assert.ts'
+import { type ByteReader, type ByteWriter, DecodeError } from '../lib/bytes.ts'
+import { decodeEntry, ENTRY_OVERHEAD_BYTES, encodeEntry } from '../raft/entry-codec.ts'
+import type { Message } from '../raft/message.ts'
+import {
+  asLogIndex,
+  asTerm,
+  type Entry,
+  type LogIndex,
+  type LogPosition,
+  type NodeId,
+  type Term,
+} from '../raft/types.ts'
+
+/** On the wire for ever: a number is never used again for something else. */
+const CODES = {
+  'request-vote': 1,
+  'request-vote-reply': 2,
+  'append-entries': 3,
+  'append-entries-reply': 4,
+  'append-entries-refusal': 5,
+  heartbeat: 6,
+  'heartbeat-reply': 7,
+} as const satisfies Record<Message['kind'], number>
+
+const KINDS = new Map<number, Message['kind']>(
+  Object.entries(CODES).map(([kind, code]) => [code, kind as Message['kind']]),
+)
+
+/** More than any message takes beside its entries. */
+const FIXED_BYTES_MAX = 48
+
+/** Both ends of a verified connection: they are not sent, so that nobody can speak for another. */
+export interface Direction {
+  readonly from: NodeId
+  readonly to: NodeId
+}
+
+/** An upper bound, for reserving room. */
+export function messageBytesMax(message: Message): number {
+  if (message.kind !== 'append-entries') return FIXED_BYTES_MAX
+  let bytes = FIXED_BYTES_MAX
+  for (const entry of message.entries) bytes += ENTRY_OVERHEAD_BYTES + entry.payload.length
+  return bytes
+}
+
+/** Kind u8, term f64, then the fields of the kind; without `from` and `to`, see `Direction`. */
+export function encodeMessage(writer: ByteWriter, message: Message): void {
+  writer.u8(CODES[message.kind]).f64(message.term)
+  switch (message.kind) {
+    case 'request-vote':
+      writer.u8(Number(message.preVote))
+      encodePosition(writer, message.last)
+      return
+    case 'request-vote-reply':
+      writer.u8(Number(message.preVote)).u8(Number(message.granted))
+      return
+    case 'append-entries':
+      encodePosition(writer, message.prev)
+      writer.f64(message.commit).u32(message.entries.length)
+      for (const entry of message.entries) encodeEntry(writer, entry)
+      return
+    case 'append-entries-reply':
+      writer.f64(message.match)
+      return
+    case 'append-entries-refusal':
+      writer.f64(message.prevIndex)
+      encodePosition(writer, message.hint)
+      return
+    case 'heartbeat':
+      writer.f64(message.commit)
+      return
+    case 'heartbeat-reply':
+      return
+    default:
+      unreachable(message)
+  }
+}
+
+/**
+ * Reads one message, and believes nothing of it: every number is a whole one in [0, 2^53), entries
+ * follow `prev` without a gap, terms never fall and never pass the message's own.
+ * Payloads are views of the input.
+ * @throws DecodeError
+ */
+export function decodeMessage(reader: ByteReader, direction: Direction): Message {
+  const code = reader.u8()
+  const kind = KINDS.get(code)
+  if (kind === undefined) throw new DecodeError(`unknown kind of message: ${code}`)
+  const envelope = { from: direction.from, to: direction.to, term: decodeTerm(reader) }
+  switch (kind) {
+    case 'request-vote': {
+      const preVote = decodeFlag(reader)
+      const last = decodePosition(reader)
+      if (last.term > envelope.term) throw new DecodeError('a candidate of a term before its log')
+      return { kind, ...envelope, preVote, last }
+    }
+    case 'request-vote-reply':
+      return { kind, ...envelope, preVote: decodeFlag(reader), granted: decodeFlag(reader) }
+    case 'append-entries': {
+      const prev = decodePosition(reader)
+      const commit = decodeIndex(reader)
+      return {
+        kind,
+        ...envelope,
+        prev,
+        commit,
+        entries: decodeEntries(reader, prev, envelope.term),
+      }
+    }
+    case 'append-entries-reply':
+      return { kind, ...envelope, match: decodeIndex(reader) }
+    case 'append-entries-refusal':
+      return { kind, ...envelope, prevIndex: decodeIndex(reader), hint: decodePosition(reader) }
+    case 'heartbeat':
+      return { kind, ...envelope, commit: decodeIndex(reader) }
+    case 'heartbeat-reply':
+      return { kind, ...envelope }
+    default:
+      return unreachable(kind)
+  }
+}
+
+function encodePosition(writer: ByteWriter, position: LogPosition): void {
+  writer.f64(position.index).f64(position.term)
+}
+
+/** The announced count is not trusted: nothing is reserved for it, and each entry must really be there. */
+function decodeEntries(reader: ByteReader, prev: LogPosition, term: Term): readonly Entry[] {
+  const count = reader.u32()
+  const entries: Entry[] = []
+  let before = prev
+  for (let i = 0; i < count; i++) {
+    const entry = decodeEntry(reader)
+    if (entry.index !== before.index + 1) throw new DecodeError('entries with a gap')
+    if (entry.term < before.term || entry.term < 1)
+      throw new DecodeError('entries of falling terms')
+    if (entry.kind === 'no-op' && entry.payload.length > 0) {
+      throw new DecodeError('a no-op with a payload')
+    }
+    entries.push(entry)
+    before = entry
+  }
+  if (before.term > term) throw new DecodeError('entries from a term after their message')
+  return entries
+}
+
+/** `+ 0` turns −0, which passes for a count, into 0. */
+function decodeTerm(reader: ByteReader): Term {
+  return asTerm(reader.f64() + 0)
+}
+
+function decodeIndex(reader: ByteReader): LogIndex {
+  return asLogIndex(reader.f64() + 0)
+}
+
+function decodePosition(reader: ByteReader): LogPosition {
+  return { index: decodeIndex(reader), term: decodeTerm(reader) }
+}
+
+function decodeFlag(reader: ByteReader): boolean {
+  const value = reader.u8()
+  if (value > 1) throw new DecodeError(`not a flag: ${value}`)
+  return value === 1
+}

@@ -1,0 +1,239 @@
+import { connect, type Socket } from 'node:net'
+import type { Cancel } from '../clock/clock.ts'
+import { DecodeError } from '../lib/bytes.ts'
+import type { Message } from '../raft/message.ts'
+import type { NodeId } from '../raft/types.ts'
+import { BODY, encodeFrame, encodeMessages, FrameReader } from './frame.ts'
+import {
+  decodeOpening,
+  GREETING_BYTES_MAX,
+  greetingFrame,
+  type Opening,
+  objection,
+  refusalFrame,
+  versionObjection,
+} from './handshake.ts'
+import type { HostPort } from './host-port.ts'
+import { describeError, type TcpContext } from './tcp-context.ts'
+import type { PeerLink } from './transport.ts'
+
+const PING = encodeFrame(body => body.u8(BODY.ping))
+
+/** Whom a link dials. */
+export interface Peer {
+  readonly id: NodeId
+  readonly address: HostPort
+}
+
+type State =
+  | { readonly kind: 'idle' }
+  | { readonly kind: 'waiting'; readonly cancel: Cancel }
+  | { readonly kind: 'greeting' | 'verifying'; readonly socket: Socket; readonly cancel: Cancel }
+  | { readonly kind: 'connected'; readonly socket: Socket }
+  | { readonly kind: 'closed' }
+
+/** The connection that this node dials to one peer, and on which it only sends; dials again for ever. */
+export class DialledLink {
+  readonly #peer: Peer
+  readonly #context: TcpContext
+  readonly #onUnreachable: (peer: NodeId) => void
+  #state: State = { kind: 'idle' }
+  #lastError: string | null = null
+  #lastLogged = ''
+  /** messages of this turn */
+  #turn: Message[] = []
+  /** the present break was reported */
+  #reported = false
+  /** dials since a connection lasted */
+  #attempts = 0
+  /** pings without a sign of the peer */
+  #silentPings = 0
+
+  constructor(peer: Peer, context: TcpContext, onUnreachable: (peer: NodeId) => void) {
+    this.#peer = peer
+    this.#context = context
+    this.#onUnreachable = onUnreachable
+  }
+
+  /** Dials at once, unless a connection exists or is being made. */
+  dialNow(): void {
+    if (this.#state.kind === 'waiting') this.#state.cancel()
+    if (this.#state.kind === 'idle' || this.#state.kind === 'waiting') this.#dial()
+  }
+
+  /** What is sent in one turn leaves as one write, or is dropped and reported. */
+  send(message: Message): void {
+    if (this.#turn.push(message) === 1) queueMicrotask(() => this.#flush())
+  }
+
+  status(): PeerLink {
+    const connected = this.#state.kind === 'connected'
+    return { peer: this.#peer.id, connected, lastError: connected ? null : this.#lastError }
+  }
+
+  /** Every `pingMs`: finds out whether the peer still takes what is sent. */
+  tick(): void {
+    if (this.#state.kind !== 'connected') return
+    const { socket } = this.#state
+    this.#attempts = 0
+    const { silentPingsMax, pingMs } = this.#context.limits
+    if (this.#silentPings >= silentPingsMax) {
+      this.#break(socket, `silent for ${(silentPingsMax * pingMs) / 1000} s`)
+      return
+    }
+    this.#silentPings++
+    // Anything that arrives is answered, so a ping behind unsent bytes would tell nothing more.
+    if (socket.writableLength === 0) socket.write(PING)
+  }
+
+  close(): void {
+    const state = this.#state
+    this.#state = { kind: 'closed' }
+    this.#turn = []
+    if ('cancel' in state) state.cancel()
+    if ('socket' in state) state.socket.destroy()
+  }
+
+  #dial(): void {
+    const { id, address } = this.#peer
+    const { clock, limits, identity } = this.#context
+    const socket = connect({ ...address, noDelay: true, keepAlive: true })
+    const cancel = clock.after(limits.handshakeMs, () => {
+      this.#break(socket, `no greeting within ${limits.handshakeMs / 1000} s`)
+    })
+    this.#attempts++
+    this.#state = { kind: 'greeting', socket, cancel }
+    const reader = new FrameReader(GREETING_BYTES_MAX)
+    socket.on('connect', () => socket.write(greetingFrame('hello', identity, id)))
+    socket.on('data', chunk => this.#onData(socket, reader, chunk))
+    socket.on('error', error => this.#break(socket, describeError(error)))
+    socket.on('end', () => this.#break(socket, 'closed by the peer'))
+    socket.on('close', () => this.#break(socket, 'closed'))
+  }
+
+  #onData(socket: Socket, reader: FrameReader, chunk: Uint8Array): void {
+    if (!('socket' in this.#state) || this.#state.socket !== socket) return
+    try {
+      const bodies = reader.push(chunk)
+      if (this.#state.kind === 'connected') this.#onAnswers(socket, bodies)
+      else if (this.#state.kind === 'verifying') throw new DecodeError('data during the handshake')
+      else if (bodies[0] !== undefined) this.#onOpening(socket, decodeOpening(bodies[0]))
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error
+      this.#break(socket, `no answer of a raft-nginx agent: ${error.message}`)
+    }
+  }
+
+  #onAnswers(socket: Socket, bodies: readonly Uint8Array[]): void {
+    this.#silentPings = 0
+    for (const body of bodies) {
+      if (body[0] === BODY.pong) continue
+      const opening = decodeOpening(body)
+      if (opening.kind !== 'refusal') throw new DecodeError('a second greeting')
+      this.#break(socket, `refused: ${opening.reason}`)
+    }
+  }
+
+  #onOpening(socket: Socket, opening: Opening): void {
+    const { id, address } = this.#peer
+    const { identity, isMember } = this.#context
+    switch (opening.kind) {
+      case 'refusal':
+        this.#break(socket, `refused: ${opening.reason}`)
+        return
+      case 'other-version':
+        this.#refuse(socket, versionObjection(opening.version, identity))
+        return
+      case 'hello':
+        throw new DecodeError('a hello in answer to a hello')
+      default: {
+        const reason =
+          objection(opening, identity, isMember) ??
+          (opening.from === id ? null : `at ${address.host}:${address.port} is ${opening.from}`)
+        if (reason === null) this.#verify(socket, opening.incarnation)
+        else this.#refuse(socket, reason)
+      }
+    }
+  }
+
+  /** Connected only once the incarnation is recorded: see `PeerIdentities`. */
+  #verify(socket: Socket, incarnation: string): void {
+    const state = this.#state
+    if (state.kind !== 'greeting') return
+    this.#state = { kind: 'verifying', socket, cancel: state.cancel }
+    this.#context.identities.verify(this.#peer.id, incarnation).then(
+      refusal => {
+        if (this.#state.kind !== 'verifying' || this.#state.socket !== socket) return
+        if (refusal !== null) this.#refuse(socket, refusal)
+        else this.#connected(socket)
+      },
+      error => this.#break(socket, describeError(error)),
+    )
+  }
+
+  #connected(socket: Socket): void {
+    if ('cancel' in this.#state) this.#state.cancel()
+    this.#state = { kind: 'connected', socket }
+    this.#silentPings = 0
+    this.#reported = false
+    this.#log('info', 'connected')
+  }
+
+  #flush(): void {
+    const messages = this.#turn
+    this.#turn = []
+    const state = this.#state
+    if (state.kind === 'closed' || messages.length === 0) return
+    const { queueBytesMax, bodyBytesMax } = this.#context.limits
+    if (state.kind !== 'connected' || state.socket.writableLength > queueBytesMax) {
+      this.#unreachable()
+      return
+    }
+    const { frames, leftOut } = encodeMessages(messages, bodyBytesMax)
+    for (const frame of frames) state.socket.write(frame)
+    this.#reported = false
+    if (leftOut > 0) this.#log('warn', `${leftOut} messages above ${bodyBytesMax} bytes left out`)
+  }
+
+  #refuse(socket: Socket, reason: string): void {
+    this.#break(socket, reason, refusalFrame(reason))
+  }
+
+  /** Gives up this connection, after a last frame if given, and dials again later. */
+  #break(socket: Socket, reason: string, lastFrame?: Uint8Array): void {
+    const state = this.#state
+    if (!('socket' in state) || state.socket !== socket) return
+    if ('cancel' in state) state.cancel()
+    if (lastFrame === undefined) {
+      socket.destroy()
+    } else {
+      socket.write(lastFrame)
+      socket.destroySoon()
+    }
+    this.#lastError = reason
+    this.#log('warn', reason)
+    const cancel = this.#context.clock.after(this.#backoffMs(), () => this.#dial())
+    this.#state = { kind: 'waiting', cancel }
+    if (state.kind === 'connected') this.#unreachable()
+  }
+
+  #backoffMs(): number {
+    const { backoffMinMs, backoffMaxMs } = this.#context.limits
+    const ms = Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(this.#attempts - 1, 20))
+    return this.#context.prng.between(Math.ceil(ms / 2), ms + 1)
+  }
+
+  #unreachable(): void {
+    if (this.#reported) return
+    this.#reported = true
+    this.#onUnreachable(this.#peer.id)
+  }
+
+  /** Once per change. */
+  #log(level: 'info' | 'warn', text: string): void {
+    if (text === this.#lastLogged) return
+    this.#lastLogged = text
+    const { id, address } = this.#peer
+    this.#context.log(level, `link to ${id} (${address.host}:${address.port}): ${text}`)
+  }
+}

@@ -1,0 +1,229 @@
+import { createServer, type Server, type Socket } from 'node:net'
+import type { Cancel } from '../clock/clock.ts'
+import { DecodeError } from '../lib/bytes.ts'
+import type { Message } from '../raft/message.ts'
+import type { NodeId } from '../raft/types.ts'
+import { BODY, decodeMessages, encodeFrame, FrameReader } from './frame.ts'
+import {
+  decodeOpening,
+  GREETING_BYTES_MAX,
+  type Greeting,
+  greetingFrame,
+  objection,
+  refusalFrame,
+  versionObjection,
+} from './handshake.ts'
+import type { HostPort } from './host-port.ts'
+import { StrangerLog } from './stranger-log.ts'
+import { describeError, type TcpContext } from './tcp-context.ts'
+
+const PONG = encodeFrame(body => body.u8(BODY.pong))
+/** A peer that reads not even the pongs is gone. */
+const PONG_BYTES_MAX = 4096
+
+/** What an inbox tells its transport. */
+export interface InboxHandler {
+  onMessages(messages: readonly Message[]): void
+  /** This peer is verified and has connected: dialling it may work now. */
+  onAccepted(peer: NodeId): void
+}
+
+/** An accepted connection. */
+interface Visitor {
+  readonly socket: Socket
+  readonly address: string
+  readonly reader: FrameReader
+  readonly cancelHandshake: Cancel
+  /** null until verified */
+  peer: NodeId | null
+  verifying: boolean
+  /** something arrived since the last tick */
+  heard: boolean
+  silentTicks: number
+}
+
+/** Accepts connections, verifies who dialled, and receives their messages. */
+export class Inbox {
+  readonly #context: TcpContext
+  readonly #handler: InboxHandler
+  readonly #server: Server
+  readonly #log: StrangerLog
+  /** not verified yet, oldest first */
+  readonly #strangers = new Set<Visitor>()
+  /** one a peer: a newer one replaces the older */
+  readonly #peers = new Map<NodeId, Visitor>()
+
+  constructor(context: TcpContext, handler: InboxHandler) {
+    this.#context = context
+    this.#handler = handler
+    this.#log = new StrangerLog(context)
+    this.#server = createServer({ noDelay: true, keepAlive: true }, socket => this.#onVisit(socket))
+  }
+
+  /** Resolves with the port. Rejects in words when the address cannot be bound. */
+  listen({ host, port }: HostPort): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.on('error', cause => {
+        const where = `${host === '' ? '*' : host}:${port}`
+        const words = describeError(cause)
+        if (this.#server.listening) this.#log.stranger(where, `not accepted: ${words}`)
+        else reject(new Error(`cannot listen for peers on ${where}: ${words}`, { cause }))
+      })
+      this.#server.listen({ ...(host === '' ? {} : { host }), port }, () => {
+        const address = this.#server.address()
+        resolve(typeof address === 'object' && address !== null ? address.port : port)
+      })
+    })
+  }
+
+  /** Every `pingMs`: tells each peer that it was heard, and gives up those that fell silent. */
+  tick(): void {
+    for (const visitor of this.#peers.values()) {
+      if (visitor.heard) {
+        visitor.heard = false
+        visitor.silentTicks = 0
+        visitor.socket.write(PONG)
+      } else {
+        visitor.silentTicks++
+      }
+      const dead = visitor.silentTicks > this.#context.limits.silentPingsMax
+      if (dead || visitor.socket.writableLength > PONG_BYTES_MAX) visitor.socket.destroy()
+    }
+  }
+
+  close(): Promise<void> {
+    return new Promise(resolve => {
+      this.#server.close(() => resolve())
+      for (const visitor of [...this.#strangers, ...this.#peers.values()]) visitor.socket.destroy()
+    })
+  }
+
+  #onVisit(socket: Socket): void {
+    const { clock, limits } = this.#context
+    const visitor: Visitor = {
+      socket,
+      address: `${socket.remoteAddress}:${socket.remotePort}`,
+      reader: new FrameReader(GREETING_BYTES_MAX),
+      cancelHandshake: clock.after(limits.handshakeMs, () => {
+        this.#dismiss(visitor, `no greeting within ${limits.handshakeMs / 1000} s`)
+      }),
+      peer: null,
+      verifying: false,
+      heard: false,
+      silentTicks: 0,
+    }
+    this.#strangers.add(visitor)
+    socket.on('data', chunk => this.#onData(visitor, chunk))
+    socket.on('error', () => {})
+    socket.on('end', () => socket.destroy())
+    socket.on('close', () => this.#forget(visitor))
+    const [oldest] = this.#strangers
+    if (this.#strangers.size > limits.strangersMax && oldest !== undefined) {
+      this.#dismiss(oldest, 'too many connections without a greeting')
+    }
+  }
+
+  #forget(visitor: Visitor): void {
+    visitor.cancelHandshake()
+    this.#strangers.delete(visitor)
+    const { peer } = visitor
+    if (peer !== null && this.#peers.get(peer) === visitor) this.#peers.delete(peer)
+  }
+
+  #onData(visitor: Visitor, chunk: Uint8Array): void {
+    if (visitor.socket.destroyed) return
+    visitor.heard = true
+    let messages: readonly Message[] = []
+    try {
+      if (visitor.peer === null) this.#onOpening(visitor, chunk)
+      else messages = this.#decode(visitor.reader.push(chunk), visitor.peer)
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error
+      this.#dismiss(visitor, `${error.message}${resemblance(chunk)}`)
+    }
+    // Outside of the `try`: a fault of the core must stop the node.
+    if (messages.length > 0) this.#handler.onMessages(messages)
+  }
+
+  #decode(bodies: readonly Uint8Array[], from: NodeId): readonly Message[] {
+    const direction = { from, to: this.#context.identity.nodeId }
+    const messages: Message[] = []
+    for (const body of bodies) {
+      if (body[0] === BODY.ping && body.length === 1) continue
+      if (body[0] !== BODY.messages) throw new DecodeError(`unknown body ${body[0]}`)
+      for (const message of decodeMessages(body, direction)) messages.push(message)
+    }
+    return messages
+  }
+
+  #onOpening(visitor: Visitor, chunk: Uint8Array): void {
+    if (visitor.verifying) throw new DecodeError('data before the welcome')
+    const [body, ...more] = visitor.reader.push(chunk)
+    if (body === undefined) return
+    if (more.length > 0 || visitor.reader.buffered > 0)
+      throw new DecodeError('data before the welcome')
+    const opening = decodeOpening(body)
+    const { identity } = this.#context
+    if (opening.kind === 'other-version') {
+      this.#refuse(visitor, null, versionObjection(opening.version, identity))
+      return
+    }
+    if (opening.kind !== 'hello') throw new DecodeError('no hello')
+    this.#onHello(visitor, opening)
+  }
+
+  #onHello(visitor: Visitor, hello: Greeting): void {
+    const { identity, isMember, identities } = this.#context
+    const member = isMember(hello.from) ? hello.from : null
+    const reason = objection(hello, identity, isMember)
+    if (reason !== null) {
+      this.#refuse(visitor, member, reason)
+      return
+    }
+    visitor.verifying = true
+    identities.verify(hello.from, hello.incarnation).then(
+      refusal => {
+        if (visitor.socket.destroyed) return
+        if (refusal === null) this.#accept(visitor, hello.from)
+        else this.#refuse(visitor, member, refusal)
+      },
+      error => this.#refuse(visitor, member, describeError(error)),
+    )
+  }
+
+  #accept(visitor: Visitor, peer: NodeId): void {
+    visitor.cancelHandshake()
+    this.#strangers.delete(visitor)
+    this.#peers.get(peer)?.socket.destroy()
+    this.#peers.set(peer, visitor)
+    visitor.peer = peer
+    visitor.reader.bodyBytesMax = this.#context.limits.bodyBytesMax
+    visitor.socket.write(greetingFrame('welcome', this.#context.identity, peer))
+    this.#log.accepted(peer)
+    this.#handler.onAccepted(peer)
+  }
+
+  /** Says why, since whoever it is speaks our language. */
+  #refuse(visitor: Visitor, member: NodeId | null, reason: string): void {
+    if (member === null) this.#log.stranger(visitor.address, reason)
+    else this.#log.refused(member, reason)
+    visitor.verifying = true
+    visitor.socket.write(refusalFrame(reason))
+    visitor.socket.destroySoon()
+  }
+
+  #dismiss(visitor: Visitor, reason: string): void {
+    const { address, peer, socket } = visitor
+    this.#log.stranger(peer === null ? address : `${peer} (${address})`, reason)
+    this.#strangers.delete(visitor)
+    socket.destroy()
+  }
+}
+
+/** Helps whoever finds the line in the log: the usual visitors of a wrong port. */
+function resemblance(chunk: Uint8Array): string {
+  const start = Buffer.from(chunk.subarray(0, 8)).toString('latin1')
+  if (/^(GET|HEAD|POST|PUT|DELETE|OPTIONS|PRI) /.test(start)) return ' (looks like HTTP)'
+  if (start.startsWith('SSH-')) return ' (looks like SSH)'
+  return start.startsWith('\x16\x03') ? ' (looks like TLS)' : ''
+}

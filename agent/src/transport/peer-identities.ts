@@ -1,0 +1,124 @@
+import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { NodeId } from '../raft/types.ts'
+
+/**
+ * Trust on first use: who a peer was when it was first met, it must be for ever. A peer that comes
+ * back with another data directory has forgotten its votes and entries, and counting it again could
+ * complete a false majority (etcd#16220).
+ */
+export interface PeerIdentities {
+  /**
+   * Null once `incarnation` is recorded for this peer, as durably as the node's own promises; else
+   * the sentence that refuses it. No message of a peer counts before.
+   * Rejects when it cannot be recorded; nothing is remembered then, and it may be tried again.
+   */
+  verify(peer: NodeId, incarnation: string): Promise<string | null>
+}
+
+/**
+ * For clusters that keep everything in memory: as long as the others run, a node that restarts is
+ * a stranger to them. Only a restart of all nodes together, which loses the data too, starts anew.
+ */
+export class MemoryPeerIdentities implements PeerIdentities {
+  readonly #known = new Map<NodeId, string>()
+
+  async verify(peer: NodeId, incarnation: string): Promise<string | null> {
+    const known = this.#known.get(peer)
+    if (known === undefined) this.#known.set(peer, incarnation)
+    if (known === undefined || known === incarnation) return null
+    return `${peer} was known as another process (incarnation ${known}, now ${incarnation}); it kept everything in memory, its old promises are lost, so it may not vote. A cluster in memory starts anew only when all its nodes are stopped first.`
+  }
+}
+
+const FILE_NAME = 'peers.json'
+
+/** Kept as `peers.json` in the data directory. */
+export class FilePeerIdentities implements PeerIdentities {
+  readonly #file: string
+  #known: ReadonlyMap<NodeId, string>
+  /** writes go one after the other */
+  #turn: Promise<unknown> = Promise.resolve()
+
+  private constructor(file: string, known: ReadonlyMap<NodeId, string>) {
+    this.#file = file
+    this.#known = known
+  }
+
+  /**
+   * Creates the directory if need be.
+   * @throws Error when the file cannot be read, or is not what was written: the node must not start
+   */
+  static async open(directory: string): Promise<FilePeerIdentities> {
+    await mkdir(directory, { recursive: true })
+    const file = join(directory, FILE_NAME)
+    return new FilePeerIdentities(file, parse(file, await read(file)))
+  }
+
+  async verify(peer: NodeId, incarnation: string): Promise<string | null> {
+    if (this.#known.get(peer) === incarnation) return null
+    const mine = this.#turn.then(() => this.#record(peer, incarnation))
+    this.#turn = mine.catch(() => {})
+    return mine
+  }
+
+  async #record(peer: NodeId, incarnation: string): Promise<string | null> {
+    const known = this.#known.get(peer)
+    if (known === incarnation) return null
+    if (known !== undefined) {
+      return `${peer} was known with another data directory (incarnation ${known}, now ${incarnation}); its old promises are lost with it, so it may not vote. Restore its data directory, or check that no other agent runs under its id.`
+    }
+    const next = new Map(this.#known).set(peer, incarnation)
+    try {
+      await replaceDurably(this.#file, `${JSON.stringify(Object.fromEntries(next), null, 2)}\n`)
+    } catch (cause) {
+      throw new Error(`record the identity of ${peer} in ${this.#file}`, { cause })
+    }
+    this.#known = next
+    return null
+  }
+}
+
+async function read(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return '{}'
+    throw new Error(`read the known peers from ${file}`, { cause })
+  }
+}
+
+function parse(file: string, text: string): ReadonlyMap<NodeId, string> {
+  try {
+    const known: unknown = JSON.parse(text)
+    if (typeof known !== 'object' || known === null || Array.isArray(known))
+      throw new Error('no object')
+    const pairs = Object.entries(known)
+    if (pairs.some(([, incarnation]) => typeof incarnation !== 'string'))
+      throw new Error('no strings')
+    return new Map(pairs as [NodeId, string][])
+  } catch (cause) {
+    throw new Error(`${file} is damaged: restore it, since it says which peers may be trusted`, {
+      cause,
+    })
+  }
+}
+
+/** A reader, also after power loss, finds the old content or the new one. */
+async function replaceDurably(file: string, content: string): Promise<void> {
+  const temporary = `${file}.tmp`
+  const handle = await open(temporary, 'w', 0o600)
+  try {
+    await handle.writeFile(content)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+  await rename(temporary, file)
+  const directory = await open(dirname(file), 'r')
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
+}

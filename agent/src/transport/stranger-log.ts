@@ -1,0 +1,46 @@
+import type { NodeId } from '../raft/types.ts'
+import type { TcpContext } from './tcp-context.ts'
+
+const LINE_CHARACTERS_MAX = 900
+const PAUSE_MS = 1_000
+
+/** Log lines that others can cause: bounded in length and in number, whatever they send. */
+export class StrangerLog {
+  readonly #context: Pick<TcpContext, 'clock' | 'log'>
+  readonly #refused = new Map<NodeId, string>()
+  #lastAt = Number.NEGATIVE_INFINITY
+  #suppressed = 0
+
+  constructor(context: Pick<TcpContext, 'clock' | 'log'>) {
+    this.#context = context
+  }
+
+  /** Somebody who is no peer: at most one line a second. */
+  stranger(address: string, reason: string): void {
+    const now = this.#context.clock.now()
+    if (now - this.#lastAt < PAUSE_MS) {
+      this.#suppressed++
+      return
+    }
+    const more = this.#suppressed === 0 ? '' : ` (and ${this.#suppressed} more since the last line)`
+    this.#lastAt = now
+    this.#suppressed = 0
+    this.#write(`closed a connection from ${address}${more}: ${reason}`)
+  }
+
+  /** A member that is not let in: once per reason. */
+  refused(peer: NodeId, reason: string): void {
+    if (this.#refused.get(peer) === reason) return
+    this.#refused.set(peer, reason)
+    this.#write(`refused ${peer}: ${reason}`)
+  }
+
+  /** The next refusal of this member is news again. */
+  accepted(peer: NodeId): void {
+    this.#refused.delete(peer)
+  }
+
+  #write(line: string): void {
+    this.#context.log('warn', line.slice(0, LINE_CHARACTERS_MAX))
+  }
+}

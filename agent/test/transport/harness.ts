@@ -1,0 +1,177 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import fc from 'fast-check'
+import { SystemClock } from '../../src/clock/system-clock.ts'
+import type { AppendEntries, Message } from '../../src/raft/message.ts'
+import { asLogIndex, asNodeId, asTerm, type Entry, type NodeId } from '../../src/raft/types.ts'
+import { MemoryPeerIdentities } from '../../src/transport/peer-identities.ts'
+import type { TcpLimits } from '../../src/transport/tcp-context.ts'
+import { TcpTransport, type TcpTransportOptions } from '../../src/transport/tcp-transport.ts'
+import type { TransportHandler } from '../../src/transport/transport.ts'
+
+export const [node0, node1, node2] = ['node0', 'node1', 'node2'].map(asNodeId) as [
+  NodeId,
+  NodeId,
+  NodeId,
+]
+
+/** Waits for a fact, not for a time. */
+export async function until(fact: () => boolean, what: string, deadlineMs = 15_000): Promise<void> {
+  const end = performance.now() + deadlineMs
+  while (!fact()) {
+    if (performance.now() > end) throw new Error(`did not happen in ${deadlineMs} ms: ${what}`)
+    await new Promise(resolve => setTimeout(resolve, 2))
+  }
+}
+
+/** A port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (typeof address !== 'object' || address === null) throw new Error('no port')
+  return address.port
+}
+
+/** Keeps what a transport reports. */
+export class Recorder implements TransportHandler {
+  readonly messages: Message[] = []
+  readonly unreachable: NodeId[] = []
+
+  onMessages(messages: readonly Message[]): void {
+    this.messages.push(...messages)
+  }
+
+  onUnreachable(peer: NodeId): void {
+    this.unreachable.push(peer)
+  }
+}
+
+/** Messages as text, equal if and only if they are. */
+export function texts(messages: readonly Message[]): readonly string[] {
+  return messages.map(message =>
+    JSON.stringify(message, (_key, value: unknown) => {
+      if (value instanceof Uint8Array) return Buffer.from(value).toString('hex')
+      if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+      if ('type' in value && value.type === 'Buffer')
+        return Buffer.from(value as never).toString('hex')
+      return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+    }),
+  )
+}
+
+export function heartbeat(from: NodeId, to: NodeId, commit: number): Message {
+  return { kind: 'heartbeat', from, to, term: asTerm(1), commit: asLogIndex(commit) }
+}
+
+export function append(from: NodeId, to: NodeId, payload: Uint8Array): AppendEntries {
+  const prev = { index: asLogIndex(4), term: asTerm(2) }
+  const entry: Entry = { index: asLogIndex(5), term: asTerm(2), kind: 'command', payload }
+  return {
+    kind: 'append-entries',
+    from,
+    to,
+    term: asTerm(3),
+    prev,
+    entries: [entry],
+    commit: asLogIndex(4),
+  }
+}
+
+/** Limits that make a test short. */
+export const QUICK: Partial<TcpLimits> = {
+  pingMs: 40,
+  handshakeMs: 400,
+  backoffMinMs: 5,
+  backoffMaxMs: 40,
+}
+
+/** A transport of `id`, and the lines that it logged. */
+export function tcp(
+  id: NodeId,
+  ports: ReadonlyMap<NodeId, number>,
+  options: Partial<TcpTransportOptions> = {},
+): { transport: TcpTransport; lines: string[] } {
+  const lines: string[] = []
+  const members = [...ports].map(([member, port]) => ({
+    id: member,
+    raftBind: `127.0.0.1:${port}`,
+  }))
+  const transport = new TcpTransport({
+    identity: { clusterId: 'test', nodeId: id, incarnation: `${id}-1` },
+    listen: `127.0.0.1:${ports.get(id) ?? 0}`,
+    members,
+    identities: new MemoryPeerIdentities(),
+    clock: new SystemClock(),
+    log: (_level, line) => lines.push(line),
+    seed: 1,
+    limits: QUICK,
+    ...options,
+  })
+  return { transport, lines }
+}
+
+const count = fc.oneof(fc.nat(3), fc.maxSafeNat())
+const position = fc.record({ index: count, term: count }).map(({ index, term }) => ({
+  index: asLogIndex(index),
+  term: asTerm(term),
+}))
+
+const appends = fc
+  .record({
+    index: fc.nat(1_000_000),
+    terms: fc.array(fc.nat(3), { maxLength: 6 }),
+    payloads: fc.array(fc.uint8Array({ maxLength: 300 }), { minLength: 6, maxLength: 6 }),
+    first: fc.integer({ min: 1, max: 1_000_000 }),
+    commit: count,
+  })
+  .map(({ index, terms, payloads, first, commit }) => {
+    let term = first
+    const entries = terms.map((step, at): Entry => {
+      term += step
+      const payload = step === 1 ? new Uint8Array(0) : (payloads[at] ?? new Uint8Array(0))
+      const kind = step === 1 ? 'no-op' : 'command'
+      return { index: asLogIndex(index + 1 + at), term: asTerm(term), kind, payload }
+    })
+    return {
+      kind: 'append-entries' as const,
+      term: asTerm(term),
+      prev: { index: asLogIndex(index), term: asTerm(first) },
+      commit: asLogIndex(commit),
+      entries,
+    }
+  })
+
+const term = count.map(asTerm)
+const index = count.map(asLogIndex)
+const constant = <Kind extends Message['kind']>(kind: Kind) => fc.constant(kind)
+
+/** Every kind of message that the core can send, from node0 to node1. */
+export const anyMessage: fc.Arbitrary<Message> = fc
+  .oneof(
+    fc
+      .record({ kind: constant('request-vote'), term, preVote: fc.boolean(), last: position })
+      .map(vote => ({
+        ...vote,
+        last: { ...vote.last, term: asTerm(Math.min(vote.last.term, vote.term)) },
+      })),
+    fc.record({
+      kind: constant('request-vote-reply'),
+      term,
+      preVote: fc.boolean(),
+      granted: fc.boolean(),
+    }),
+    appends,
+    fc.record({ kind: constant('append-entries-reply'), term, match: index }),
+    fc.record({
+      kind: constant('append-entries-refusal'),
+      term,
+      prevIndex: index,
+      hint: position,
+    }),
+    fc.record({ kind: constant('heartbeat'), term, commit: index }),
+    fc.record({ kind: constant('heartbeat-reply'), term }),
+  )
+  .map(message => ({ ...message, from: node0, to: node1 }))
