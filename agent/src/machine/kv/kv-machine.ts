@@ -1,0 +1,108 @@
+import type { Database } from 'better-sqlite3'
+import type { Identity, LogPosition } from '../../raft/types.ts'
+import type { CommittedEntry, Result, StateMachine } from '../state-machine.ts'
+import { Checkpointer } from './checkpointer.ts'
+import { KvStore } from './kv-store.ts'
+import { lockOwner } from './owner-lock.ts'
+import type { KvAnswer, KvQuery } from './query.ts'
+import { openDatabase } from './schema.ts'
+
+export interface KvMachineOptions {
+  /** Path of the database, whose folder exists; null keeps everything in memory. */
+  readonly file: string | null
+}
+
+/** What exists between `open` and `close`. */
+interface Open {
+  readonly store: KvStore
+  /** null in memory, as is the next one */
+  readonly lock: Database | null
+  readonly checkpointer: Checkpointer | null
+}
+
+/** The built-in state machine: keys and values in SQLite, the applied position in the same transaction. */
+export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
+  readonly #file: string | null
+  #open: Open | null = null
+  /** while a checkpoint needs the writer to hold still; applies wait for it, reads do not */
+  #gate: Promise<void> | null = null
+  #checkpoint: Promise<void> | null = null
+  /** at the last complete checkpoint; null when unknown */
+  #checkpointed: LogPosition | null = null
+
+  constructor(options: KvMachineOptions) {
+    this.#file = options.file
+  }
+
+  /** @throws also when another machine owns the file, when SQLite is too old, or the schema too new */
+  open(identity: Identity): LogPosition {
+    if (this.#open !== null) throw new Error('the machine is open already')
+    const file = this.#file
+    const lock = file === null ? null : lockOwner(file)
+    try {
+      const store = new KvStore(openDatabase(file, identity))
+      this.#open = { store, lock, checkpointer: file === null ? null : new Checkpointer(file) }
+      return store.applied
+    } catch (error) {
+      lock?.close()
+      throw error
+    }
+  }
+
+  async apply(entries: readonly CommittedEntry[]): Promise<readonly (Result | null)[]> {
+    while (this.#gate !== null) await this.#gate
+    return this.#opened().store.apply(entries)
+  }
+
+  query(query: KvQuery): KvAnswer {
+    return this.#opened().store.get(query.key)
+  }
+
+  /**
+   * Moves the WAL into the database and lets it start over. Under a steady load the WAL never comes to
+   * its end by itself, so the last part, short, holds applies back. A call during another joins it.
+   * @throws when the disk failed; unless it was full, nothing in the file can be trusted from then on
+   */
+  checkpoint(): Promise<void> {
+    this.#checkpoint ??= this.#runCheckpoint().finally(() => {
+      this.#checkpoint = null
+    })
+    return this.#checkpoint
+  }
+
+  async close(): Promise<void> {
+    // A failure of it is for whoever asked for the checkpoint.
+    if (this.#checkpoint !== null) await settled(this.#checkpoint)
+    const open = this.#open
+    if (open === null) return
+    this.#open = null
+    this.#checkpointed = null
+    // In this order: whoever closes last copies the rest of the WAL, which belongs on the thread; and
+    // the owner's lock must outlive both.
+    open.store.close()
+    await open.checkpointer?.close()
+    open.lock?.close()
+  }
+
+  async #runCheckpoint(): Promise<void> {
+    const { store, checkpointer } = this.#opened()
+    if (checkpointer === null || store.applied === this.#checkpointed) return
+    await checkpointer.copy()
+    const restart = checkpointer.restart().finally(() => {
+      this.#gate = null
+    })
+    this.#gate = settled(restart)
+    const { applied } = store // stays so until the gate opens
+    if (await restart) this.#checkpointed = applied
+  }
+
+  #opened(): Open {
+    if (this.#open === null) throw new Error('the machine is not open')
+    return this.#open
+  }
+}
+
+/** Resolves when `promise` ends, whichever way. */
+async function settled(promise: Promise<unknown>): Promise<void> {
+  await Promise.allSettled([promise])
+}

@@ -1,0 +1,124 @@
+import Database from 'better-sqlite3'
+import { asLogIndex, asTerm, type Identity, type LogPosition } from '../../raft/types.ts'
+import { forbidNondeterminism } from './deterministic.ts'
+
+const SCHEMA_VERSION = 1
+
+/** Before it, a checkpoint on a second connection could damage the file (sqlite.org/wal.html#walresetbug). */
+const SQLITE_MIN = [3, 51, 3] as const
+
+const CACHE_KIB = 64 * 1024
+const MMAP_BYTES = 256 * 1024 * 1024
+/** A WAL that outgrew this is cut back to it when it starts over. */
+const WAL_KEPT_BYTES = 64 * 1024 * 1024
+
+/** One file: the position commits together with the data, or not at all. Keys are explicit: VACUUM may renumber rowids. */
+const CREATE = `
+  CREATE TABLE _raft(
+    id INTEGER PRIMARY KEY CHECK(id = 0),
+    schema_version INTEGER NOT NULL,
+    cluster_id TEXT NOT NULL,
+    node_id TEXT NOT NULL,
+    incarnation TEXT NOT NULL,
+    applied_index INTEGER NOT NULL,
+    applied_term INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE kv(
+    key BLOB PRIMARY KEY NOT NULL,
+    value BLOB NOT NULL,
+    create_index INTEGER NOT NULL,
+    modify_index INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+`
+
+interface RaftRow {
+  readonly clusterId: string
+  readonly nodeId: string
+  readonly incarnation: string
+  readonly index: number
+  readonly term: number
+}
+
+export interface OpenedDatabase {
+  readonly db: Database.Database
+  readonly applied: LogPosition
+}
+
+/**
+ * Opens the writer's connection, and creates the tables in a new file. The caller owns the file.
+ * @param file null keeps everything in memory
+ * @throws when SQLite is too old, or the file is of another identity, of a newer schema, or not ours at all
+ */
+export function openDatabase(file: string | null, identity: Identity): OpenedDatabase {
+  const db = new Database(file ?? ':memory:', { timeout: 1000 })
+  try {
+    requireSqlite(String(db.prepare('SELECT sqlite_version()').pluck().get()))
+    configure(db, file !== null)
+    const applied = db.transaction(() => {
+      if (!hasTables(db)) create(db, identity)
+      return check(db, identity)
+    })
+    return { db, applied: applied.immediate() }
+  } catch (cause) {
+    db.close()
+    throw new Error(`open ${file ?? 'the machine in memory'}: ${String(cause)}`, { cause })
+  }
+}
+
+/** @throws unless `version` (as in "3.53.2") is at least the one that we need */
+export function requireSqlite(version: string): void {
+  const parts = version.split('.').map(Number)
+  for (const [place, min] of SQLITE_MIN.entries()) {
+    const part = parts[place] ?? 0
+    if (part > min) return
+    if (part < min) throw new Error(`SQLite ${version} is older than ${SQLITE_MIN.join('.')}`)
+  }
+}
+
+function configure(db: Database.Database, onDisk: boolean): void {
+  const mode = db.pragma('journal_mode = WAL', { simple: true })
+  if (onDisk && mode !== 'wal') throw new Error(`journal_mode is ${String(mode)}, not wal`)
+  // The log replays what power loss takes, so commits need no fsync of their own; but never OFF,
+  // which lets a checkpoint that is cut short corrupt the file.
+  db.pragma('synchronous = NORMAL')
+  db.pragma('wal_autocheckpoint = 0')
+  db.pragma(`journal_size_limit = ${WAL_KEPT_BYTES}`)
+  db.pragma(`cache_size = ${-CACHE_KIB}`)
+  db.pragma(`mmap_size = ${MMAP_BYTES}`)
+  db.pragma('temp_store = MEMORY')
+  forbidNondeterminism(db)
+}
+
+function hasTables(db: Database.Database): boolean {
+  return db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() !== undefined
+}
+
+function create(db: Database.Database, identity: Identity): void {
+  db.exec(CREATE)
+  db.prepare('INSERT INTO _raft VALUES(0, ?, ?, ?, ?, 0, 0)').run(
+    SCHEMA_VERSION,
+    identity.clusterId,
+    identity.nodeId,
+    identity.incarnation,
+  )
+}
+
+function check(db: Database.Database, identity: Identity): LogPosition {
+  const version = db.prepare('SELECT schema_version FROM _raft').pluck().get()
+  if (version !== SCHEMA_VERSION) {
+    throw new Error(`schema ${String(version)}, but this program knows ${SCHEMA_VERSION} only`)
+  }
+  const row = db
+    .prepare<[], RaftRow>(
+      `SELECT cluster_id AS clusterId, node_id AS nodeId, incarnation,
+        applied_index AS "index", applied_term AS term FROM _raft`,
+    )
+    .get()
+  if (row === undefined) throw new Error('the position is missing')
+  for (const field of ['clusterId', 'nodeId', 'incarnation'] as const) {
+    if (row[field] !== identity[field]) {
+      throw new Error(`belongs to ${field} ${row[field]}, not ${identity[field]}`)
+    }
+  }
+  return { index: asLogIndex(row.index), term: asTerm(row.term) }
+}
