@@ -1,0 +1,21 @@
+import Database from 'better-sqlite3'
+
+/**
+ * Takes SQLite's exclusive lock on an empty file, and so the kernel's record lock under it, which Node
+ * itself cannot take. The kernel drops it with the process, however that ends: nothing stale to judge,
+ * as with a process id, which containers re-use (each is 1). It belongs to the inode, so that two
+ * containers on one volume see it; a socket's name in the abstract namespace would not show there.
+ * Within one process SQLite keeps count itself. Nobody else may open the file: closing it would drop the lock.
+ * @returns null if somebody holds it
+ */
+export function lockFile(path: string): { release(): void } | null {
+  const database = new Database(path, { timeout: 0 })
+  try {
+    database.exec('BEGIN EXCLUSIVE')
+  } catch (cause) {
+    database.close()
+    if (cause instanceof Database.SqliteError && cause.code.startsWith('SQLITE_BUSY')) return null
+    throw cause
+  }
+  return { release: () => void database.close() }
+}

@@ -1,0 +1,74 @@
+import { join } from 'node:path'
+import { asNodeId, type Identity, type NodeId } from '../raft/types.ts'
+import { type Disk, makeDirectoryDurably, systemDisk, writeFileDurably } from './disk.ts'
+import { LogRefusal } from './log-store.ts'
+
+const NAME = 'identity.json'
+const LOCK = 'identity.lock'
+/** What a data directory may hold before it has an identity; a volume brings lost+found along. */
+const HARMLESS: readonly string[] = [LOCK, `${NAME}.tmp`, 'lost+found']
+const MAX_BYTES = 4096
+
+/** Who the configuration says the node is. */
+export interface NodeName {
+  readonly clusterId: string
+  readonly nodeId: NodeId
+}
+
+/**
+ * Reads who owns a data directory, or makes a new directory this node's own. Durable when it resolves.
+ * @param drawIncarnation called once if the directory is new: a name that no wiped disk had before
+ * @throws LogRefusal if the directory is somebody else's, or holds files but no identity
+ */
+export async function loadOrCreateIdentity(
+  dataDir: string,
+  name: NodeName,
+  drawIncarnation: () => string,
+  disk: Disk = systemDisk,
+): Promise<Identity> {
+  await makeDirectoryDurably(disk, dataDir)
+  // Two processes that start on one new directory must not draw two incarnations.
+  const lock = disk.lock(join(dataDir, LOCK))
+  if (lock === null) throw new LogRefusal(`${dataDir}: in use by another process`)
+  try {
+    // A name that a dead run left may not be durable yet.
+    await disk.syncDirectory(dataDir)
+    const names = await disk.list(dataDir)
+    if (names.includes(NAME)) return await load(disk, join(dataDir, NAME), name)
+    const other = names.find(found => !HARMLESS.includes(found))
+    if (other !== undefined) {
+      throw new LogRefusal(`${dataDir}: ${NAME} is missing, but ${other} is there`)
+    }
+    const identity = { ...name, incarnation: drawIncarnation() }
+    const text = `${JSON.stringify(identity, null, 2)}\n`
+    await writeFileDurably(disk, join(dataDir, NAME), Buffer.from(text))
+    return identity
+  } finally {
+    lock.release()
+  }
+}
+
+async function load(disk: Disk, path: string, name: NodeName): Promise<Identity> {
+  const file = await disk.open(path, 'existing')
+  const bytes = await file.read(0, MAX_BYTES).finally(() => file.close())
+  const identity = parse(Buffer.from(bytes).toString())
+  if (identity === null) throw new LogRefusal(`${path}: not an identity`)
+  if (identity.clusterId !== name.clusterId || identity.nodeId !== name.nodeId) {
+    const owner = `node ${identity.nodeId} of cluster ${identity.clusterId}`
+    throw new LogRefusal(
+      `${path}: belongs to ${owner}, this is ${name.nodeId} of ${name.clusterId}`,
+    )
+  }
+  return identity
+}
+
+function parse(text: string): Identity | null {
+  try {
+    const { clusterId, nodeId, incarnation } = JSON.parse(text) as Record<string, unknown>
+    const areTexts = typeof clusterId === 'string' && typeof incarnation === 'string'
+    if (!areTexts || typeof nodeId !== 'string' || incarnation === '') return null
+    return { clusterId, nodeId: asNodeId(nodeId), incarnation }
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,145 @@
+import { join } from 'node:path'
+import { DecodeError } from '../lib/bytes.ts'
+import type { Identity } from '../raft/types.ts'
+import type { Disk, DiskFile } from './disk.ts'
+import { type ScanEnd, scanSegment } from './frame-scan.ts'
+import { LogOutline } from './log-outline.ts'
+import { LogRefusal } from './log-store.ts'
+import { decodeHead, HEAD_BYTES, type SegmentHead, saltOf } from './record.ts'
+import { createSegment, SegmentTail, segmentName, segmentNumbers } from './segment.ts'
+
+/** A log that was verified from its first byte to its last, and is ready to grow. */
+export interface OpenLog {
+  readonly outline: LogOutline
+  /** Open files by number of segment, the tail's included. */
+  readonly files: Map<number, DiskFile>
+  /** The last segment. */
+  tail: SegmentTail
+  /** Of the next frame. */
+  sequence: number
+}
+
+/**
+ * Reads the whole log of a directory, or creates an empty one. Changes files only to cut a torn tail (C4).
+ * On a rejection every file is closed.
+ * @throws LogRefusal naming file and offset (C5, C9)
+ */
+export async function recover(disk: Disk, directory: string, identity: Identity): Promise<OpenLog> {
+  // A name that a dead run left may not be durable yet.
+  await disk.syncDirectory(directory)
+  const segments = segmentNumbers(await disk.list(directory))
+  for (const [at, segment] of segments.entries()) {
+    if (segment !== at + 1) throw new LogRefusal(`${directory}: segment ${at + 1} is missing`)
+  }
+  const files = new Map<number, DiskFile>()
+  try {
+    if (segments.length === 0) {
+      const tail = await createSegment(disk, directory, { segment: 1, sequence: 1, identity })
+      files.set(1, tail.file)
+      return { outline: new LogOutline(), files, tail, sequence: 1 }
+    }
+    for (const segment of segments) {
+      files.set(segment, await disk.open(join(directory, segmentName(segment)), 'existing'))
+    }
+    return await new Recovery(disk, directory, identity).run(files)
+  } catch (cause) {
+    for (const file of files.values()) await file.close()
+    throw cause
+  }
+}
+
+/** One pass over all segments. */
+class Recovery {
+  readonly #disk: Disk
+  readonly #directory: string
+  readonly #identity: Identity
+  readonly #outline = new LogOutline()
+  #sequence = 1
+  /** Where the last frame of the present segment starts. It is written again at the end: a run that died in its
+   * write, or after a failed sync, may have left it in the page cache alone, where it only looks durable. */
+  #lastFrame = HEAD_BYTES
+
+  constructor(disk: Disk, directory: string, identity: Identity) {
+    this.#disk = disk
+    this.#directory = directory
+    this.#identity = identity
+  }
+
+  async run(files: Map<number, DiskFile>): Promise<OpenLog> {
+    for (const [segment, file] of files) {
+      const bytes = await file.read(0, await file.size())
+      const end = this.#scan(segment, bytes)
+      if (end.kind === 'damaged') throw this.#refusal(segment, end.at, end.why)
+      this.#sequence = end.sequence
+      const isSealed = end.kind === 'whole' && end.last === 'sealed'
+      if (isSealed && files.has(segment + 1)) continue
+      if (isSealed) throw new LogRefusal(`${this.#directory}: segment ${segment + 1} is missing`)
+      await this.#dropUnused(segment + 1, files, end)
+      const size = end.kind === 'torn' ? end.end : bytes.length
+      if (end.kind === 'torn') await file.truncate(size)
+      else await file.write(bytes.subarray(this.#lastFrame, end.end), this.#lastFrame)
+      const tail = new SegmentTail(segment, file, { end: end.end, size })
+      return { outline: this.#outline, files, tail, sequence: this.#sequence }
+    }
+    throw new LogRefusal(`${this.#directory}: no last segment`)
+  }
+
+  #scan(segment: number, bytes: Uint8Array): ScanEnd {
+    const head = this.#head(segment, bytes)
+    if (head.sequence !== this.#sequence) {
+      const why = `starts at frame ${head.sequence}, the one before ends at ${this.#sequence - 1}`
+      throw this.#refusal(segment, 0, why)
+    }
+    this.#lastFrame = HEAD_BYTES
+    const first = { sequence: this.#sequence, salt: saltOf(this.#identity) }
+    return scanSegment(bytes, first, (summary, at, end) => {
+      this.#outline.check(summary)
+      this.#outline.add(summary, { segment, at, end })
+      this.#lastFrame = at
+    })
+  }
+
+  /** A segment exists before the one before it is sealed; a crash between leaves it unused, the seal torn or absent. */
+  async #dropUnused(
+    segment: number,
+    files: Map<number, DiskFile>,
+    before: { readonly end: number },
+  ): Promise<void> {
+    const file = files.get(segment)
+    if (file === undefined) return
+    this.#head(segment, await file.read(0, HEAD_BYTES))
+    if (files.has(segment + 1) || (await file.size()) > HEAD_BYTES) {
+      throw this.#refusal(segment - 1, before.end, 'no seal, but later segments were written')
+    }
+    files.delete(segment)
+    await file.close()
+    await this.#disk.remove(join(this.#directory, segmentName(segment)))
+    await this.#disk.syncDirectory(this.#directory)
+  }
+
+  #head(segment: number, bytes: Uint8Array): SegmentHead {
+    const head = this.#decodeHead(segment, bytes)
+    const { clusterId, nodeId, incarnation } = head.identity
+    const own = this.#identity
+    if (clusterId !== own.clusterId || nodeId !== own.nodeId || incarnation !== own.incarnation) {
+      const owner = `node ${nodeId} of cluster ${clusterId}, incarnation ${incarnation}`
+      throw this.#refusal(segment, 0, `belongs to ${owner}`)
+    }
+    if (head.segment !== segment) throw this.#refusal(segment, 0, `is segment ${head.segment}`)
+    return head
+  }
+
+  #decodeHead(segment: number, bytes: Uint8Array): SegmentHead {
+    try {
+      return decodeHead(bytes)
+    } catch (cause) {
+      if (cause instanceof DecodeError) throw this.#refusal(segment, 0, cause.message)
+      throw cause
+    }
+  }
+
+  #refusal(segment: number, offset: number, why: string): LogRefusal {
+    const path = join(this.#directory, segmentName(segment))
+    return new LogRefusal(`${path}, offset ${offset}: ${why}`)
+  }
+}

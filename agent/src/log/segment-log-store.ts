@@ -1,0 +1,188 @@
+import { join } from 'node:path'
+import { assert } from '../lib/assert.ts'
+import { DecodeError } from '../lib/bytes.ts'
+import { asLogIndex, type Entry, type Identity, type LogIndex, ORIGIN } from '../raft/types.ts'
+import { type Disk, makeDirectoryDurably, systemDisk } from './disk.ts'
+import { decodeSpan } from './frame-scan.ts'
+import { type Span, summarize } from './log-outline.ts'
+import { type LogBatch, LogRefusal, type LogState, type LogStore } from './log-store.ts'
+import { encodeFrame, type FrameSummary, saltOf } from './record.ts'
+import { type OpenLog, recover } from './recovery.ts'
+import { createSegment, segmentName } from './segment.ts'
+
+/** Settings of a `SegmentLogStore`. */
+export interface SegmentLogOptions {
+  /** Of the log alone; made if missing. */
+  readonly directory: string
+  /** A new segment starts once the last one is so large; default 64 MiB. */
+  readonly segmentBytes?: number
+  /** Default: the machine's. */
+  readonly disk?: Disk
+}
+
+/** An open log, its owner and the right to it. */
+interface Owned extends OpenLog {
+  readonly identity: Identity
+  readonly salt: number
+  readonly lock: { release(): void }
+}
+
+/** The durable log: files of frames, one write a batch, durable when the write returns. */
+export class SegmentLogStore implements LogStore {
+  readonly #directory: string
+  readonly #segmentBytes: number
+  readonly #disk: Disk
+  #log: Owned | null = null
+  /** Set once and for all by the first failed write (C6). */
+  #failure: unknown = null
+  #persisting = false
+  /** Calls that use the files: `close` waits for them. */
+  readonly #running = new Set<Promise<unknown>>()
+
+  constructor({ directory, segmentBytes = 64 * 2 ** 20, disk = systemDisk }: SegmentLogOptions) {
+    this.#directory = directory
+    this.#segmentBytes = segmentBytes
+    this.#disk = disk
+  }
+
+  async open(identity: Identity): Promise<LogState> {
+    assert(this.#log === null && this.#failure === null, 'a log store is opened once')
+    await makeDirectoryDurably(this.#disk, this.#directory)
+    const lock = this.#disk.lock(join(this.#directory, 'owner.lock'))
+    if (lock === null) throw new LogRefusal(`${this.#directory}: in use by another process`)
+    try {
+      const log = await recover(this.#disk, this.#directory, identity)
+      this.#log = { ...log, identity, salt: saltOf(identity), lock }
+      return log.outline.state()
+    } catch (cause) {
+      lock.release()
+      throw cause
+    }
+  }
+
+  persist(batch: LogBatch): Promise<void> {
+    return this.#run(this.#persist(batch))
+  }
+
+  read(from: LogIndex, upTo: LogIndex, bytesMax: number): Promise<readonly Entry[]> {
+    return this.#run(this.#read(from, upTo, bytesMax))
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#running)
+    const log = this.#log
+    if (log === null) return
+    this.#log = null
+    try {
+      if (this.#failure === null) await this.#write(log, this.#emptyFrame(log, 'closed'), [])
+    } finally {
+      for (const file of log.files.values()) await file.close()
+      log.lock.release()
+    }
+  }
+
+  async #persist(batch: LogBatch): Promise<void> {
+    if (this.#failure !== null) throw this.#failure
+    assert(!this.#persisting, 'one persist at a time')
+    this.#persisting = true
+    try {
+      const log = this.#opened()
+      const summary = summarize(batch)
+      log.outline.check(summary)
+      if (log.tail.end >= this.#segmentBytes) await this.#roll(log)
+      await this.#write(log, summary, batch.entries)
+    } catch (cause) {
+      this.#failure = cause
+      throw cause
+    }
+    this.#persisting = false
+  }
+
+  async #write(log: Owned, summary: FrameSummary, entries: readonly Entry[]): Promise<void> {
+    const { sequence, salt } = log
+    const place = await log.tail.append(encodeFrame(summary, entries, { sequence, salt }))
+    log.sequence = sequence + 1
+    log.outline.add(summary, place)
+  }
+
+  /** The next segment first, the seal second: so a sealed segment without a next one proves a lost file. */
+  async #roll(log: Owned): Promise<void> {
+    const { identity, sequence } = log
+    const segment = log.tail.number + 1
+    const head = { segment, sequence: sequence + 1, identity }
+    const next = await createSegment(this.#disk, this.#directory, head)
+    log.files.set(segment, next.file)
+    await this.#write(log, this.#emptyFrame(log, 'sealed'), [])
+    log.tail = next
+  }
+
+  #emptyFrame(log: Owned, kind: 'sealed' | 'closed'): FrameSummary {
+    const { hardState } = log.outline
+    return { kind, hardState, truncateFrom: null, first: ORIGIN.index, count: 0, borders: [] }
+  }
+
+  async #read(from: LogIndex, upTo: LogIndex, bytesMax: number): Promise<readonly Entry[]> {
+    const log = this.#opened()
+    const entries: Entry[] = []
+    let bytes = 0
+    for (const span of log.outline.spans(from, upTo)) {
+      const wanted = {
+        from: asLogIndex(Math.max(from, span.first)),
+        upTo: asLogIndex(Math.min(upTo, span.last)),
+      }
+      for (const entry of await this.#readSpan(log, span, wanted)) {
+        bytes += entry.payload.length
+        if (bytes > bytesMax && entries.length > 0) return detach(entries)
+        entries.push(entry)
+      }
+    }
+    return detach(entries)
+  }
+
+  async #readSpan(
+    log: Owned,
+    span: Span,
+    wanted: { from: LogIndex; upTo: LogIndex },
+  ): Promise<Entry[]> {
+    const { segment, at, end } = span
+    const where = `${join(this.#directory, segmentName(segment))}, offset ${at}`
+    try {
+      const file = log.files.get(segment)
+      if (file === undefined) throw new DecodeError('the segment is not open')
+      const bytes = await file.read(at, end - at)
+      if (bytes.length < end - at) throw new DecodeError('the file is cut short')
+      const entries = decodeSpan(bytes, log.salt, wanted)
+      const isComplete = entries.length === wanted.upTo - wanted.from + 1
+      if (!isComplete) throw new DecodeError(`entries ${wanted.from} to ${wanted.upTo} are missing`)
+      return entries
+    } catch (cause) {
+      throw new Error(`read the log: ${where}`, { cause })
+    }
+  }
+
+  #opened(): Owned {
+    assert(this.#log !== null, 'the log is open')
+    return this.#log
+  }
+
+  #run<Result>(call: Promise<Result>): Promise<Result> {
+    this.#running.add(call)
+    const done = () => void this.#running.delete(call)
+    call.then(done, done)
+    return call
+  }
+}
+
+/** Copies the payloads together, so that an entry that lives long keeps no whole stretch of file alive. */
+function detach(entries: readonly Entry[]): Entry[] {
+  let size = 0
+  for (const { payload } of entries) size += payload.length
+  const bytes = new Uint8Array(size)
+  let at = 0
+  return entries.map(({ index, term, kind, payload }) => {
+    const start = at
+    at += payload.length
+    bytes.set(payload, start)
+    return { index, term, kind, payload: bytes.subarray(start, at) }
+  })
+}
