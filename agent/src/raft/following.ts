@@ -3,12 +3,13 @@ import { advanceCommit } from './commit.ts'
 import type { AppendEntries, Heartbeat } from './message.ts'
 import { becomeFollower } from './role.ts'
 import type { Core } from './state.ts'
-import { asLogIndex, type LogIndex } from './types.ts'
+import { asLogIndex, type LogIndex, type LogPosition } from './types.ts'
 
 /** §5.3, the receiver's side of AppendEntries. The term is already known to be current. */
 export function onAppendEntries(core: Core, message: AppendEntries): void {
   becomeFollower(core, message.term, message.from)
   const { state, log } = core
+  assertCommittedStands(core, message)
   // Late or doubled: what is committed is never touched again, only confirmed.
   if (message.prev.index < state.commit) {
     acceptUpTo(core, message, state.commit)
@@ -47,6 +48,13 @@ export function answerStaleLeader(core: Core, message: AppendEntries | Heartbeat
     to: message.from,
     term: state.term,
   })
+}
+
+/** Every leader holds what is committed (§5.4.3): one that does not serves another history. */
+function assertCommittedStands({ state, log }: Core, { prev, entries }: AppendEntries): void {
+  const agrees = ({ index, term }: LogPosition): boolean =>
+    index > state.commit || log.termAt(index) === term
+  assert(agrees(prev) && entries.every(agrees), 'no leader contradicts what is committed')
 }
 
 /** Skips what is held already; replaces a conflicting tail; appends the rest (Figure 2, steps 3 and 4). */
