@@ -1,0 +1,66 @@
+import { assert } from '../../src/lib/assert.ts'
+import type { Persist } from '../../src/raft/effect.ts'
+import { entryBytes } from '../../src/raft/log.ts'
+import type { Recovered } from '../../src/raft/state.ts'
+import {
+  type Entry,
+  type HardState,
+  type LogIndex,
+  type LogPosition,
+  ORIGIN,
+  type TermBorder,
+} from '../../src/raft/types.ts'
+
+/** What a node's disk holds: the hard state and the log, changed by whole writes only. */
+export class DurableImage {
+  hardState: HardState
+  readonly entries: Entry[]
+
+  constructor(hardState: HardState, entries: readonly Entry[]) {
+    this.hardState = hardState
+    this.entries = [...entries]
+  }
+
+  get last(): LogPosition {
+    const { index, term } = this.entries.at(-1) ?? ORIGIN
+    return { index, term }
+  }
+
+  /** A persist without `sync` only waits for the writes before it. */
+  write({ sync, hardState, truncateFrom, entries }: Persist): void {
+    if (!sync) return
+    if (truncateFrom !== null) {
+      assert(truncateFrom > this.hardState.commit, 'the log store keeps what is committed')
+      this.entries.length = truncateFrom - 1
+    }
+    for (const entry of entries) {
+      assert(entry.index === this.entries.length + 1, 'the log on disk has no gap')
+      this.entries.push(entry)
+    }
+    this.hardState = hardState
+  }
+
+  holds({ index, term }: LogPosition): boolean {
+    return index === 0 || this.entries[index - 1]?.term === term
+  }
+
+  /** At least one entry, then up to `bytesMax`. */
+  slice(from: LogIndex, upTo: LogIndex, bytesMax = Number.POSITIVE_INFINITY): readonly Entry[] {
+    let bytes = 0
+    const entries = this.entries.slice(from - 1, upTo)
+    const end = entries.findIndex((entry, at) => {
+      bytes += entryBytes(entry)
+      return at > 0 && bytes > bytesMax
+    })
+    return end === -1 ? entries : entries.slice(0, end)
+  }
+
+  /** What a core is started with. */
+  recovered(applied: LogPosition): Recovered {
+    const borders: TermBorder[] = []
+    for (const { index, term } of this.entries) {
+      if (borders.at(-1)?.term !== term) borders.push({ first: index, term })
+    }
+    return { hardState: this.hardState, last: this.last, borders, applied }
+  }
+}

@@ -1,0 +1,288 @@
+import { assert } from '../../src/lib/assert.ts'
+import type { Effect, Persist } from '../../src/raft/effect.ts'
+import type { Input } from '../../src/raft/input.ts'
+import type { Message } from '../../src/raft/message.ts'
+import { Raft } from '../../src/raft/raft.ts'
+import { DEFAULT_LIMITS, type RaftOptions } from '../../src/raft/state.ts'
+import {
+  asLogIndex,
+  asNodeId,
+  asTerm,
+  type Entry,
+  type NodeId,
+  ORIGIN,
+} from '../../src/raft/types.ts'
+import { DurableImage } from './durable-image.ts'
+import { show, showEntry, showMessage } from './show.ts'
+
+/** E; a node waits [E, 2E) ticks for a leader. */
+export const ELECTION_TICKS = 10
+export const HEARTBEAT_TICKS = 2
+
+/** Where a node stands at the start of a story. */
+export interface Start {
+  /** the term of each entry, as the paper draws logs */
+  readonly log?: readonly number[]
+  /** default: the term of the last entry */
+  readonly term?: number
+  readonly vote?: string
+  readonly commit?: number
+  readonly applied?: number
+}
+
+type Load = Extract<Effect, { kind: 'load' }>
+
+export type Limits = Partial<Omit<RaftOptions, 'id' | 'voters'>>
+
+export const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text))
+
+/** Entries right behind `after`, one a term; in the stories only the position tells them apart. */
+export function entriesOf(terms: readonly number[], after = 0): Entry[] {
+  return terms.map((term, at) => ({
+    index: asLogIndex(after + at + 1),
+    term: asTerm(term),
+    kind: 'command',
+    payload: bytes(''),
+  }))
+}
+
+/** One node: the real core, a disk that completes writes when told, a machine that applies at once. */
+export class Member {
+  readonly options: RaftOptions
+  readonly image: DurableImage
+  /** issued, not yet durable; oldest first */
+  writes: Persist[] = []
+  /** left the node, and nobody took them yet */
+  sent: Message[] = []
+  /** entries to be read from disk, asked for and not answered */
+  loads: Load[] = []
+  /** what the machine holds: it survives crashes whole */
+  readonly applied: Entry[]
+  raft: Raft
+  #boot = 0
+
+  constructor(options: RaftOptions, { log = [], term, vote, commit = 0, applied = commit }: Start) {
+    this.options = options
+    const entries = entriesOf(log)
+    this.image = new DurableImage(
+      {
+        term: asTerm(term ?? log.at(-1) ?? 0),
+        vote: vote === undefined ? null : asNodeId(vote),
+        commit: asLogIndex(commit),
+      },
+      entries,
+    )
+    this.applied = entries.slice(0, applied)
+    this.raft = this.#start()
+  }
+
+  /** The effects as lines, those of the applies that follow included. */
+  step(input: Input): string[] {
+    const effects = this.raft.step(input)
+    return [...show(effects), ...effects.flatMap(effect => this.#carryOut(effect))]
+  }
+
+  receive(message: Message): string[] {
+    return this.step({ kind: 'receive', message })
+  }
+
+  tick(times = 1): string[] {
+    const lines: string[] = []
+    for (let i = 0; i < times; i++) lines.push(...this.step({ kind: 'tick' }))
+    return lines
+  }
+
+  propose(...texts: string[]): string[] {
+    const proposals = texts.map((text, id) => ({ id, payload: bytes(text) }))
+    return this.step({ kind: 'propose', proposals })
+  }
+
+  /** The oldest writes become durable, all by default: the messages that waited, then the core's answer. */
+  fsync(count = Number.POSITIVE_INFINITY): string[] {
+    const lines: string[] = []
+    for (let i = 0; i < count; i++) {
+      const write = this.writes.shift()
+      if (write === undefined) break
+      this.image.write(write)
+      this.sent.push(...write.whenDurable)
+      lines.push(...write.whenDurable.map(showMessage))
+      lines.push(...this.step({ kind: 'persisted', receipt: write.receipt }))
+    }
+    return lines
+  }
+
+  /** Answers the oldest `load` from the disk. */
+  load(): string[] {
+    const load = this.loads.shift()
+    assert(load !== undefined, 'something is to be loaded')
+    const entries = this.image.slice(load.from, load.upTo, load.bytesMax)
+    return this.step({ kind: 'loaded', to: load.to, term: load.term, entries })
+  }
+
+  /** Loses what is not durable and starts again from what is. */
+  restart(): void {
+    this.writes = []
+    this.sent = []
+    this.loads = []
+    this.raft = this.#start()
+  }
+
+  /** Ticks until the node asks for pre-votes; returns what it then says. */
+  untilElection(): string[] {
+    for (let i = 0; i < 2 * ELECTION_TICKS; i++) {
+      const lines = this.tick()
+      if (lines.length > 0) return lines
+    }
+    throw new Error(`${this.options.id} does not campaign`)
+  }
+
+  log(): string {
+    return this.image.entries.map(showEntry).join(' ')
+  }
+
+  #start(): Raft {
+    const seed = this.options.seed + 1000 * this.#boot++
+    const applied = this.applied.at(-1) ?? ORIGIN
+    return new Raft({ ...this.options, seed }, this.image.recovered(applied))
+  }
+
+  #carryOut(effect: Effect): string[] {
+    if (effect.kind === 'send') this.sent.push(effect.message)
+    if (effect.kind === 'persist') this.writes.push(effect)
+    if (effect.kind === 'load') this.loads.push(effect)
+    if (effect.kind !== 'apply') return []
+    const entries = effect.entries ?? this.image.slice(effect.from, effect.upTo)
+    for (const entry of entries) {
+      assert(entry.index === this.applied.length + 1, 'the machine skips and repeats nothing')
+      assert(this.image.holds(entry), 'only what is durable here is applied')
+      this.applied.push(entry)
+    }
+    const last = entries.at(-1)
+    assert(last?.index === effect.upTo, 'all that was asked for is applied')
+    return this.step({ kind: 'applied', position: last })
+  }
+}
+
+export function optionsOf(id: string, voters: readonly string[], limits: Limits): RaftOptions {
+  return {
+    ...DEFAULT_LIMITS,
+    seed: id.charCodeAt(0),
+    electionTicks: ELECTION_TICKS,
+    heartbeatTicks: HEARTBEAT_TICKS,
+    ...limits,
+    id: asNodeId(id),
+    voters: voters.map(asNodeId),
+  }
+}
+
+/** A single node `a` among voters a, b, c, whose messages the test writes itself. */
+export function follower(start: Start = {}, limits: Limits = {}, voters = ['a', 'b', 'c']): Member {
+  return new Member(optionsOf('a', voters, limits), start)
+}
+
+/** The same after it won pre-votes, in a term of its own, which is durable; b and c were asked. */
+export function candidate(
+  start: Start = {},
+  limits: Limits = {},
+  voters = ['a', 'b', 'c'],
+): Member {
+  const node = follower(start, limits, voters)
+  node.untilElection()
+  const term = node.raft.state.term + 1
+  for (const from of voters.slice(1)) {
+    if (node.raft.state.term < term) node.receive(grant({ from, term, preVote: true }))
+  }
+  node.fsync()
+  return node
+}
+
+/** The same after it won; its no-op is durable and on its way, and acknowledged by nobody. */
+export function leader(start: Start = {}, limits: Limits = {}, voters = ['a', 'b', 'c']): Member {
+  const node = candidate(start, limits, voters)
+  const { term } = node.raft.state
+  for (const from of voters.slice(1)) {
+    if (node.raft.state.role.kind !== 'leader') node.receive(grant({ from, term }))
+  }
+  node.fsync()
+  node.sent = []
+  return node
+}
+
+interface GrantOf {
+  readonly from: string
+  readonly term: number
+  readonly preVote?: boolean
+  readonly granted?: boolean
+}
+
+export function grant({ from, term, preVote = false, granted = true }: GrantOf): Message {
+  return { kind: 'request-vote-reply', ...envelope(from, term), preVote, granted }
+}
+
+interface AskOf {
+  readonly from: string
+  readonly term: number
+  readonly preVote?: boolean
+  /** index and term of the candidate's last entry */
+  readonly last?: readonly [number, number]
+}
+
+export function ask({ from, term, preVote = false, last = [0, 0] }: AskOf): Message {
+  return { kind: 'request-vote', ...envelope(from, term), preVote, last: at(last) }
+}
+
+interface AppendOf {
+  readonly from: string
+  readonly term: number
+  readonly prev?: readonly [number, number]
+  /** the term of each entry */
+  readonly entries?: readonly number[]
+  readonly commit?: number
+}
+
+export function append({ from, term, prev = [0, 0], entries = [], commit = 0 }: AppendOf): Message {
+  return {
+    kind: 'append-entries',
+    ...envelope(from, term),
+    prev: at(prev),
+    entries: entriesOf(entries, prev[0]),
+    commit: asLogIndex(commit),
+  }
+}
+
+export function beat({ from, term, commit = 0 }: Omit<AppendOf, 'prev' | 'entries'>): Message {
+  return { kind: 'heartbeat', ...envelope(from, term), commit: asLogIndex(commit) }
+}
+
+export function alive(from: string, term: number): Message {
+  return { kind: 'heartbeat-reply', ...envelope(from, term) }
+}
+
+export function matched(from: string, term: number, match: number): Message {
+  return { kind: 'append-entries-reply', ...envelope(from, term), match: asLogIndex(match) }
+}
+
+interface RefusalOf {
+  readonly from: string
+  readonly term: number
+  readonly prevIndex: number
+  readonly hint: readonly [number, number]
+}
+
+export function refusal({ from, term, prevIndex, hint }: RefusalOf): Message {
+  return {
+    kind: 'append-entries-refusal',
+    ...envelope(from, term),
+    prevIndex: asLogIndex(prevIndex),
+    hint: at(hint),
+  }
+}
+
+function envelope(from: string, term: number): { from: NodeId; to: NodeId; term: Message['term'] } {
+  return { from: asNodeId(from), to: asNodeId('a'), term: asTerm(term) }
+}
+
+const at = ([index, term]: readonly [number, number]) => ({
+  index: asLogIndex(index),
+  term: asTerm(term),
+})

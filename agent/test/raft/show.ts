@@ -1,0 +1,78 @@
+import type { Effect, Persist } from '../../src/raft/effect.ts'
+import type { Message } from '../../src/raft/message.ts'
+import type { Entry, LogPosition } from '../../src/raft/types.ts'
+
+/** Effects as lines of text, every field of them, so that a test compares whole values and stays readable. */
+export function show(effects: readonly Effect[]): string[] {
+  return effects.flatMap(showEffect)
+}
+
+/** `from→to what tTERM …`; a position is `index@term`. */
+export function showMessage(message: Message): string {
+  return `${message.from}→${message.to} ${body(message)}`
+}
+
+function body(message: Message): string {
+  const { term } = message
+  switch (message.kind) {
+    case 'request-vote':
+      return `${vote(message)}? t${term} last ${position(message.last)}`
+    case 'request-vote-reply':
+      return `${vote(message)} t${term} ${message.granted ? 'yes' : 'no'}`
+    case 'append-entries':
+      return `append t${term} after ${position(message.prev)}:${list(message.entries)} commit ${message.commit}`
+    case 'append-entries-reply':
+      return `match t${term} ${message.match}`
+    case 'append-entries-refusal':
+      return `refuse t${term} prev ${message.prevIndex} hint ${position(message.hint)}`
+    case 'heartbeat':
+      return `beat t${term} commit ${message.commit}`
+    case 'heartbeat-reply':
+      return `alive t${term}`
+  }
+}
+
+const vote = (message: { preVote: boolean }): string => (message.preVote ? 'pre-vote' : 'vote')
+
+export const position = ({ index, term }: LogPosition): string => `${index}@${term}`
+
+/** A command shows its payload, a no-op a star. */
+export function showEntry(entry: Entry): string {
+  if (entry.kind === 'no-op') return `${position(entry)}*`
+  const text = Buffer.from(entry.payload).toString()
+  return text === '' ? position(entry) : `${position(entry)}=${text}`
+}
+
+const list = (entries: readonly Entry[]): string =>
+  entries.map(each => ` ${showEntry(each)}`).join('')
+
+function showEffect(effect: Effect): string[] {
+  switch (effect.kind) {
+    case 'send':
+      return [showMessage(effect.message)]
+    case 'persist':
+      return [showPersist(effect), ...effect.whenDurable.map(each => `  then ${showMessage(each)}`)]
+    case 'load':
+      return [
+        `load for ${effect.to} t${effect.term} ${effect.from}..${effect.upTo} max ${effect.bytesMax}`,
+      ]
+    case 'apply':
+      return [
+        `apply ${effect.from}..${effect.upTo}:${effect.entries === null ? ' from disk' : list(effect.entries)}`,
+      ]
+    case 'accepted':
+      return [`accepted ${position(effect.first)}: ${effect.ids.join(' ')}`]
+    case 'reject':
+      return [`reject ${effect.reason}: ${effect.ids.join(' ')}`]
+  }
+}
+
+function showPersist({ sync, hardState, truncateFrom, entries, receipt }: Persist): string {
+  const { term, vote, commit } = hardState
+  // A receipt that differs from its write would be a bug of its own: shown only then.
+  const attests =
+    receipt.term === term && receipt.vote === vote ? '' : ` as t${receipt.term} ${receipt.vote}`
+  const cut = truncateFrom === null ? '' : ` cut ${truncateFrom}`
+  const add = entries.length === 0 ? '' : ` add${list(entries)}`
+  return `${sync ? 'write' : 'await'} t${term} vote ${vote} commit ${commit}${cut}${add} last ${position(receipt.last)}${attests}`
+}
