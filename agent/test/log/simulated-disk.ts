@@ -31,8 +31,6 @@ interface Content {
 
 type Node = Content | 'directory'
 
-const CHANGED_ORDER = 'the disk has crashed'
-
 /** A disk in memory that fails and loses power on command. Names are durable only once their directory is synced. */
 export class SimulatedDisk implements Disk {
   #names = new Map<string, Node>([['/', 'directory']])
@@ -50,13 +48,11 @@ export class SimulatedDisk implements Disk {
     for (const path of [...names.keys()].sort()) {
       const node = names.get(path)
       if (node === undefined || !next.#names.has(dirname(path))) continue
-      const bytes = node === 'directory' || cause === 'process died' ? null : node.durable
-      const cached = node === 'directory' ? null : (bytes ?? node.cached)
-      const copy: Node =
-        node === 'directory' || cached === null
-          ? 'directory'
-          : { cached: cached.slice(), durable: node.durable.slice() }
-      next.#names.set(path, copy)
+      if (node === 'directory') next.#names.set(path, node)
+      else {
+        const cached = cause === 'process died' ? node.cached : node.durable
+        next.#names.set(path, { cached: cached.slice(), durable: node.durable.slice() })
+      }
     }
     next.#durableNames = new Map(
       [...next.#names].filter(([path]) => cause !== 'process died' || this.#durableNames.has(path)),
@@ -71,12 +67,15 @@ export class SimulatedDisk implements Disk {
 
   /** Replaces a file behind everybody's back. */
   replace(path: string, bytes: Uint8Array): void {
-    this.#names.set(path, { cached: bytes.slice(), durable: bytes.slice() })
+    const content = { cached: bytes.slice(), durable: bytes.slice() }
+    this.#names.set(path, content)
+    this.#durableNames.set(path, content)
   }
 
   /** Removes a file behind everybody's back. */
   lose(path: string): void {
     this.#names.delete(path)
+    this.#durableNames.delete(path)
   }
 
   paths(): string[] {
@@ -163,7 +162,7 @@ export class SimulatedDisk implements Disk {
   }
 
   #change(kind: Operation['kind'], path: string, isWrite = false): Fault | null {
-    if (this.#crashed) throw new Error(CHANGED_ORDER)
+    if (this.#crashed) throw new Error('the disk has crashed')
     this.operations++
     const fault = this.plan({ number: this.operations, kind, path })
     if (fault?.code === 'CRASH') this.#crashed = true
