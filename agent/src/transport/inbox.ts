@@ -194,7 +194,12 @@ export class Inbox {
   #accept(visitor: Visitor, peer: NodeId): void {
     visitor.cancelHandshake()
     this.#strangers.delete(visitor)
-    this.#peers.get(peer)?.socket.destroy()
+    const older = this.#peers.get(peer)
+    if (older !== undefined) {
+      // Ordinary after a broken network; for ever, it is two agents with one data directory.
+      this.#log.stranger(older.address, `${peer} has connected again, from ${visitor.address}`)
+      older.socket.destroy()
+    }
     this.#peers.set(peer, visitor)
     visitor.peer = peer
     visitor.reader.bodyBytesMax = this.#context.limits.bodyBytesMax
