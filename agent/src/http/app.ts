@@ -1,0 +1,44 @@
+import { type Context, Hono } from 'hono'
+import { type Api, type Exchange, fault, type Handler, settle, statusIfAny } from './exchange.ts'
+import { getLive, getReady } from './health-routes.ts'
+import { postJoin } from './join-routes.ts'
+import { deleteKey, getKey, postPairs } from './key-routes.ts'
+import { refuse } from './refusal.ts'
+import { type Reply, refusalReply } from './reply.ts'
+import { getRaft, getStatus } from './status-routes.ts'
+
+/** What the server gives the app beside the request, which has lost the raw target. */
+export interface Env {
+  Bindings: { readonly exchange: Exchange }
+}
+
+/**
+ * The routes. Which method a resource has was settled before, by `receive`; paths are matched as they
+ * came, since `a%2Fb` is one segment. GET serves HEAD too.
+ */
+export function buildApp(api: Api): Hono<Env> {
+  const app = new Hono<Env>({
+    getPath: (_request, options = {}) => (options.env as Env['Bindings']).exchange.target.path,
+  })
+  const route = (handler: Handler) => async (context: Context<Env>) =>
+    toResponse(await settle(api, handler, context.env.exchange))
+  app.post('/key', route(postPairs))
+  app.get('/key/:key', route(getKey))
+  app.delete('/key/:key', route(deleteKey))
+  app.get('/status', route(getStatus))
+  app.get('/raft', route(getRaft))
+  app.get('/livez', route(getLive))
+  app.get('/readyz', route(getReady))
+  app.post('/join', route(postJoin))
+  app.notFound(() => {
+    const refusal = refuse(404, 'NOT_FOUND', 'there is no such resource')
+    return toResponse(refusalReply(refusal, statusIfAny(api)))
+  })
+  app.onError(error => toResponse(fault(api, error)))
+  return app
+}
+
+/** For Hono; the hot routes write a reply as it is. */
+export function toResponse(reply: Reply): Response {
+  return new Response(reply.body, { status: reply.status, headers: reply.headers })
+}

@@ -1,0 +1,103 @@
+import { isUtf8 } from 'node:buffer'
+import type { IncomingMessage } from 'node:http'
+import type { Head } from './head.ts'
+import { type Refusal, refuse } from './refusal.ts'
+
+/** What a refused body may still send before its connection is cut, so that the client reads the answer. */
+const DISCARD_BYTES_MAX = 8 * 1024 * 1024
+
+/** curl's default type counts as JSON, since the seed's examples send it; so does none at all. */
+const TYPES: ReadonlySet<string> = new Set([
+  'application/json',
+  'application/x-www-form-urlencoded',
+])
+const CHARSET = /^charset="?utf-8"?$/i
+
+/** Refuses by the head alone; null when the body is worth reading. */
+export function checkBodyHead(head: Head): Refusal | null {
+  const { contentType, contentEncoding } = head
+  if (contentEncoding !== null && contentEncoding.toLowerCase() !== 'identity') {
+    return refuse(415, 'CONTENT_ENCODING', 'a body comes without Content-Encoding')
+  }
+  if (contentType !== null && !isJsonType(contentType)) {
+    return refuse(415, 'CONTENT_TYPE', 'the body is application/json in UTF-8')
+  }
+  return null
+}
+
+/** For every request: one whose length is announced is refused before a byte of it is read. */
+export function checkBodyLength(head: Head, bytesMax: number): Refusal | null {
+  return head.contentLength !== null && head.contentLength > bytesMax ? tooLarge(bytesMax) : null
+}
+
+/**
+ * The whole body as text, or why not. Never holds more than `bytesMax`.
+ * A client that leaves half-way gives a refusal too, which nobody will read.
+ */
+export async function readText(
+  incoming: IncomingMessage,
+  bytesMax: number,
+): Promise<{ readonly text: string } | Refusal> {
+  const bytes = await readBytes(incoming, bytesMax)
+  if (bytes === 'too-large') return tooLarge(bytesMax)
+  if (bytes === 'aborted') return refuse(400, 'BODY_INCOMPLETE', 'the body ended early')
+  // A byte order mark is valid UTF-8; JSON has no use for it and the scanner refuses it.
+  if (!isUtf8(bytes)) return refuse(400, 'BAD_BODY', 'the body is not UTF-8')
+  return { text: bytes.toString('utf8') }
+}
+
+function readBytes(
+  incoming: IncomingMessage,
+  bytesMax: number,
+): Promise<Buffer | 'too-large' | 'aborted'> {
+  return new Promise(resolve => {
+    const chunks: Buffer[] = []
+    let length = 0
+    const onData = (chunk: Buffer): void => {
+      length += chunk.length
+      if (length <= bytesMax) {
+        chunks.push(chunk)
+        return
+      }
+      incoming.off('data', onData)
+      chunks.length = 0
+      resolve('too-large')
+    }
+    incoming.on('data', onData)
+    incoming.on('end', () =>
+      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)),
+    )
+    incoming.on('close', () => resolve('aborted')) // after 'end' it changes nothing
+  })
+}
+
+/**
+ * Takes leave of a body that nobody will read. A short one is swallowed and the connection lives on.
+ * Otherwise the answer must say `Connection: close`, and the rest is discarded until the client stops,
+ * sends too much or too long: closing at once would reset the connection under the unread answer.
+ * @returns whether the answer must close
+ */
+export function abandonBody(incoming: IncomingMessage, bytesMax: number): boolean {
+  const { headers, socket } = incoming
+  const chunked = headers['transfer-encoding'] !== undefined
+  const announced = Number(headers['content-length'] ?? 0)
+  if (incoming.complete || (!chunked && announced <= bytesMax)) return false
+  let discarded = 0
+  incoming.on('data', (chunk: Buffer) => {
+    discarded += chunk.length
+    if (discarded > DISCARD_BYTES_MAX) socket.destroy()
+  })
+  // Node calls this once the answer is written. The request's timeout ends a client that never stops.
+  socket.destroySoon = () => socket.end()
+  return true
+}
+
+function isJsonType(contentType: string): boolean {
+  const [type = '', ...parameters] = contentType.split(';').map(part => part.trim())
+  if (!TYPES.has(type.toLowerCase())) return false
+  return parameters.every(parameter => !/^charset=/i.test(parameter) || CHARSET.test(parameter))
+}
+
+function tooLarge(bytesMax: number): Refusal {
+  return refuse(413, 'BODY_TOO_LARGE', `a body has at most ${bytesMax} bytes`)
+}

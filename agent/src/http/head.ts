@@ -1,0 +1,77 @@
+import { type Refusal, refuse } from './refusal.ts'
+
+/** The headers that decide something here. No other is read: what forwards claim of a client is not trusted. */
+export interface Head {
+  readonly contentType: string | null
+  readonly contentEncoding: string | null
+  /** Null: chunked, or no body. Node's parser has checked it. */
+  readonly contentLength: number | null
+  /** `X-Raft-Min-Index`: the reader wants to see at least this entry. */
+  readonly minIndex: number | null
+}
+
+export interface HeadLine {
+  readonly httpVersion: string
+  /** Names and values by turns, as they came. */
+  readonly rawHeaders: readonly string[]
+}
+
+const NAMES = [
+  'host',
+  'content-type',
+  'content-length',
+  'content-encoding',
+  'x-raft-min-index',
+] as const
+type Name = (typeof NAMES)[number]
+const BY_NAME: ReadonlyMap<string, Name> = new Map(NAMES.map(name => [name, name]))
+const LENGTHS: ReadonlySet<number> = new Set(NAMES.map(name => name.length))
+
+const HOST = /^(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/
+const INDEX = /^[0-9]{1,16}$/
+
+/** Refuses what Node's parser lets pass: other versions, doubtful hosts, long headers, headers given twice. */
+export function readHead(line: HeadLine, headBytesMax: number): Head | Refusal {
+  if (line.httpVersion !== '1.1' && line.httpVersion !== '1.0') {
+    return refuse(505, 'HTTP_VERSION', 'HTTP/1.1 and HTTP/1.0 are spoken here')
+  }
+  const found = collect(line.rawHeaders, headBytesMax / 2)
+  if (!(found instanceof Map)) return found
+  const host = found.get('host')
+  if (host === undefined ? line.httpVersion === '1.1' : !HOST.test(host)) {
+    return refuse(400, 'BAD_HOST', 'exactly one Host header, a name or an address')
+  }
+  const minIndex = parseMinIndex(found.get('x-raft-min-index'))
+  if (minIndex !== null && typeof minIndex === 'object') return minIndex
+  const contentLength = found.get('content-length')
+  return {
+    contentType: found.get('content-type') ?? null,
+    contentEncoding: found.get('content-encoding') ?? null,
+    contentLength: contentLength === undefined ? null : Number(contentLength),
+    minIndex,
+  }
+}
+
+function collect(raw: readonly string[], valueBytesMax: number): Map<Name, string> | Refusal {
+  const found = new Map<Name, string>()
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const name = raw[at] as string
+    const value = raw[at + 1] as string
+    if (name.length + value.length > valueBytesMax) {
+      return refuse(431, 'HEADER_TOO_LARGE', `a header has at most ${valueBytesMax} bytes`)
+    }
+    if (!LENGTHS.has(name.length)) continue
+    const known = BY_NAME.get(name.toLowerCase())
+    if (known === undefined) continue
+    if (found.has(known)) return refuse(400, 'BAD_HEADER', `more than one ${known} header`)
+    found.set(known, value)
+  }
+  return found
+}
+
+function parseMinIndex(text: string | undefined): number | null | Refusal {
+  if (text === undefined) return null
+  const index = INDEX.test(text) ? Number(text) : Number.NaN
+  if (Number.isSafeInteger(index)) return index
+  return refuse(400, 'BAD_MIN_INDEX', 'X-Raft-Min-Index is a whole number below 2^53')
+}

@@ -1,0 +1,67 @@
+import { encodeCommand } from '../machine/kv/command.ts'
+import type { KvAnswer } from '../machine/kv/query.ts'
+import type { NodeStatus } from '../node/node-api.ts'
+import { asLogIndex } from '../raft/types.ts'
+import { checkBodyHead, readText } from './body.ts'
+import type { Api, Exchange, Handler } from './exchange.ts'
+import { parsePairs } from './pairs.ts'
+import { isRefusal } from './refusal.ts'
+import { contentReply, outcomeReply, problemReply, type Reply } from './reply.ts'
+
+/** `POST /key {"k":"v",…}`: all pairs in one entry. */
+export const postPairs: Handler = async (api, { incoming, head }) => {
+  const refusal = checkBodyHead(head)
+  if (refusal !== null) return refusal
+  const body = await readText(incoming, api.limits.bodyBytesMax)
+  if (isRefusal(body)) return body
+  const pairs = parsePairs(body.text, api.limits)
+  if (isRefusal(pairs)) return pairs
+  return propose(api, encodeCommand({ kind: 'set', pairs }))
+}
+
+/** `DELETE /key/<k>`: 200 whether or not there was one. */
+export const deleteKey: Handler = (api, { target }) =>
+  propose(api, encodeCommand({ kind: 'delete', key: target.key }))
+
+/** `GET /key/<k>`: from this node's own machine; a missing key reads as the empty string. */
+export const getKey: Handler = async (api, { target, head }) => {
+  // Never silently weaker than what was asked for.
+  if (target.query.has('consistent')) return notYetConsistent(api)
+  if (head.minIndex !== null && !(await reaches(api, head.minIndex))) return tooEarly(api)
+  const answer = await api.node.query({ kind: 'get', key: target.key })
+  return valueReply(target, answer, api.node.status())
+}
+
+async function propose(api: Api, command: Uint8Array): Promise<Reply> {
+  const outcome = await api.node.propose(command)
+  return outcomeReply(outcome, api.node.status())
+}
+
+function reaches(api: Api, index: number): Promise<boolean> {
+  return api.node.waitApplied(asLogIndex(index), api.limits.minIndexWaitMs)
+}
+
+function tooEarly(api: Api): Reply {
+  const detail = 'this node has not applied the entry of X-Raft-Min-Index in time'
+  const code = 'MIN_INDEX_NOT_REACHED'
+  return problemReply({ status: 504, code, detail, retryable: true }, api.node.status())
+}
+
+function notYetConsistent(api: Api): Reply {
+  const detail = 'linearizable reads come in a later release; without ?consistent this node answers'
+  const code = 'NOT_IMPLEMENTED'
+  return problemReply({ status: 501, code, detail, retryable: false }, api.node.status())
+}
+
+/** Bytes that are no UTF-8 show as U+FFFD: this route speaks JSON text. */
+function valueReply(target: Exchange['target'], answer: KvAnswer, node: NodeStatus): Reply {
+  const key = JSON.stringify(utf8(target.key))
+  const value = answer.row === null ? '""' : JSON.stringify(utf8(answer.row.value))
+  // By hand, since an object would treat the key `__proto__` as no plain name.
+  const text = `{${key}:${value}}`
+  return contentReply({ type: 'application/json', text }, node, answer.applied.index)
+}
+
+function utf8(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+}

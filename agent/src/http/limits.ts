@@ -1,0 +1,37 @@
+/** What a client may ask of one agent. Sizes in bytes, times in ms. */
+export interface HttpLimits {
+  readonly keyBytesMax: number
+  readonly valueBytesMax: number
+  readonly bodyBytesMax: number
+  /** names in one JSON body */
+  readonly namesMax: number
+  /** how long `X-Raft-Min-Index` may wait; below nginx's `proxy_read_timeout` of 15 s */
+  readonly minIndexWaitMs: number
+  /** of the whole head; one header or the target may have half of it */
+  readonly headBytesMax: number
+  /** until a request's head is complete; a connection that sends nothing ends then too */
+  readonly headTimeoutMs: number
+  /** until a request is complete */
+  readonly requestTimeoutMs: number
+  /** above nginx's upstream `keepalive_timeout` of 55 s, so that nginx is the one to close */
+  readonly keepAliveMs: number
+  /** on each listener */
+  readonly connectionsMax: number
+  /** how long `close()` lets running requests finish */
+  readonly closeGraceMs: number
+}
+
+/** A slow client is gone within 10 s: the timeouts are looked at once a second. */
+export const HTTP_LIMITS: HttpLimits = {
+  keyBytesMax: 512,
+  valueBytesMax: 512 * 1024,
+  bodyBytesMax: 1024 * 1024,
+  namesMax: 1000,
+  minIndexWaitMs: 5000,
+  headBytesMax: 16 * 1024,
+  headTimeoutMs: 8000,
+  requestTimeoutMs: 8900,
+  keepAliveMs: 75_000,
+  connectionsMax: 4096,
+  closeGraceMs: 500,
+}

@@ -1,0 +1,101 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { getRequestListener } from '@hono/node-server'
+import { buildApp, type Env, toResponse } from './app.ts'
+import type { Connections } from './connections.ts'
+import {
+  type Api,
+  type Exchange,
+  fault,
+  type Handler,
+  receive,
+  refuseRequest,
+  settle,
+} from './exchange.ts'
+import { deleteKey, getKey, postPairs } from './key-routes.ts'
+import { isRefusal } from './refusal.ts'
+import type { Reply } from './reply.ts'
+
+export interface ListenerOptions {
+  readonly api: Api
+  readonly connections: Connections
+  /** Whether answers should close their connections, since the server ends. */
+  readonly closing: () => boolean
+  /** False: all routes go through Hono. For tests and measurements. */
+  readonly lean: boolean
+}
+
+export type Listener = (incoming: IncomingMessage, outgoing: ServerResponse) => void
+
+/**
+ * Answers requests. The key routes skip Hono, which costs them more than all else that is done here
+ * for them; their handlers, and all that stands before them, are the same on both ways.
+ */
+export function createListener(options: ListenerOptions): Listener {
+  const { api, connections, closing } = options
+  const throughHono = honoListener(api)
+
+  const send = (incoming: IncomingMessage, outgoing: ServerResponse, reply: Reply): void => {
+    if (closing()) outgoing.shouldKeepAlive = false
+    outgoing.writeHead(reply.status, reply.headers)
+    outgoing.end(incoming.method === 'HEAD' || reply.body === '' ? undefined : reply.body)
+    connections.answered(incoming)
+  }
+
+  return (incoming, outgoing) => {
+    connections.began(incoming)
+    const exchange = receive(api, incoming)
+    if (isRefusal(exchange)) {
+      send(incoming, outgoing, refuseRequest(api, incoming, exchange))
+      return
+    }
+    const handler = options.lean ? hotHandler(exchange) : null
+    if (handler !== null) {
+      settle(api, handler, exchange)
+        .then(reply => send(incoming, outgoing, reply))
+        .catch((error: unknown) => abort(api, incoming, error))
+      return
+    }
+    if (closing()) outgoing.shouldKeepAlive = false
+    throughHono(exchange, outgoing)
+      .then(() => connections.answered(incoming))
+      .catch((error: unknown) => abort(api, incoming, error))
+  }
+}
+
+function hotHandler({ target, incoming }: Exchange): Handler | null {
+  if (target.resource === 'keys') return postPairs
+  if (target.resource !== 'key') return null
+  return incoming.method === 'DELETE' ? deleteKey : getKey
+}
+
+/** An answer could not be written: the client learns no more than that. */
+function abort(api: Api, incoming: IncomingMessage, error: unknown): void {
+  api.log.error({ err: error }, 'an answer could not be written')
+  incoming.socket.destroy()
+}
+
+function honoListener(api: Api): (exchange: Exchange, outgoing: ServerResponse) => Promise<void> {
+  const app = buildApp(api)
+  const exchanges = new WeakMap<object, Exchange>()
+  const listener = getRequestListener(
+    (request, env) => {
+      const exchange = exchanges.get(env.incoming)
+      if (exchange === undefined) throw new Error('a request without its exchange')
+      const bindings: Env['Bindings'] = { exchange }
+      return app.fetch(request, bindings)
+    },
+    {
+      overrideGlobalObjects: false,
+      autoCleanupIncoming: false,
+      errorHandler: error => toResponse(fault(api, error)),
+    },
+  )
+  return async (exchange, outgoing) => {
+    const { incoming, target } = exchange
+    exchanges.set(incoming, exchange)
+    // The adapter makes a URL of both, and fails on hosts that are none. Nothing here depends on them.
+    incoming.headers.host = 'agent'
+    incoming.url = target.path
+    await listener(incoming, outgoing)
+  }
+}

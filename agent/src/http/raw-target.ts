@@ -1,0 +1,142 @@
+/**
+ * What a request asks for, from its RAW target by a fixed table after one percent-decoding. Never
+ * `new URL(target, base)`: it takes `//x/v1` for a host, resolves dot segments and throws on some input.
+ */
+import { checkKey, hasDotSegment } from './key-rules.ts'
+import { type Refusal, refuse } from './refusal.ts'
+
+/** `unknown` is well-formed, but none of ours. */
+export type Resource = 'keys' | 'key' | 'status' | 'raft' | 'livez' | 'readyz' | 'join' | 'unknown'
+
+export interface Target {
+  readonly kind: 'target'
+  readonly resource: Resource
+  /** As it came, without host and query. */
+  readonly path: string
+  /** Decoded; of a name given twice the first counts. */
+  readonly query: ReadonlyMap<string, string>
+  /** Of `/key/<k>`, decoded once; empty otherwise. */
+  readonly key: Uint8Array
+}
+
+export interface TargetLimits {
+  readonly keyBytesMax: number
+  readonly headBytesMax: number
+}
+
+const PAGES: ReadonlyMap<string, Resource> = new Map([
+  ['/key', 'keys'],
+  ['/status', 'status'],
+  ['/raft', 'raft'],
+  ['/livez', 'livez'],
+  ['/readyz', 'readyz'],
+  ['/join', 'join'],
+])
+const READ = 'GET, HEAD'
+/** Methods of each resource, as `Allow` says them; null: not ours to say. */
+const METHODS: Readonly<Record<Resource, string | null>> = {
+  keys: 'POST',
+  key: 'GET, HEAD, DELETE',
+  status: READ,
+  raft: READ,
+  livez: READ,
+  readyz: READ,
+  join: 'POST',
+  unknown: null,
+}
+
+const KEY_PREFIX = '/key/'
+/** RFC 3986 pchar and the slash; everything else has to be percent-encoded. */
+const PATH = /^[A-Za-z0-9._~!$&'()*+,;=:@/%-]*$/
+const QUERY = /^[!"$-~]*$/
+const ABSOLUTE = /^https?:\/\/(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?=[/?]|$)/i
+const NO_QUERY: ReadonlyMap<string, string> = new Map()
+const NO_KEY = new Uint8Array(0)
+
+/** @param raw the target of the request line: origin form, or absolute form, whose host is ignored */
+export function parseTarget(raw: string, limits: TargetLimits): Target | Refusal {
+  if (raw.length > limits.headBytesMax / 2) {
+    return refuse(414, 'TARGET_TOO_LONG', `a target has at most ${limits.headBytesMax / 2} bytes`)
+  }
+  const origin = raw.startsWith('/') ? raw : raw.replace(ABSOLUTE, '')
+  if (!origin.startsWith('/')) return bad('a target is a path, or http://host/path')
+  const mark = origin.indexOf('?')
+  const path = mark === -1 ? origin : origin.slice(0, mark)
+  if (!PATH.test(path)) return bad('a path has characters that must be percent-encoded')
+  const query = mark === -1 ? NO_QUERY : parseQuery(origin.slice(mark + 1))
+  if (query === null) return bad('the query is not well-formed')
+  if (path.startsWith(KEY_PREFIX)) return keyTarget(path, query, limits)
+  return pageTarget(path, query)
+}
+
+/** 405 with the methods that the resource has; null when it has this one. */
+export function checkMethod(resource: Resource, method: string): Refusal | null {
+  const allow = METHODS[resource]
+  if (allow === null || allow.split(', ').includes(method)) return null
+  return { ...refuse(405, 'METHOD_NOT_ALLOWED', `this resource takes ${allow}`), allow }
+}
+
+function keyTarget(path: string, query: Target['query'], limits: TargetLimits): Target | Refusal {
+  const encoded = path.slice(KEY_PREFIX.length)
+  if (encoded.includes('/')) return bad('a slash inside a key is written %2F')
+  const key = percentDecode(encoded)
+  if (key === null) return bad('a percent sign is followed by two hexadecimal digits')
+  return checkKey(key, limits.keyBytesMax) ?? { kind: 'target', resource: 'key', path, query, key }
+}
+
+function pageTarget(path: string, query: Target['query']): Target | Refusal {
+  const decoded = percentDecode(path)
+  if (decoded === null) return bad('a percent sign is followed by two hexadecimal digits')
+  if (decoded.includes(0)) return bad('a path has no NUL')
+  if (hasDotSegment(decoded)) return bad('a path has no segment "." or ".."')
+  const first = path.slice(1).split('/', 1)[0]
+  if (first === '' && path.length > 1) return bad('a path has one slash at its start')
+  // Else /%6bey/a would be another spelling of a route, which a guard in front may not know.
+  if (first?.includes('%')) return bad('the first segment of a path is written plainly')
+  return { kind: 'target', resource: PAGES.get(path) ?? 'unknown', path, query, key: NO_KEY }
+}
+
+function parseQuery(text: string): ReadonlyMap<string, string> | null {
+  if (!QUERY.test(text)) return null
+  const query = new Map<string, string>()
+  for (const part of text.split('&')) {
+    const equals = part.indexOf('=')
+    const name = decodeText(equals === -1 ? part : part.slice(0, equals))
+    const value = decodeText(equals === -1 ? '' : part.slice(equals + 1))
+    if (name === null || value === null) return null
+    if (!query.has(name)) query.set(name, value)
+  }
+  return query
+}
+
+function decodeText(encoded: string): string | null {
+  return encoded.includes('%') ? (percentDecode(encoded)?.toString('utf8') ?? null) : encoded
+}
+
+/** The bytes of printable ASCII with `%XX` escapes, decoded once; null where an escape is malformed. */
+export function percentDecode(encoded: string): Buffer | null {
+  if (!encoded.includes('%')) return Buffer.from(encoded, 'latin1')
+  const bytes = Buffer.alloc(encoded.length)
+  let length = 0
+  for (let at = 0; at < encoded.length; at++) {
+    let byte = encoded.charCodeAt(at)
+    if (byte === 0x25) {
+      byte = hexDigit(encoded.charCodeAt(at + 1)) * 16 + hexDigit(encoded.charCodeAt(at + 2))
+      if (Number.isNaN(byte)) return null
+      at += 2
+    }
+    bytes[length++] = byte
+  }
+  return bytes.subarray(0, length)
+}
+
+/** NaN when it is none, or beyond the end. */
+function hexDigit(code: number): number {
+  if (code >= 0x30 && code <= 0x39) return code - 0x30
+  const lower = code | 0x20
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : Number.NaN
+}
+
+function bad(detail: string): Refusal {
+  return refuse(400, 'BAD_TARGET', detail)
+}

@@ -1,0 +1,145 @@
+/** The only place where outcomes and refusals become statuses, headers and bodies. */
+import { STATUS_CODES } from 'node:http'
+import { unreachable } from '../lib/assert.ts'
+import type { NodeStatus } from '../node/node-api.ts'
+import type { Outcome } from '../node/outcome.ts'
+import { type Headers, raftHeaders } from './headers.ts'
+import type { Refusal } from './refusal.ts'
+
+/** An answer, complete: with its Content-Length. HEAD sends it without the body. */
+export interface Reply {
+  readonly status: number
+  readonly headers: Headers
+  readonly body: string
+}
+
+export interface Content {
+  readonly type: 'application/json' | 'application/problem+json' | 'text/plain; charset=utf-8'
+  readonly text: string
+}
+
+/** An RFC 9457 problem. */
+export interface Problem {
+  readonly status: number
+  readonly code: string
+  readonly detail: string
+  /** The same request may be sent again as it is: nothing happened. */
+  readonly retryable: boolean
+}
+
+const OUTCOMES = {
+  'not-leader': {
+    status: 421,
+    code: 'NOT_LEADER',
+    detail: 'another node leads; nothing happened here',
+    retryable: true,
+  },
+  'no-leader': {
+    status: 503,
+    code: 'NO_LEADER',
+    detail: 'an election is under way; nothing happened',
+    retryable: true,
+  },
+  overloaded: {
+    status: 503,
+    code: 'OVERLOADED',
+    detail: 'too much is waiting already; nothing happened',
+    retryable: true,
+  },
+  unknown: {
+    status: 504,
+    code: 'COMMIT_UNKNOWN',
+    detail: 'not committed in time; it may still happen',
+    retryable: false,
+  },
+} as const satisfies Record<Exclude<Outcome['kind'], 'applied'>, Problem>
+
+/** What a write's answer is. A leader that is not known cannot be followed: that is 503, not 421. */
+export function outcomeReply(outcome: Outcome, node: NodeStatus): Reply {
+  switch (outcome.kind) {
+    case 'applied': {
+      if (outcome.result.kind === 'done') return emptyReply(node, outcome.position.index)
+      const detail = 'the state machine refused the command'
+      const { code } = outcome.result
+      return problemReply({ status: 422, code, detail, retryable: false }, node)
+    }
+    case 'not-leader':
+      if (outcome.leader === null) return problemReply(OUTCOMES['no-leader'], node)
+      return problemReply(OUTCOMES['not-leader'], { ...node, leader: outcome.leader })
+    case 'no-leader':
+    case 'overloaded':
+    case 'unknown':
+      return problemReply(OUTCOMES[outcome.kind], node)
+    default:
+      return unreachable(outcome)
+  }
+}
+
+/** 200 without a body. */
+export function emptyReply(node: NodeStatus, shown: number): Reply {
+  const headers = raftHeaders(node, shown)
+  headers['Cache-Control'] = 'no-store'
+  headers['Content-Length'] = '0'
+  return { status: 200, headers, body: '' }
+}
+
+/** No `Cache-Control`: what must not be kept is given one by `uncached`. */
+export function contentReply(content: Content, node: NodeStatus, shown?: number): Reply {
+  return withContent(200, raftHeaders(node, shown), content)
+}
+
+export function uncached(reply: Reply): Reply {
+  reply.headers['Cache-Control'] = 'no-store'
+  return reply
+}
+
+/** @param node null: nothing is known of it, as when it could not be asked */
+export function problemReply(problem: Problem, node: NodeStatus | null): Reply {
+  const { status, code, detail, retryable } = problem
+  const leader = node?.members.find(member => member.id === node.leader)
+  const body = {
+    type: 'about:blank',
+    title: STATUS_CODES[status],
+    status,
+    code,
+    detail,
+    leader: leader === undefined ? null : { id: leader.id, address: leader.address },
+    retryable,
+  }
+  const content: Content = { type: 'application/problem+json', text: `${JSON.stringify(body)}\n` }
+  const reply = uncached(withContent(status, headersOf(node), content))
+  if (status === 503) reply.headers['Retry-After'] = '1'
+  return reply
+}
+
+/** For probes: plain text, 200 or 503. */
+export function healthReply(text: string, healthy: boolean, node: NodeStatus | null): Reply {
+  const content: Content = { type: 'text/plain; charset=utf-8', text: `${text}\n` }
+  const reply = uncached(withContent(healthy ? 200 : 503, headersOf(node), content))
+  if (!healthy) reply.headers['Retry-After'] = '1'
+  return reply
+}
+
+/** A refusal's answer. A body that is left unread closes the connection: see `abandonBody`. */
+export function refusalReply(refusal: Refusal, node: NodeStatus | null, closes = false): Reply {
+  const { status, headers, body } = problemReply({ ...refusal, retryable: false }, node)
+  const allow: Headers = refusal.allow === undefined ? {} : { Allow: refusal.allow }
+  const connection: Headers = closes ? { Connection: 'close' } : {}
+  return { status, headers: { ...headers, ...allow, ...connection }, body }
+}
+
+/** Our own fault; what it was stands in the log only. */
+export function faultReply(node: NodeStatus | null): Reply {
+  const detail = 'an internal error; the log of this agent names it'
+  return problemReply({ status: 500, code: 'INTERNAL', detail, retryable: false }, node)
+}
+
+function headersOf(node: NodeStatus | null): Headers {
+  return node === null ? { 'X-Raft-Served-By': 'agent' } : raftHeaders(node)
+}
+
+function withContent(status: number, headers: Headers, content: Content): Reply {
+  headers['Content-Type'] = content.type
+  headers['Content-Length'] = String(Buffer.byteLength(content.text))
+  return { status, headers, body: content.text }
+}

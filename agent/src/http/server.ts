@@ -1,0 +1,138 @@
+import { chmod } from 'node:fs/promises'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo, ListenOptions } from 'node:net'
+import type { Logger } from '../node/logger.ts'
+import { Connections } from './connections.ts'
+import { type Api, refuseRequest } from './exchange.ts'
+import { HTTP_LIMITS, type HttpLimits } from './limits.ts'
+import { createListener, type Listener } from './listener.ts'
+import { refuseBadRequests } from './parser-errors.ts'
+import { refuse } from './refusal.ts'
+import { clearSocketPath } from './unix-socket.ts'
+
+export interface HttpOptions {
+  readonly node: Api['node']
+  readonly server: {
+    /** `host:port` for operators and for the gateways of other nodes; port 0 takes a free one */
+    readonly listen: string
+    /** path of a unix socket for the nginx beside this agent; null: none */
+    readonly socket: string | null
+    readonly socketMode: number
+  }
+  /** What is not given is as in `HTTP_LIMITS`. */
+  readonly limits: Partial<HttpLimits>
+  readonly version: string
+  readonly log: Logger
+  /** Default true. False sends the hot routes through Hono as well: for tests and measurements. */
+  readonly lean?: boolean
+}
+
+export interface HttpServer {
+  /** where TCP listens */
+  readonly port: number
+  /** Accepts nothing more, lets running requests finish for `closeGraceMs`, then cuts what is left. */
+  close(): Promise<void>
+}
+
+/**
+ * Serves one API on TCP and on a unix socket.
+ * @throws when one of them cannot be had; then neither is left open
+ */
+export async function startHttp(options: HttpOptions): Promise<HttpServer> {
+  const { node, server, version, log, lean = true } = options
+  const api: Api = { node, version, log, limits: { ...HTTP_LIMITS, ...options.limits } }
+  const connections = new Connections()
+  let closing = false
+  const listener = createListener({ api, connections, closing: () => closing, lean })
+  const servers: Server[] = []
+  const close = async (): Promise<void> => {
+    closing = true
+    await Promise.all(servers.map(server => closeServer(server, api.limits.closeGraceMs)))
+  }
+  const open = async (where: ListenOptions): Promise<Server> => {
+    const server = makeServer(api, listener)
+    refuseBadRequests(server, api, connections)
+    await listen(server, where)
+    servers.push(server)
+    return server
+  }
+  try {
+    const tcp = await open(hostPort(server.listen))
+    if (server.socket !== null) {
+      await clearSocketPath(server.socket)
+      await open({ path: server.socket })
+      await chmod(server.socket, server.socketMode)
+    }
+    return { port: (tcp.address() as AddressInfo).port, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** No host: all interfaces. */
+function hostPort(listen: string): ListenOptions {
+  const match = /^(.*):([0-9]+)$/.exec(listen)
+  if (match === null) throw new Error(`not host:port: ${listen}`)
+  const host = (match[1] ?? '').replace(/^\[(.*)\]$/, '$1')
+  const port = Number(match[2])
+  return host === '' ? { port } : { host, port }
+}
+
+function makeServer(api: Api, listener: Listener): Server {
+  const { limits } = api
+  const server = createServer({
+    maxHeaderSize: limits.headBytesMax,
+    headersTimeout: limits.headTimeoutMs,
+    requestTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: limits.keepAliveMs,
+    connectionsCheckingInterval: checkEveryMs(limits),
+    // `readHead` does it, and answers as everywhere else.
+    requireHostHeader: false,
+    noDelay: true,
+  })
+  server.maxConnections = limits.connectionsMax
+  server.on('request', listener)
+  // Nobody is told to go on with a body that will be refused.
+  server.on('checkContinue', (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    if (announced(incoming) <= limits.bodyBytesMax) outgoing.writeContinue()
+    listener(incoming, outgoing)
+  })
+  server.on('checkExpectation', (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    const refusal = refuse(417, 'EXPECTATION', 'the only expectation met is 100-continue')
+    const reply = refuseRequest(api, incoming, refusal)
+    outgoing.writeHead(reply.status, { ...reply.headers, Connection: 'close' })
+    outgoing.end(reply.body)
+  })
+  return server
+}
+
+function announced(incoming: IncomingMessage): number {
+  return Number(incoming.headers['content-length'] ?? 0)
+}
+
+/** Node compares times only this often, so a timeout comes late by as much. */
+function checkEveryMs(limits: HttpLimits): number {
+  return Math.min(1000, Math.ceil(limits.headTimeoutMs / 4))
+}
+
+function listen(server: Server, where: ListenOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(where, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+function closeServer(server: Server, graceMs: number): Promise<void> {
+  return new Promise(resolve => {
+    const cut = setTimeout(() => server.closeAllConnections(), graceMs)
+    server.close(() => {
+      clearTimeout(cut)
+      resolve()
+    })
+    server.closeIdleConnections()
+  })
+}

@@ -1,0 +1,72 @@
+import type { Member, NodeStatus } from '../node/node-api.ts'
+import type { NodeId } from '../raft/types.ts'
+import type { Api, Handler } from './exchange.ts'
+import { contentReply, type Reply, uncached } from './reply.ts'
+
+const STATES = { leader: 'Leader', follower: 'Follower', candidate: 'Candidate' } as const
+
+/** `GET /status`, and with `?brief=1` the few bytes from which a gateway learns who leads. */
+export const getStatus: Handler = async (api, { target }) => {
+  const status = api.node.status()
+  // nginx keeps the brief form for a second, and would not keep an answer that says no-store.
+  if (target.query.get('brief') === '1') return json(brief(status), status)
+  return uncached(json(full(api, status), status))
+}
+
+/** `GET /raft`, as the seed answered it. */
+export const getRaft: Handler = async api => {
+  const status = api.node.status()
+  return uncached(json({ State: STATES[status.role], Node: status.id }, status))
+}
+
+/** hraftd's shape, and more. As there, a leader that is not known has empty strings. */
+function full(api: Api, status: NodeStatus): object {
+  const { id, members, leader } = status
+  return {
+    me: named(id, members),
+    leader: leader === null ? { id: '', address: '' } : named(leader, members),
+    followers: members.filter(member => member.id !== leader).map(idAndAddress),
+    role: status.role,
+    term: status.term,
+    commitIndex: status.commitIndex,
+    appliedIndex: status.appliedIndex,
+    lastIndex: status.lastIndex,
+    members: members.map(({ id, address, raftBind, gateway }) => ({
+      id,
+      address,
+      raftBind,
+      gateway,
+    })),
+    ready: status.ready,
+    notReady: status.notReady,
+    stalenessMs: status.stalenessMs,
+    links: status.links,
+    version: api.version,
+    uptimeMs: status.uptimeMs,
+  }
+}
+
+function brief(status: NodeStatus): object {
+  const leader = status.members.find(member => member.id === status.leader)
+  return {
+    me: { id: status.id },
+    leader:
+      leader === undefined
+        ? null
+        : { id: leader.id, http: leader.address, gateway: leader.gateway },
+    term: status.term,
+  }
+}
+
+function named(id: NodeId, members: readonly Member[]): object {
+  const member = members.find(member => member.id === id)
+  return member === undefined ? { id, address: '' } : idAndAddress(member)
+}
+
+function idAndAddress(member: Member): object {
+  return { id: member.id, address: member.address }
+}
+
+function json(value: object, status: NodeStatus): Reply {
+  return contentReply({ type: 'application/json', text: JSON.stringify(value) }, status)
+}
