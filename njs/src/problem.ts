@@ -21,6 +21,7 @@ export function problem(r: NginxHTTPRequest, told: Problem): void {
     status: told.status,
     code: told.code,
     detail: told.detail,
+    leader: null,
     retryable: retryable,
   }
   r.return(told.status, `${JSON.stringify(body)}\n`)

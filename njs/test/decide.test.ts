@@ -1,3 +1,79 @@
 import t from 'tap'
+import { type Brief, decide, parseBrief, type Question, surelyUnsent } from '../src/decide.ts'
 
-t.test('x', async () => {})
+const leader = { id: 'node1', http: '10.0.0.1:8185', gateway: 'https://one.example/' }
+const brief: Brief = { me: { id: 'node0' }, leader }
+
+function question(changed: Partial<Question>): Question {
+  return { brief, mode: 'proxy', members: 'node1,node2', target: '/key/a%2Fb', ...changed }
+}
+
+t.test('a write goes to where the leader is', async t => {
+  t.strictSame(decide(question({})), { kind: 'upstream', name: 'raft_to_node1' })
+  const mine = { me: { id: 'node1' }, leader }
+  t.strictSame(decide(question({ brief: mine })), { kind: 'upstream', name: 'raft_local' })
+  t.strictSame(
+    decide(question({ brief: mine, mode: 'redirect' })),
+    { kind: 'upstream', name: 'raft_local' },
+    'a leader does not redirect to itself',
+  )
+})
+
+t.test('a member without an upstream is reached by its address', async t => {
+  for (const members of ['', 'node2', 'node11,anode1', 'node1x']) {
+    t.strictSame(decide(question({ members })), { kind: 'upstream', name: leader.http }, members)
+  }
+})
+
+t.test('redirect mode joins the public URL and the raw target with one slash', async t => {
+  const url = 'https://one.example/key/a%2Fb'
+  t.strictSame(decide(question({ mode: 'redirect' })), { kind: 'redirect', url })
+  const hidden = { me: brief.me, leader: { ...leader, gateway: null } }
+  const forwarded = { kind: 'upstream', name: 'raft_to_node1' }
+  t.strictSame(decide(question({ mode: 'redirect', brief: hidden })), forwarded)
+})
+
+t.test('no leader and no agent are told apart', async t => {
+  t.match(decide(question({ brief: null })), { kind: 'none', code: 'AGENT_DOWN' })
+  const election = { me: brief.me, leader: null }
+  t.match(decide(question({ brief: election })), { kind: 'none', code: 'NO_LEADER' })
+})
+
+t.test('a brief is read whole', async t => {
+  const text = JSON.stringify({ ...brief, term: 7, more: true })
+  t.strictSame(parseBrief(200, text), brief)
+  const election = { me: { id: 'node0' }, leader: null }
+  t.strictSame(parseBrief(200, JSON.stringify(election)), election)
+  const silent = { me: { id: 'node0' }, leader: { id: 'node1', http: '[::1]:80', gateway: null } }
+  t.strictSame(parseBrief(200, JSON.stringify(silent)), silent)
+})
+
+t.test('what is not a brief is none', async t => {
+  t.equal(parseBrief(502, JSON.stringify(brief)), null)
+  for (const text of [undefined, '', '{', 'null', '[]', '7', '{"me":{}}', '{"me":{"id":"a"}}']) {
+    t.equal(parseBrief(200, text), null, `${text}`)
+  }
+})
+
+t.test('nothing of a brief can become syntax in a variable or a header', async t => {
+  const withLeader = (changed: object) =>
+    parseBrief(200, JSON.stringify({ ...brief, leader: { ...leader, ...changed } }))
+  for (const http of ['', 'host', 'h:1/x', 'h:1 ', 'u@h:1', 'h:123456', 'unix:/x', 7, null]) {
+    t.equal(withLeader({ http }), null, `http ${http}`)
+  }
+  for (const id of ['', 'a,b', 'a b', 'a/b', 'x'.repeat(65), 7]) {
+    t.equal(withLeader({ id }), null, `id ${id}`)
+  }
+  for (const gateway of ['javascript:x', 'http://a b', 'http://a\r\nX: 1', 'ftp://a', '', 7]) {
+    t.equal(withLeader({ gateway })?.leader?.gateway, null, `gateway ${gateway}`)
+  }
+})
+
+t.test('only an attempt without a byte is surely unsent', async t => {
+  for (const unsent of ['0', '246 : 0', '246, 0', '246 : ', '', undefined]) {
+    t.equal(surelyUnsent(unsent), true, `${unsent}`)
+  }
+  for (const sent of ['246', '0 : 246', '0, 246', '10', '246 : 10']) {
+    t.equal(surelyUnsent(sent), false, sent)
+  }
+})

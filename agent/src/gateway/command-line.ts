@@ -1,6 +1,7 @@
 /** The renderer's command line, and the member list that it names. */
 
 import { readFileSync } from 'node:fs'
+import path from 'node:path'
 import { parseArgs } from 'node:util'
 import type { GatewayMember } from './render-input.ts'
 
@@ -91,7 +92,12 @@ export function readDescription(file: string): Described {
     return { id, address } as GatewayMember
   })
   const socket = text(field(field(value, 'server'), 'socket'))
-  return { node: text(field(value, 'node_id')), members, socket }
+  return {
+    node: text(field(value, 'node_id')),
+    members,
+    // as the agent does: relative to its configuration
+    socket: socket === null ? null : path.resolve(path.dirname(file), socket),
+  }
 }
 
 function field(value: unknown, name: string): unknown {

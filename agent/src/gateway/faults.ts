@@ -80,7 +80,8 @@ function optionFaults(options: RenderOptions): string[] {
   demand(isWhole(options.keepalive, 1, 65_535), 'keepalive: 1-65535 connections')
   demand(isWhole(options.forwardTimeoutMs, 1, 3_600_000), 'forward timeout: 1-3600000 ms')
   for (const server of options.resolvers) {
-    demand(isIP(server) !== 0, `resolver ${JSON.stringify(server)}: not an IP address`)
+    const fine = isIP(server) !== 0 || splitAddress(server)?.isIp === true
+    demand(fine, `resolver ${JSON.stringify(server)}: not an IP address, with or without a port`)
   }
   for (const [name, ip] of options.addresses) {
     demand(isIP(ip) !== 0, `address ${JSON.stringify(ip)} of ${JSON.stringify(name)}: not an IP`)

@@ -29,7 +29,7 @@ export interface RenderOptions {
   /** how long a forwarded write may take; above the agent's commit deadline */
   readonly forwardTimeoutMs: number
   readonly accessLog: boolean
-  /** DNS servers for members given by name */
+  /** DNS servers for members given by name: `IP` or `IP:port` */
   readonly resolvers: readonly string[]
   /** host name → IP address, for names that keep their address as long as this rendering lives */
   readonly addresses: ReadonlyMap<string, string>

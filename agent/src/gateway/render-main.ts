@@ -113,7 +113,7 @@ function resolversOf(given: string | undefined): string[] {
   if (given !== undefined) return given.split(',')
   const file = '/etc/resolv.conf'
   if (!existsSync(file)) return []
-  return [...readFileSync(file, 'utf8').matchAll(/^nameserver\s+(\S+)/gm)].map(
+  return [...readFileSync(file, 'utf8').matchAll(/^nameserver\s+([^\s%]+)\s*$/gm)].map(
     match => match[1] ?? '',
   )
 }

@@ -1,5 +1,6 @@
 /** From the member list to nginx's configuration. Pure: templates and facts in, texts out. */
 
+import { isIPv6 } from 'node:net'
 import { findFaults, splitAddress } from './faults.ts'
 import type { RenderInput, RenderOptions } from './render-input.ts'
 
@@ -80,8 +81,9 @@ function upstreamsOf(input: RenderInput): ReadonlyMap<string, string> {
   return upstreams
 }
 
-function bracketed(ip: string): string {
-  return ip.includes(':') ? `[${ip}]` : ip
+/** An IPv6 address as nginx wants it; anything else as it is. */
+function bracketed(address: string): string {
+  return isIPv6(address) ? `[${address}]` : address
 }
 
 function upstream(id: string, server: string, options: RenderOptions): string {

@@ -10,6 +10,8 @@ import { attacks } from './attacks.ts'
 import { bodies } from './bodies.ts'
 import { keys } from './keys.ts'
 import { paths } from './paths.ts'
+import { reloads } from './reload.ts'
+import { rendering } from './rendering.ts'
 import { writes } from './writes.ts'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
@@ -22,3 +24,5 @@ writes(t)
 bodies(t)
 paths(t)
 attacks(t)
+reloads(t)
+rendering(t)
