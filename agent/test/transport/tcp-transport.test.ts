@@ -186,6 +186,7 @@ t.test('strangers are closed, and the log stays small (attack rows 31, 45)', asy
   t.equal(b.lines.filter(line => line.startsWith('closed')).length <= 2, true, 'a line a second')
   t.equal(Math.max(...b.lines.map(line => line.length)) <= 1_000, true)
   t.match(strangers[10]?.text(), /protocol version 9 is not spoken by node1/)
+  t.equal(strangers[9]?.text(), '', 'no welcome for who goes on before it')
   const a = await started(t, node0, ports)
   await until(() => a.connected(node1), 'peers are still let in')
 })
