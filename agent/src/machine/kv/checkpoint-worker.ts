@@ -15,6 +15,8 @@ export interface CheckpointWorkerData {
   readonly driver: string
   /** How long a reader outside this process may hold up a restart before it is put off. */
   readonly busyMs: number
+  /** A WAL that outgrew this is cut back to it when it starts over: its space is re-used otherwise. */
+  readonly walKeptBytes: number
 }
 
 /**
@@ -33,6 +35,7 @@ const Database = require(workerData.driver)
 const db = new Database(workerData.file, { fileMustExist: true, timeout: workerData.busyMs })
 db.pragma('synchronous = NORMAL')
 db.pragma('wal_autocheckpoint = 0')
+db.pragma('journal_size_limit = ' + workerData.walKeptBytes)
 
 const checkpoint = mode => {
   const [row] = db.pragma('wal_checkpoint(' + mode + ')')

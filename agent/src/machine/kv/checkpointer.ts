@@ -9,6 +9,7 @@ import {
 } from './checkpoint-worker.ts'
 
 const BUSY_MS = 200
+const WAL_KEPT_BYTES = 64 * 1024 * 1024
 
 /** Runs the checkpoints of one file on a thread, which the first of them starts. One call at a time. */
 export class Checkpointer {
@@ -61,7 +62,12 @@ export class Checkpointer {
 
 function startWorker(file: string): Worker {
   const driver = createRequire(import.meta.url).resolve('better-sqlite3')
-  const workerData: CheckpointWorkerData = { file, driver, busyMs: BUSY_MS }
+  const workerData: CheckpointWorkerData = {
+    file,
+    driver,
+    busyMs: BUSY_MS,
+    walKeptBytes: WAL_KEPT_BYTES,
+  }
   // The loaders of this process (tests have some) are of no use to it, and slow.
   return new Worker(CHECKPOINT_WORKER, { eval: true, execArgv: [], workerData })
 }

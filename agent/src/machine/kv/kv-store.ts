@@ -16,7 +16,7 @@ type Run = (entries: readonly CommittedEntry[], skipped: number) => (Result | nu
 /** The tables behind a KvMachine: all that runs on the writer's connection, and none of it waits. */
 export class KvStore {
   readonly #db: Database
-  readonly #upsert: Statement<[Uint8Array, Uint8Array, number]>
+  readonly #upsert: Statement<[Uint8Array, Uint8Array, number, number]>
   readonly #delete: Statement<[Uint8Array]>
   readonly #get: Statement<[Uint8Array], KvRow>
   readonly #stored: Statement<[], { index: number; term: number }>
@@ -29,7 +29,7 @@ export class KvStore {
     this.#db = db
     this.#applied = applied
     this.#upsert = db.prepare(
-      `INSERT INTO kv(key, value, create_index, modify_index) VALUES(?1, ?2, ?3, ?3)
+      `INSERT INTO kv(key, value, create_index, modify_index) VALUES(?, ?, ?, ?)
        ON CONFLICT(key) DO UPDATE SET value = excluded.value, modify_index = excluded.modify_index`,
     )
     this.#delete = db.prepare('DELETE FROM kv WHERE key = ?')
@@ -89,7 +89,7 @@ export class KvStore {
   #execute(command: KvCommand, index: LogIndex): void {
     switch (command.kind) {
       case 'set':
-        for (const { key, value } of command.pairs) this.#upsert.run(key, value, index)
+        for (const { key, value } of command.pairs) this.#upsert.run(key, value, index, index)
         return
       case 'delete':
         this.#delete.run(command.key)

@@ -9,8 +9,6 @@ const SQLITE_MIN = [3, 51, 3] as const
 
 const CACHE_KIB = 64 * 1024
 const MMAP_BYTES = 256 * 1024 * 1024
-/** A WAL that outgrew this is cut back to it when it starts over. */
-const WAL_KEPT_BYTES = 64 * 1024 * 1024
 
 /** One file: the position commits together with the data, or not at all. Keys are explicit: VACUUM may renumber rowids. */
 const CREATE = `
@@ -82,7 +80,6 @@ function configure(db: Database.Database, onDisk: boolean): void {
   // which lets a checkpoint that is cut short corrupt the file.
   db.pragma('synchronous = NORMAL')
   db.pragma('wal_autocheckpoint = 0')
-  db.pragma(`journal_size_limit = ${WAL_KEPT_BYTES}`)
   db.pragma(`cache_size = ${-CACHE_KIB}`)
   db.pragma(`mmap_size = ${MMAP_BYTES}`)
   db.pragma('temp_store = MEMORY')
