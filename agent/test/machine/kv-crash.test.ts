@@ -1,0 +1,87 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { Prng } from '../../src/lib/prng.ts'
+import { KvMachine } from '../../src/machine/kv/kv-machine.ts'
+import { CRASH_KEYS } from './kv-crash-command.ts'
+import { text } from './kv-subject.ts'
+import { drawSeed, IDENTITY } from './state-machine.contract.ts'
+
+const CHILD = fileURLToPath(new URL('./kv-crash-child.ts', import.meta.url))
+const FULL_CHILD = fileURLToPath(new URL('./kv-full-child.ts', import.meta.url))
+const ROUNDS = 6
+
+/** Lets the child run until `batches` were acknowledged, kills it, and returns the last it acknowledged. */
+async function runAndKill(file: string, seed: number, batches: number): Promise<number> {
+  // An empty environment: tap's would instrument the child.
+  const child = spawn(process.execPath, ['--import', 'tsx', CHILD, file, `${seed}`], {
+    env: {},
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const exited = once(child, 'exit')
+  let acknowledged = 0
+  let lines = 0
+  for await (const line of createInterface(child.stdout)) {
+    acknowledged = Number(line)
+    lines += 1
+    if (lines === batches) child.kill('SIGKILL')
+  }
+  const [, signal] = await exited
+  if (signal !== 'SIGKILL') throw new Error(`the child ended by itself after ${lines} batches`)
+  return acknowledged
+}
+
+t.test(
+  'killed at any moment, it comes back with exactly a prefix that holds all it acknowledged',
+  async t => {
+    const file = join(t.testdir(), 'kv.db')
+    const prng = new Prng(drawSeed(t))
+    for (let round = 0; round < ROUNDS; round++) {
+      const acknowledged = await runAndKill(file, prng.next(), prng.between(1, 300))
+      const machine = new KvMachine({ file })
+      const { index } = machine.open(IDENTITY)
+      t.comment(`acknowledged ${acknowledged}, found ${index}`)
+      t.ok(index >= acknowledged, 'nothing acknowledged is lost')
+      const get = (key: string) => machine.query({ kind: 'get', key: text(key) }).row
+      t.equal(
+        Number(Buffer.from(get('counter')?.value ?? [])),
+        index,
+        'the position is that of the data',
+      )
+      for (let i = index; i > Math.max(0, index - CRASH_KEYS); i--) {
+        const row = get(`k${i % CRASH_KEYS}`)
+        const found = [Number(Buffer.from(row?.value ?? [])), row?.modifyIndex]
+        if (found[0] !== i || found[1] !== i) t.strictSame(found, [i, i], `key of entry ${i}`)
+      }
+      await machine.close()
+    }
+  },
+)
+
+t.test(
+  'a write that the system refuses takes its whole batch back and keeps the position',
+  async t => {
+    const file = join(t.testdir(), 'kv.db')
+    const command = 'ulimit -f 1000; exec "$0" --import tsx "$@"'
+    const child = spawn('/bin/sh', ['-c', command, process.execPath, FULL_CHILD, file], {
+      env: {},
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const exited = once(child, 'exit')
+    let output = ''
+    for await (const chunk of child.stdout) output += chunk
+    await exited
+    const { failure, index, applied, counter } = JSON.parse(output)
+    t.comment(`${failure} after ${index}`)
+    t.match(failure, /SqliteError/)
+    t.strictSame([applied, Number(counter)], [index, index])
+    const machine = new KvMachine({ file })
+    t.equal(machine.open(IDENTITY).index, index)
+    const { row } = machine.query({ kind: 'get', key: text('counter') })
+    t.equal(Number(Buffer.from(row?.value ?? [])), index)
+    await machine.close()
+  },
+)
