@@ -1,5 +1,6 @@
 import { assert } from '../lib/assert.ts'
 import { commitByMajority } from './commit.ts'
+import { ENTRY_OVERHEAD_BYTES } from './entry-codec.ts'
 import type { Proposal } from './input.ts'
 import { entryBytes } from './log.ts'
 import type { AppendEntriesRefusal, AppendEntriesReply, HeartbeatReply } from './message.ts'
@@ -146,7 +147,7 @@ function fitting({ options }: Core, leader: Leader, proposals: readonly Proposal
   let entries = leader.uncommitted.length
   let count = 0
   for (const proposal of proposals) {
-    bytes += proposal.payload.length
+    bytes += proposal.payload.length + ENTRY_OVERHEAD_BYTES
     entries++
     if (entries > options.uncommittedEntriesMax) break
     if (bytes > options.uncommittedBytesMax && entries > 1) break
