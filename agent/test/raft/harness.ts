@@ -166,10 +166,10 @@ export class Member {
 export function optionsOf(id: string, voters: readonly string[], limits: Limits): RaftOptions {
   return {
     ...DEFAULT_LIMITS,
-    seed: id.charCodeAt(0),
     electionTicks: ELECTION_TICKS,
     heartbeatTicks: HEARTBEAT_TICKS,
     ...limits,
+    seed: 7919 * (limits.seed ?? 0) + id.charCodeAt(0),
     id: asNodeId(id),
     voters: voters.map(asNodeId),
   }

@@ -1,0 +1,263 @@
+import t from 'tap'
+import { asLogIndex, asNodeId } from '../../src/raft/types.ts'
+import { alike, Cluster } from './cluster.ts'
+import { alive, append, beat, follower, leader, type Member, matched, refusal } from './harness.ts'
+
+/** A leader of term 2 whose followers are level and idle. */
+function settled(limits: Parameters<typeof leader>[1] = {}): Member {
+  const a = leader({ term: 1 }, limits)
+  a.receive(matched('b', 2, 1))
+  a.receive(matched('c', 2, 1))
+  return a
+}
+
+const toB = (lines: readonly string[]): string[] => lines.filter(line => line.startsWith('a→b'))
+
+t.test('the stream stops at a window of messages and resumes with an answer', async t => {
+  const a = settled({ window: { messagesMax: 2, bytesMax: 1000 } })
+  t.strictSame(toB(a.propose('x')), ['a→b append t2 after 1@2: 2@2=x commit 1'])
+  t.strictSame(toB(a.propose('y')), ['a→b append t2 after 2@2: 3@2=y commit 1'])
+  t.strictSame(toB(a.propose('z')), [], 'two messages are on their way')
+  t.strictSame(a.receive(matched('b', 2, 2)), ['a→b append t2 after 3@2: 4@2=z commit 1'])
+  t.strictSame(a.receive(matched('b', 2, 4)), [])
+})
+
+t.test('the stream stops at a window of bytes', async t => {
+  const a = settled({ window: { messagesMax: 100, bytesMax: 40 } })
+  t.equal(toB(a.propose('x')).length, 1)
+  t.equal(toB(a.propose('y')).length, 1, '22 of 40 bytes')
+  t.strictSame(toB(a.propose('z')), [], '44 bytes')
+  t.strictSame(a.receive(matched('b', 2, 2)), ['a→b append t2 after 3@2: 4@2=z commit 1'])
+})
+
+t.test('a message carries up to its limit, and one entry in any case', async t => {
+  const a = settled({ messageBytesMax: 45 })
+  t.strictSame(toB(a.propose('x', 'y', 'z', '0123456789012345678901234567890123456789')), [
+    'a→b append t2 after 1@2: 2@2=x 3@2=y commit 1',
+    'a→b append t2 after 3@2: 4@2=z commit 1',
+    'a→b append t2 after 4@2: 5@2=0123456789012345678901234567890123456789 commit 1',
+  ])
+})
+
+t.test(
+  'etcd#14633, B4: with a full window an empty append still answers a heartbeat reply',
+  async t => {
+    const a = settled({ window: { messagesMax: 1, bytesMax: 1000 } })
+    a.propose('x')
+    a.propose('y')
+    t.strictSame(a.receive(alive('b', 2)), ['a→b append t2 after 2@2: commit 1'])
+  },
+)
+
+t.test('a lost append is found by the answer to a heartbeat, and sent again', async t => {
+  const cluster = new Cluster(alike(3))
+  cluster.elect('a')
+  cluster.propose('a', 'x')
+  t.equal(cluster.drop(/a→. append/).length, 2)
+  cluster.propose('a', 'y')
+  t.equal(cluster.drop(/a→. append/).length, 2)
+  cluster.settle()
+  t.equal(cluster.node('a').raft.state.commit, 1)
+  cluster.run(2)
+  t.equal(cluster.node('a').raft.state.commit, 3)
+  for (const log of Object.values(cluster.logs())) t.equal(log, '1@1* 2@1=x 3@1=y')
+})
+
+t.test('a lost answer is found likewise', async t => {
+  const cluster = new Cluster(alike(3))
+  cluster.elect('a')
+  cluster.propose('a', 'x')
+  cluster.deliver(/a→. append/)
+  for (const name of 'abc') cluster.fsync(name)
+  t.equal(cluster.drop(/match/).length, 2)
+  cluster.run(2)
+  t.equal(cluster.node('a').raft.state.commit, 2)
+  t.equal(cluster.node('c').raft.state.commit, 2)
+})
+
+t.test('a lost "it is committed" is made good by the next heartbeat', async t => {
+  const cluster = new Cluster(alike(3))
+  cluster.elect('a')
+  cluster.propose('a', 'x')
+  cluster.fsync('a')
+  cluster.deliver(/a→. append/)
+  for (const name of 'bc') cluster.fsync(name)
+  cluster.deliver(/match/)
+  t.ok(cluster.drop(/append t1 after 2@1: commit 2/).length >= 1)
+  cluster.run(2)
+  t.equal(cluster.node('b').raft.state.commit, 2)
+  t.equal(cluster.node('c').raft.state.commit, 2)
+})
+
+t.test('idle followers hear of a commit at once, not with the next heartbeat', async t => {
+  const cluster = new Cluster(alike(3))
+  cluster.elect('a')
+  cluster.propose('a', 'x')
+  cluster.settle()
+  for (const { raft } of cluster.nodes.values()) t.equal(raft.state.applied, 2)
+})
+
+t.test('B4 a dead peer gets a heartbeat at a time and nothing else', async t => {
+  const a = leader({ term: 1 })
+  a.receive(matched('b', 2, 1))
+  a.receive(matched('c', 2, 1))
+  a.step({ kind: 'unreachable', peer: asNodeId('c') })
+  const sent: string[] = []
+  for (let i = 0; i < 6; i++) {
+    sent.push(...a.propose(`${i}`), ...a.tick(2))
+    a.receive(alive('b', 2))
+  }
+  t.strictSame(
+    sent.filter(line => line.startsWith('a→c')),
+    ['a→c append t2 after 1@2: 2@2=0 commit 1', ...Array(6).fill('a→c beat t2 commit 1')],
+    'one probe, whose answer never comes',
+  )
+})
+
+t.test('B4 a probe that was lost is repeated once a heartbeat is answered', async t => {
+  const a = leader({ term: 1 })
+  t.strictSame(a.receive(alive('b', 2)), ['a→b append t2 after 0@0: 1@2* commit 0'])
+})
+
+t.test(
+  'etcd heartbeat_resp_recovers_from_probing: a level peer leaves probe by an answer',
+  async t => {
+    const a = settled()
+    a.step({ kind: 'unreachable', peer: asNodeId('b') })
+    t.strictSame(a.receive(alive('b', 2)), ['a→b append t2 after 1@2: commit 1'])
+    a.receive(matched('b', 2, 1))
+    t.strictSame(toB(a.propose('x')), ['a→b append t2 after 1@2: 2@2=x commit 1'])
+    t.strictSame(toB(a.propose('y')), ['a→b append t2 after 2@2: 3@2=y commit 1'], 'a stream again')
+  },
+)
+
+t.test('unreachable: what was on its way is sent again from the match', async t => {
+  const a = settled()
+  a.propose('x')
+  a.propose('y')
+  a.step({ kind: 'unreachable', peer: asNodeId('b') })
+  t.strictSame(a.receive(alive('b', 2)), ['a→b append t2 after 1@2: 2@2=x 3@2=y commit 1'])
+})
+
+t.test(
+  '§5.3 a refusal in the stream starts a probe; its double and late ones do nothing',
+  async t => {
+    const a = settled()
+    a.propose('x')
+    a.propose('y')
+    const lost = refusal({ from: 'b', term: 2, prevIndex: 2, hint: [1, 2] })
+    t.strictSame(a.receive(lost), ['a→b append t2 after 1@2: 2@2=x 3@2=y commit 1'])
+    t.strictSame(a.receive(lost), [])
+    a.receive(matched('b', 2, 3))
+    t.strictSame(a.receive(lost), [], 'below what is known to match')
+  },
+)
+
+t.test('etcd/raft: a doubled answer to a heartbeat does not multiply', async t => {
+  const a = settled()
+  a.propose('x')
+  for (let i = 0; i < 5; i++) {
+    t.strictSame(a.receive(alive('b', 2)), ['a→b append t2 after 2@2: commit 1'])
+    t.strictSame(a.receive(matched('b', 2, 1)), [], 'the empty append makes no new message')
+  }
+})
+
+t.test('scylladb#10578, A6: with one entry a message a stale tail is never committed', async t => {
+  const cluster = new Cluster(
+    {
+      a: { log: [1, 1, 2], term: 2 },
+      b: { log: [1, 1, 1], term: 2 },
+      c: { log: [1, 1, 2], term: 2 },
+    },
+    { messageBytesMax: 1 },
+  )
+  cluster.cut('a', 'b')
+  cluster.elect('a')
+  cluster.settle()
+  t.equal(cluster.node('a').raft.state.commit, 4)
+  cluster.heal()
+  cluster.tick('a', 2)
+  const commits: number[] = []
+  for (let i = 0; i < 20; i++) {
+    cluster.deliver(/./)
+    for (const name of 'abc') cluster.fsync(name)
+    if (cluster.node('a').loads.length > 0) cluster.node('a').load()
+    commits.push(cluster.node('b').raft.state.commit)
+    t.ok(cluster.node('b').log().startsWith('1@1 2@1'))
+  }
+  t.equal(commits.at(-1), 4)
+  t.equal(cluster.node('b').log(), '1@1 2@1 3@2 4@3*')
+})
+
+t.test('scylladb#10578, A6: an empty append proves nothing behind prev', async t => {
+  const a = follower({ log: [1, 1, 1], term: 2, vote: 'b' })
+  a.receive(append({ from: 'b', term: 2, prev: [1, 1], commit: 3 }))
+  t.equal(a.raft.state.commit, 1)
+})
+
+t.test('A6 a heartbeat commits no further than the match it was sent with', async t => {
+  const a = settled()
+  a.propose('x')
+  a.fsync()
+  a.receive(matched('b', 2, 2))
+  t.strictSame(a.tick(2), ['a→b beat t2 commit 2', 'a→c beat t2 commit 1'])
+})
+
+t.test('A8 a late append below commit is confirmed at commit and changes nothing', async t => {
+  const a = follower({ log: [1, 1, 1, 1], term: 1, vote: 'b', commit: 3 })
+  t.strictSame(a.receive(append({ from: 'b', term: 1, prev: [0, 0], entries: [1, 1] })), [
+    'a→b match t1 3',
+  ])
+  t.equal(a.raft.last.index, 4)
+})
+
+t.test('A8 entries that are held already are skipped', async t => {
+  const a = follower({ log: [1, 1, 1], term: 1, vote: 'b' })
+  t.strictSame(a.receive(append({ from: 'b', term: 1, prev: [1, 1], entries: [1, 1] })), [
+    'a→b match t1 3',
+  ])
+})
+
+t.test('A9 entries older than the cache are asked from disk, and sent when they come', async t => {
+  const a = leader({ log: [1, 1, 1], term: 1 }, { messageBytesMax: 50 })
+  t.strictSame(a.receive(refusal({ from: 'b', term: 2, prevIndex: 3, hint: [1, 1] })), [
+    'load for b t2 2..4 max 50',
+  ])
+  t.strictSame(a.receive(alive('b', 2)), [], 'one load at a time')
+  t.strictSame(a.load(), ['a→b append t2 after 1@1: 2@1 3@1 commit 0'])
+  t.strictSame(a.receive(matched('b', 2, 3)), ['a→b append t2 after 3@1: 4@2* commit 0'])
+})
+
+t.test('A9, openraft#1795: loaded entries that begin elsewhere stop the node', async t => {
+  const a = leader({ log: [1, 1, 1], term: 1 })
+  a.receive(refusal({ from: 'b', term: 2, prevIndex: 3, hint: [1, 1] }))
+  const load = a.loads[0]
+  const loaded = { kind: 'loaded', to: asNodeId('b'), term: a.raft.state.term } as const
+  t.ok(load)
+  t.throws(
+    () => a.step({ ...loaded, entries: a.image.slice(asLogIndex(3), asLogIndex(3)) }),
+    /begin where/,
+  )
+  t.throws(() => a.step({ ...loaded, entries: [] }), /begin where/)
+})
+
+t.test('A9 an answer to an earlier term of office is dropped', async t => {
+  const a = leader({ log: [1, 1, 1], term: 1 })
+  a.receive(refusal({ from: 'b', term: 2, prevIndex: 3, hint: [1, 1] }))
+  a.receive(beat({ from: 'b', term: 3 }))
+  t.strictSame(a.load(), [])
+})
+
+t.test('A9 the cache is trimmed to its limit, and only of what is applied', async t => {
+  const a = settled({ cacheBytesMax: 60 })
+  for (const text of ['v', 'w', 'x', 'y', 'z']) {
+    a.propose(text)
+    a.fsync()
+  }
+  a.receive(matched('c', 2, 6))
+  t.equal(a.raft.state.applied, 6)
+  t.strictSame(a.step({ kind: 'unreachable', peer: asNodeId('b') }), [])
+  t.strictSame(toB(a.receive(alive('b', 2))), [])
+  t.match(a.loads, [{ to: 'b', from: 2, upTo: 6 }])
+  t.strictSame(a.load(), ['a→b append t2 after 1@2: 2@2=v 3@2=w 4@2=x 5@2=y 6@2=z commit 6'])
+})
