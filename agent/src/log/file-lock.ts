@@ -11,6 +11,8 @@ import Database from 'better-sqlite3'
 export function lockFile(path: string): { release(): void } | null {
   const database = new Database(path, { timeout: 0 })
   try {
+    // A journal would be a second file beside the lock.
+    database.pragma('journal_mode = MEMORY')
     database.exec('BEGIN EXCLUSIVE')
   } catch (cause) {
     database.close()

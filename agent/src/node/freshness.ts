@@ -29,13 +29,14 @@ export class Freshness {
     this.#heard.clear()
   }
 
-  received(message: Message, now: number): void {
+  received(message: Message, applied: LogIndex, now: number): void {
     this.#heard.set(message.from, now)
     if (message.kind !== 'append-entries' && message.kind !== 'heartbeat') return
     if (message.commit > this.#known) this.#known = message.commit
     // Only an append tells the leader's whole commit index; a heartbeat's is cut to what we match.
     if (message.kind === 'append-entries') this.#target ??= message.commit
     this.#awaiting = { at: now, commit: this.#known }
+    this.applied(applied)
   }
 
   applied(index: LogIndex): void {

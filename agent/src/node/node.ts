@@ -234,7 +234,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     for (const effect of raft.step(input)) this.#perform(effect)
     this.#noticeChanges()
     if (input.kind === 'receive' && input.message.term === raft.state.term) {
-      this.#freshness.received(input.message, this.#options.clock.now())
+      this.#freshness.received(input.message, raft.state.applied, this.#options.clock.now())
     }
   }
 

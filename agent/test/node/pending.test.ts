@@ -5,8 +5,7 @@ import { Pending } from '../../src/node/pending.ts'
 import { asLogIndex, asTerm } from '../../src/raft/types.ts'
 
 const at = (index: number, term: number) => ({ index: asLogIndex(index), term: asTerm(term) })
-const committed = (index: number, term: number) =>
-  ({ position: at(index, term), command: null }) as CommittedEntry
+const committed = (index: number, term: number) => ({ position: at(index, term), command: null })
 const done: Result = { kind: 'done', value: null }
 
 function pendingWith(...positions: [index: number, term: number][]) {

@@ -1,0 +1,161 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { pino } from 'pino'
+import { SystemClock } from './clock/system-clock.ts'
+import { type Config, readConfig } from './config.ts'
+import { startHttp } from './http/server.ts'
+import { loadOrCreateIdentity } from './log/identity-file.ts'
+import { MemoryLogStore } from './log/memory-log-store.ts'
+import { SegmentLogStore } from './log/segment-log-store.ts'
+import { KvMachine } from './machine/kv/kv-machine.ts'
+import { RaftNode } from './node/node.ts'
+import type { Identity } from './raft/types.ts'
+import { FilePeerIdentities, MemoryPeerIdentities } from './transport/peer-identities.ts'
+import { TcpTransport } from './transport/tcp-transport.ts'
+
+const USAGE = `The agent of one raft-nginx node: Raft, its log, and the state machine.
+
+usage: node agent/dist/main.js --config FILE [--inmem]
+
+  --config FILE   JSON; every setting can be overridden by RAFT_NGINX_<SETTING> in the environment
+  --inmem         keep log and data in memory; the loss of a majority at once loses the data
+  --version
+  --help
+
+Logs JSON lines on stdout. SIGTERM and SIGINT stop it cleanly.
+Exit status: 0 stopped, 1 failed while starting or running, 2 bad usage or configuration.
+`
+
+/** Ends the process when a clean stop hangs. */
+const STOP_TIMEOUT_MS = 1_800
+
+const { version } = JSON.parse(
+  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+) as { version: string }
+
+await main()
+
+async function main(): Promise<void> {
+  const config = configuration()
+  const logger = pino({ level: config.log.level, base: { node: config.nodeId } })
+  try {
+    await runAgent(config, logger)
+  } catch (error) {
+    logger.fatal({ err: error }, `cannot start: ${messageOf(error)}`)
+    process.exit(1)
+  }
+}
+
+async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
+  const identity = await identityOf(config)
+  const clock = new SystemClock()
+  const seed = randomBytes(4).readUInt32LE()
+  const node = new RaftNode({
+    identity,
+    members: config.nodes,
+    log: config.inMemory
+      ? new MemoryLogStore()
+      : new SegmentLogStore({ directory: config.log.dir }),
+    machine: new KvMachine({ file: config.inMemory ? null : join(config.raftDir, 'kv.sqlite') }),
+    transport: new TcpTransport({
+      identity,
+      listen: config.transport.listen,
+      members: config.nodes,
+      identities: config.inMemory
+        ? new MemoryPeerIdentities()
+        : await FilePeerIdentities.open(config.raftDir),
+      clock,
+      log: (level, line) => logger[level](line),
+      seed,
+      limits: {
+        handshakeMs: config.transport.timeoutSec * 1000,
+        silentPingsMax: config.transport.timeoutSec,
+      },
+    }),
+    clock,
+    logger,
+    seed,
+    electionTimeoutMs: config.electionTimeoutMs,
+    heartbeatIntervalMs: config.heartbeatIntervalMs,
+    commitTimeoutMs: config.commitTimeoutMs,
+    // What is in memory is not to be trusted any more, so nothing is closed in good order.
+    onFatal: error => {
+      logger.fatal({ err: error }, `stopped: ${messageOf(error)}`)
+      process.exit(1)
+    },
+  })
+  await node.start()
+  const http = await startHttp({
+    node,
+    server: config.server,
+    limits: config.limits,
+    version,
+    log: logger,
+  })
+  logger.info({ version, ...config.server, raft: config.transport.listen }, 'serving')
+
+  let stopping = false
+  const stop = async (signal: string): Promise<void> => {
+    if (stopping) return
+    stopping = true
+    logger.info({ signal }, 'stopping')
+    clock.after(STOP_TIMEOUT_MS, () => {
+      logger.error(
+        'a clean stop takes too long: what is fsynced stays, the rest was never acknowledged',
+      )
+      process.exit(1)
+    })
+    await http.close()
+    await node.stop()
+    logger.info('stopped')
+    process.exit(0)
+  }
+  process.on('SIGTERM', signal => void stop(signal))
+  process.on('SIGINT', signal => void stop(signal))
+}
+
+function configuration(): Config {
+  const usage = (problem: string): never => {
+    process.stderr.write(`${problem}\n\n${USAGE}`)
+    process.exit(2)
+  }
+  const { config: file, inmem, version: wantsVersion, help } = commandLine(usage)
+  if (help || wantsVersion) {
+    process.stdout.write(help ? USAGE : `${version}\n`)
+    process.exit(0)
+  }
+  if (file === undefined) return usage('--config FILE is missing')
+  const overrides = inmem ? { in_memory: true } : {}
+  const result = readConfig({ file, env: process.env, overrides })
+  if (result.kind === 'config') return result.config
+  process.stderr.write(`${result.faults.join('\n')}\n`)
+  return process.exit(2)
+}
+
+function commandLine(usage: (problem: string) => never) {
+  try {
+    return parseArgs({
+      options: {
+        config: { type: 'string' },
+        inmem: { type: 'boolean', default: false },
+        version: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    }).values
+  } catch (error) {
+    return usage(messageOf(error))
+  }
+}
+
+/** A process in memory is a new incarnation each time: it has forgotten what it promised. */
+async function identityOf(config: Config): Promise<Identity> {
+  const name = { clusterId: config.clusterName, nodeId: config.nodeId }
+  if (config.inMemory) return { ...name, incarnation: randomUUID() }
+  return loadOrCreateIdentity(config.raftDir, name, randomUUID)
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
