@@ -1,0 +1,174 @@
+/** Closed loops of unary gRPC calls: many streams on one connection, one write for all that a read completed. */
+
+import { connect, type Socket } from 'node:net'
+import {
+  FLAG_ACK,
+  FLAG_END_STREAM,
+  FRAME,
+  FRAME_HEADER_BYTES,
+  frame,
+  headerBlocks,
+  opening,
+  REQUEST_BYTES_MAX,
+  requestTemplate,
+  setStream,
+  windowUpdate,
+} from './http2-frames.ts'
+import type { Endpoint } from './job.ts'
+import { NO_KEY, type Tally } from './tally.ts'
+
+const WINDOW_RENEWED_AFTER_BYTES = 2 ** 24
+const GRPC_HEADER_BYTES = 5
+
+export interface GrpcLoopOptions {
+  readonly endpoint: Endpoint
+  readonly method: string
+  /** gRPC messages, one a key */
+  readonly messages: readonly Buffer[]
+  readonly tally: Tally
+  /** a shorter answer is an error: what a read must bring */
+  readonly bodyBytesMin: number
+  readonly streams: number
+}
+
+/** A call under way. A unary server sends its message only on success: bytes are the proof of status 0. */
+interface Call {
+  readonly startedAtMs: number
+  bodyBytes: number
+}
+
+/** One connection with a fixed number of calls in flight. */
+export class GrpcLoop {
+  readonly #options: GrpcLoopOptions
+  readonly #calls = new Map<number, Call>()
+  readonly #blocks: { readonly first: Buffer; readonly others: Buffer }
+  readonly #templates: readonly Buffer[]
+  #socket: Socket | null = null
+  #rest: Buffer | null = null
+  #nextStream = 1
+  #receivedBytes = 0
+  #closed = false
+  /** how many requests the next write starts */
+  #due = 0
+  #control: Buffer[] = []
+
+  constructor(options: GrpcLoopOptions) {
+    this.#options = options
+    this.#blocks = headerBlocks(options.method)
+    this.#templates = options.messages.map(message => requestTemplate(this.#blocks.others, message))
+    const largest = Math.max(...this.#templates.slice(0, 1).map(template => template.length))
+    if (largest * options.streams > REQUEST_BYTES_MAX) {
+      throw new RangeError('the gRPC loop keeps no send window: smaller values or more connections')
+    }
+  }
+
+  start(): void {
+    const { endpoint, streams } = this.#options
+    if (endpoint.kind !== 'tcp') throw new TypeError('gRPC here is TCP only')
+    const socket = connect({ host: endpoint.host, port: endpoint.port, noDelay: true })
+    this.#socket = socket
+    socket.once('connect', () => {
+      this.#control.push(opening())
+      this.#due = streams
+      this.#flush()
+    })
+    socket.on('data', (chunk: Buffer) => this.#onData(chunk))
+    socket.once('error', error => this.#failAll(error.message))
+    socket.once('close', () => this.#onClose())
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#socket?.destroy()
+  }
+
+  /** Not opened again: it is etcd that must not close, and a run where it does shows the error. */
+  #onClose(): void {
+    if (!this.#closed) this.#failAll('connection closed')
+  }
+
+  #failAll(reason: string): void {
+    if (this.#calls.size === 0) this.#options.tally.complain(reason)
+    for (const stream of [...this.#calls.keys()]) this.#settle(stream, reason)
+    this.#due = 0
+  }
+
+  #onData(chunk: Buffer): void {
+    const bytes = this.#rest === null ? chunk : Buffer.concat([this.#rest, chunk])
+    let at = 0
+    while (bytes.length - at >= FRAME_HEADER_BYTES) {
+      const end = at + FRAME_HEADER_BYTES + bytes.readUIntBE(at, 3)
+      if (end > bytes.length) break
+      this.#onFrame(bytes, at, end)
+      at = end
+    }
+    this.#rest = at === bytes.length ? null : bytes.subarray(at)
+    this.#flush()
+  }
+
+  #onFrame(bytes: Buffer, at: number, end: number): void {
+    const type = bytes[at + 3]
+    const flags = bytes[at + 4] ?? 0
+    const stream = bytes.readUInt32BE(at + 5)
+    if (type === FRAME.data) this.#onBody(stream, end - at - FRAME_HEADER_BYTES)
+    if (type === FRAME.data || type === FRAME.headers) {
+      if ((flags & FLAG_END_STREAM) !== 0) this.#settle(stream, null)
+    } else if (type === FRAME.reset) this.#settle(stream, 'stream reset')
+    else if (type === FRAME.goAway) this.#failAll('server went away')
+    else if ((type === FRAME.settings || type === FRAME.ping) && (flags & FLAG_ACK) === 0) {
+      const payload =
+        type === FRAME.ping ? bytes.subarray(at + FRAME_HEADER_BYTES, end) : Buffer.alloc(0)
+      this.#control.push(frame({ type, flags: FLAG_ACK, stream: 0 }, payload))
+    }
+  }
+
+  #onBody(stream: number, bytes: number): void {
+    const call = this.#calls.get(stream)
+    if (call !== undefined) call.bodyBytes += bytes
+    this.#receivedBytes += bytes
+    if (this.#receivedBytes < WINDOW_RENEWED_AFTER_BYTES) return
+    this.#control.push(windowUpdate(this.#receivedBytes))
+    this.#receivedBytes = 0
+  }
+
+  #settle(stream: number, failure: string | null): void {
+    const call = this.#calls.get(stream)
+    if (call === undefined) return
+    this.#calls.delete(stream)
+    const { tally, bodyBytesMin } = this.#options
+    const enough = call.bodyBytes >= GRPC_HEADER_BYTES + bodyBytesMin
+    if (failure !== null) tally.failed(failure)
+    else if (enough) tally.succeeded(call.startedAtMs)
+    else tally.failed(`answer of ${call.bodyBytes} bytes: the call failed`)
+    this.#due += 1
+  }
+
+  #flush(): void {
+    const parts = this.#control
+    this.#control = []
+    for (; this.#due > 0; this.#due -= 1) {
+      const request = this.#nextRequest()
+      if (request === null) break
+      parts.push(request)
+    }
+    if (parts.length > 0)
+      this.#socket?.write(parts.length === 1 ? (parts[0] ?? '') : Buffer.concat(parts))
+  }
+
+  #nextRequest(): Buffer | null {
+    const { tally, messages } = this.#options
+    const key = tally.next()
+    if (key === NO_KEY) return null
+    const template = this.#templates[key]
+    const message = messages[key]
+    if (template === undefined || message === undefined) throw new RangeError(`no request ${key}`)
+    const stream = this.#nextStream
+    this.#nextStream += 2
+    const isFirst = stream === 1
+    const block = isFirst ? this.#blocks.first : this.#blocks.others
+    const request = isFirst ? requestTemplate(block, message) : Buffer.from(template)
+    setStream(request, block.length, stream)
+    this.#calls.set(stream, { startedAtMs: performance.now(), bodyBytes: 0 })
+    return request
+  }
+}

@@ -1,0 +1,126 @@
+/** A closed loop over one kept-alive HTTP/1.1 connection, as cheap as Node allows. */
+
+import { connect, type Socket } from 'node:net'
+import type { Endpoint } from './job.ts'
+import { NO_KEY, type Tally } from './tally.ts'
+
+const READ_BUFFER_BYTES = 64 * 1024
+const RECONNECT_MS = 20
+const CONTENT_LENGTH = /\r\ncontent-length: *(\d+)/i
+const CLOSING = /\r\nconnection: *close/i
+const CHUNKED = /\r\ntransfer-encoding: *chunked/i
+const LAST_CHUNK = '0\r\n\r\n'
+
+export interface HttpLoopOptions {
+  readonly endpoint: Endpoint
+  /** whole requests, one a key */
+  readonly requests: readonly Buffer[]
+  readonly tally: Tally
+  /** a shorter body is an error: what a read must bring */
+  readonly bodyBytesMin: number
+}
+
+interface Answer {
+  readonly status: number
+  readonly bodyBytes: number
+  readonly closing: boolean
+}
+
+/** One slot of concurrency: one connection, one request in flight, the next as soon as the answer is whole. */
+export class HttpLoop {
+  readonly #options: HttpLoopOptions
+  /** shared by all reads of this connection: an answer in parts is kept in `#partial` */
+  readonly #buffer = Buffer.allocUnsafe(READ_BUFFER_BYTES)
+  #partial: string | null = null
+  #socket: Socket | null = null
+  #startedAtMs = 0
+  #asking = false
+  #closed = false
+
+  constructor(options: HttpLoopOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    if (this.#closed) return
+    const { endpoint } = this.#options
+    const onread = {
+      buffer: this.#buffer,
+      callback: (bytes: number) => this.#onBytes(bytes),
+    }
+    const where =
+      endpoint.kind === 'tcp'
+        ? { host: endpoint.host, port: endpoint.port, noDelay: true }
+        : { path: endpoint.path }
+    const socket = connect({ ...where, onread })
+    this.#socket = socket
+    this.#partial = null
+    socket.once('connect', () => this.#ask())
+    socket.once('error', error => this.#fail(error.message))
+    socket.once('close', () => this.#onClose(socket))
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#socket?.destroy()
+  }
+
+  #ask(): void {
+    const key = this.#options.tally.next()
+    if (key === NO_KEY) return
+    const request = this.#options.requests[key]
+    if (request === undefined) throw new RangeError(`no request for key ${key}`)
+    this.#asking = true
+    this.#startedAtMs = performance.now()
+    this.#socket?.write(request)
+  }
+
+  #onBytes(bytes: number): boolean {
+    let text = this.#buffer.toString('latin1', 0, bytes)
+    if (this.#partial !== null) text = this.#partial + text
+    const answer = parseAnswer(text)
+    this.#partial = answer === null ? text : null
+    if (answer !== null) this.#onAnswer(answer)
+    return true
+  }
+
+  #onAnswer(answer: Answer): void {
+    if (!this.#asking) return
+    this.#asking = false
+    const { tally, bodyBytesMin } = this.#options
+    if (answer.status !== 200 && answer.status !== 201) tally.failed(`status ${answer.status}`)
+    else if (answer.bodyBytes < bodyBytesMin) tally.failed(`body of ${answer.bodyBytes} bytes`)
+    else tally.succeeded(this.#startedAtMs)
+    if (answer.closing) this.#socket?.destroy()
+    else this.#ask()
+  }
+
+  #fail(reason: string): void {
+    if (this.#asking) this.#options.tally.failed(reason)
+    else this.#options.tally.complain(reason)
+    this.#asking = false
+  }
+
+  #onClose(socket: Socket): void {
+    if (socket !== this.#socket || this.#closed) return
+    if (this.#asking) this.#fail('connection closed')
+    setTimeout(() => this.start(), RECONNECT_MS)
+  }
+}
+
+/** Null while the answer is not whole. */
+function parseAnswer(text: string): Answer | null {
+  const headEnd = text.indexOf('\r\n\r\n')
+  if (headEnd < 0) return null
+  const head = text.slice(0, headEnd)
+  const status = Number(head.slice(9, 12))
+  const arrived = text.length - headEnd - 4
+  const length = CONTENT_LENGTH.exec(head)?.[1]
+  const closing = CLOSING.test(head)
+  if (length !== undefined) {
+    const bodyBytes = Number(length)
+    return arrived < bodyBytes ? null : { status, bodyBytes, closing }
+  }
+  if (CHUNKED.test(head) && !text.endsWith(LAST_CHUNK)) return null
+  return { status, bodyBytes: arrived, closing }
+}

@@ -1,0 +1,52 @@
+/** What the bench asks of its load generator, and what it gets back; both travel between processes. */
+
+/** `reads` are answered by the asked node alone: committed, perhaps not the newest (etcd: serializable). */
+export const LOADS = ['writes', 'reads'] as const
+export type Load = (typeof LOADS)[number]
+
+/** Whose requests are spoken. */
+export type Dialect = 'raft-nginx' | 'etcd-v2' | 'etcd-grpc'
+
+export type Endpoint =
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string }
+
+/** How long a job runs: each key once, or for a time of which the first part does not count. */
+export type Extent =
+  | { readonly kind: 'each-key-once' }
+  | { readonly kind: 'timed'; readonly warmUpMs: number; readonly measureMs: number }
+
+export interface Job {
+  readonly load: Load
+  readonly dialect: Dialect
+  readonly endpoint: Endpoint
+  /** requests in flight, never more than one a connection (HTTP/1.1) or a stream (gRPC) */
+  readonly concurrency: number
+  readonly extent: Extent
+  /** how many different keys */
+  readonly keys: number
+  readonly valueBytes: number
+  /** processes whose CPU time is the servers' */
+  readonly serverPids: readonly number[]
+}
+
+export interface JobResult {
+  /** requests that were answered as they should be, inside the measured time */
+  readonly operations: number
+  readonly errors: number
+  /** one of the errors in words */
+  readonly firstError: string | null
+  readonly seconds: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly maxMs: number
+  /** CPU of all server processes, microseconds; null where one of them ended meanwhile */
+  readonly serverCpuUs: number | null
+  /** CPU of the load generator, microseconds */
+  readonly clientCpuUs: number
+}
+
+/** What the generator process sends back for a job. */
+export type Reply =
+  | { readonly kind: 'result'; readonly result: JobResult }
+  | { readonly kind: 'failed'; readonly reason: string }
