@@ -222,36 +222,40 @@ function positionTests<Query, Answer>(t: Test, subject: Subject<Query, Answer>):
 function lifeTests<Query, Answer>(t: Test, subject: Subject<Query, Answer>): void {
   const { visible, refused } = subject
 
-  t.test('checkpoints under load, joined and cut short by close, lose nothing', async t => {
-    const directory = t.testdir()
-    const machine = subject.create(directory)
-    const model = subject.model()
-    await machine.open(IDENTITY)
-    let index = 0
-    const next = () => {
-      const one = entry(++index, 1, visible)
-      model.apply(one)
-      return machine.apply([one])
-    }
-    await next()
-    for (let round = 0; round < 5; round++) {
-      let over = false
-      const two = Promise.all([machine.checkpoint(), machine.checkpoint()]).then(() => {
-        over = true
-      })
-      while (!over) await Promise.all([next(), next(), new Promise(setImmediate)])
-      await two
-    }
-    t.strictSame(await subject.dump(machine), model.dump())
-    await next()
-    const last = machine.checkpoint()
-    await Promise.all([machine.close(), last])
-    if (!subject.durable) return
-    const again = subject.create(directory)
-    t.strictSame((await again.open(IDENTITY)).index, index)
-    t.strictSame(await subject.dump(again), model.dump())
-    await again.close()
-  })
+  t.test(
+    'checkpoints under load and reads, joined and cut short by close, lose nothing',
+    async t => {
+      const directory = t.testdir()
+      const machine = subject.create(directory)
+      const model = subject.model()
+      await machine.open(IDENTITY)
+      let index = 0
+      const next = () => {
+        const one = entry(++index, 1, visible)
+        model.apply(one)
+        return machine.apply([one])
+      }
+      await next()
+      for (let round = 0; round < 5; round++) {
+        let over = false
+        const two = Promise.all([machine.checkpoint(), machine.checkpoint()]).then(() => {
+          over = true
+        })
+        while (!over)
+          await Promise.all([next(), next(), subject.dump(machine), new Promise(setImmediate)])
+        await two
+      }
+      t.strictSame(await subject.dump(machine), model.dump())
+      await next()
+      const last = machine.checkpoint()
+      await Promise.all([machine.close(), last])
+      if (!subject.durable) return
+      const again = subject.create(directory)
+      t.strictSame((await again.open(IDENTITY)).index, index)
+      t.strictSame(await subject.dump(again), model.dump())
+      await again.close()
+    },
+  )
 
   t.test('used before open or after close, it throws', async t => {
     const machine = subject.create(t.testdir())

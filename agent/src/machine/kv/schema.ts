@@ -83,6 +83,8 @@ function configure(db: Database.Database, onDisk: boolean): void {
   db.pragma(`cache_size = ${-CACHE_KIB}`)
   db.pragma(`mmap_size = ${MMAP_BYTES}`)
   db.pragma('temp_store = MEMORY')
+  // Nobody else writes; were it so, waiting here would stop the whole event loop.
+  db.pragma('busy_timeout = 0')
   forbidNondeterminism(db)
 }
 
