@@ -40,5 +40,8 @@ export function buildApp(api: Api): Hono<Env> {
 
 /** For Hono; the hot routes write a reply as it is. */
 export function toResponse(reply: Reply): Response {
-  return new Response(reply.body, { status: reply.status, headers: reply.headers })
+  return new Response(reply.body === '' ? null : reply.body, {
+    status: reply.status,
+    headers: reply.headers,
+  })
 }

@@ -63,6 +63,7 @@ function readBytes(
       chunks.length = 0
       resolve('too-large')
     }
+    if (incoming.destroyed) resolve('aborted') // the client left while the request waited its turn
     incoming.on('data', onData)
     incoming.on('end', () =>
       resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)),

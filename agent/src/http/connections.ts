@@ -1,26 +1,46 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 
+/** Pipelined requests above this are left in the kernel until earlier ones have their answers. */
+const WAITING_MAX = 64
+
 interface Connection {
   /** requests that were received and have no answer yet; above one when they were pipelined */
   unanswered: number
   latest: IncomingMessage | null
+  /** starts of the requests that wait for the one before them */
+  readonly waiting: (() => void)[]
   /** an answer was written past Node's own bookkeeping: nothing more may follow it */
   refused: boolean
 }
 
-/** What each connection owes its client, so that an error never looks like the answer to another request. */
+/**
+ * What each connection owes its client. Pipelined requests are served one after the other, as RFC 9112
+ * (9.3.2) has it where one of them is a write: a read behind a write sees it.
+ */
 export class Connections {
   readonly #bySocket = new WeakMap<Socket, Connection>()
 
-  began(incoming: IncomingMessage): void {
-    const connection = this.#of(incoming.socket)
-    connection.unanswered++
+  /** Calls `start` when all earlier requests of this connection have been answered: now, as a rule. */
+  began(incoming: IncomingMessage, start: () => void): void {
+    const { socket } = incoming
+    const connection = this.#of(socket)
     connection.latest = incoming
+    if (++connection.unanswered === 1) {
+      start()
+      return
+    }
+    connection.waiting.push(start)
+    if (connection.waiting.length === WAITING_MAX) socket.pause()
   }
 
-  answered(incoming: IncomingMessage): void {
-    this.#of(incoming.socket).unanswered--
+  answered({ socket }: IncomingMessage): void {
+    const connection = this.#of(socket)
+    connection.unanswered--
+    const next = connection.waiting.shift()
+    if (next === undefined) return
+    if (connection.waiting.length === 0) socket.resume()
+    next()
   }
 
   /**
@@ -44,7 +64,7 @@ export class Connections {
   #of(socket: Socket): Connection {
     let connection = this.#bySocket.get(socket)
     if (connection === undefined) {
-      connection = { unanswered: 0, latest: null, refused: false }
+      connection = { unanswered: 0, latest: null, waiting: [], refused: false }
       this.#bySocket.set(socket, connection)
     }
     return connection

@@ -6,6 +6,8 @@ export interface Head {
   readonly contentEncoding: string | null
   /** Null: chunked, or no body. Node's parser has checked it. */
   readonly contentLength: number | null
+  /** The client waits for 100 before it sends the body. */
+  readonly expectsContinue: boolean
   /** `X-Raft-Min-Index`: the reader wants to see at least this entry. */
   readonly minIndex: number | null
 }
@@ -21,6 +23,7 @@ const NAMES = [
   'content-type',
   'content-length',
   'content-encoding',
+  'expect',
   'x-raft-min-index',
 ] as const
 type Name = (typeof NAMES)[number]
@@ -33,7 +36,7 @@ const INDEX = /^[0-9]{1,16}$/
 /** Refuses what Node's parser lets pass: other versions, doubtful hosts, long headers, headers given twice. */
 export function readHead(line: HeadLine, headBytesMax: number): Head | Refusal {
   if (line.httpVersion !== '1.1' && line.httpVersion !== '1.0') {
-    return refuse(505, 'HTTP_VERSION', 'HTTP/1.1 and HTTP/1.0 are spoken here')
+    return refuse(505, 'HTTP_VERSION', 'the versions spoken here are 1.1 and 1.0')
   }
   const found = collect(line.rawHeaders, headBytesMax / 2)
   if (!(found instanceof Map)) return found
@@ -43,11 +46,17 @@ export function readHead(line: HeadLine, headBytesMax: number): Head | Refusal {
   }
   const minIndex = parseMinIndex(found.get('x-raft-min-index'))
   if (minIndex !== null && typeof minIndex === 'object') return minIndex
+  // HTTP/1.0 has no expectations (RFC 9110, 10.1.1).
+  const expect = line.httpVersion === '1.1' ? found.get('expect') : undefined
+  if (expect !== undefined && expect.toLowerCase() !== '100-continue') {
+    return refuse(417, 'EXPECTATION', 'the only expectation met is 100-continue')
+  }
   const contentLength = found.get('content-length')
   return {
     contentType: found.get('content-type') ?? null,
     contentEncoding: found.get('content-encoding') ?? null,
     contentLength: contentLength === undefined ? null : Number(contentLength),
+    expectsContinue: expect !== undefined,
     minIndex,
   }
 }

@@ -41,25 +41,23 @@ export function createListener(options: ListenerOptions): Listener {
     connections.answered(incoming)
   }
 
-  return (incoming, outgoing) => {
-    connections.began(incoming)
+  const start = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     const exchange = receive(api, incoming)
     if (isRefusal(exchange)) {
       send(incoming, outgoing, refuseRequest(api, incoming, exchange))
       return
     }
+    if (exchange.head.expectsContinue) outgoing.writeContinue()
     const handler = options.lean ? hotHandler(exchange) : null
-    if (handler !== null) {
-      settle(api, handler, exchange)
-        .then(reply => send(incoming, outgoing, reply))
-        .catch((error: unknown) => abort(api, incoming, error))
-      return
-    }
-    if (closing()) outgoing.shouldKeepAlive = false
-    throughHono(exchange, outgoing)
-      .then(() => connections.answered(incoming))
-      .catch((error: unknown) => abort(api, incoming, error))
+    if (handler === null && closing()) outgoing.shouldKeepAlive = false
+    const done =
+      handler === null
+        ? throughHono(exchange, outgoing).then(() => connections.answered(incoming))
+        : settle(api, handler, exchange).then(reply => send(incoming, outgoing, reply))
+    done.catch((error: unknown) => abort(api, incoming, error))
   }
+
+  return (incoming, outgoing) => connections.began(incoming, () => start(incoming, outgoing))
 }
 
 function hotHandler({ target, incoming }: Exchange): Handler | null {

@@ -37,7 +37,7 @@ function reasonOf(error: NodeJS.ErrnoException): Refusal {
     case TIMEOUT:
       return refuse(408, 'REQUEST_TIMEOUT', 'the request came too slowly')
     default:
-      return refuse(400, 'BAD_REQUEST', 'this is not well-formed HTTP/1.1')
+      return refuse(400, 'BAD_REQUEST', 'this is not well-formed HTTP')
   }
 }
 

@@ -1,13 +1,12 @@
 import { chmod } from 'node:fs/promises'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import type { AddressInfo, ListenOptions } from 'node:net'
 import type { Logger } from '../node/logger.ts'
 import { Connections } from './connections.ts'
-import { type Api, refuseRequest } from './exchange.ts'
+import type { Api } from './exchange.ts'
 import { HTTP_LIMITS, type HttpLimits } from './limits.ts'
 import { createListener, type Listener } from './listener.ts'
 import { refuseBadRequests } from './parser-errors.ts'
-import { refuse } from './refusal.ts'
 import { clearSocketPath } from './unix-socket.ts'
 
 export interface HttpOptions {
@@ -93,22 +92,10 @@ function makeServer(api: Api, listener: Listener): Server {
   })
   server.maxConnections = limits.connectionsMax
   server.on('request', listener)
-  // Nobody is told to go on with a body that will be refused.
-  server.on('checkContinue', (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    if (announced(incoming) <= limits.bodyBytesMax) outgoing.writeContinue()
-    listener(incoming, outgoing)
-  })
-  server.on('checkExpectation', (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    const refusal = refuse(417, 'EXPECTATION', 'the only expectation met is 100-continue')
-    const reply = refuseRequest(api, incoming, refusal)
-    outgoing.writeHead(reply.status, { ...reply.headers, Connection: 'close' })
-    outgoing.end(reply.body)
-  })
+  // Node would say 100 to a body that will be refused.
+  server.on('checkContinue', listener)
+  server.on('checkExpectation', listener)
   return server
-}
-
-function announced(incoming: IncomingMessage): number {
-  return Number(incoming.headers['content-length'] ?? 0)
 }
 
 /** Node compares times only this often, so a timeout comes late by as much. */

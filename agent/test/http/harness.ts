@@ -1,0 +1,53 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import type { NetConnectOpts } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { HttpLimits } from '../../src/http/limits.ts'
+import { type HttpServer, startHttp } from '../../src/http/server.ts'
+import { SimulatedNode } from './simulated-node.ts'
+
+export interface Harness {
+  readonly node: SimulatedNode
+  readonly http: HttpServer
+  readonly tcp: NetConnectOpts
+  readonly unix: NetConnectOpts
+  readonly socket: string
+  /** what was logged as an error */
+  readonly errors: string[]
+}
+
+interface Settings {
+  readonly lean?: boolean
+  readonly limits?: Partial<HttpLimits>
+}
+
+/** A server on a free port and on a socket of its own; both go with the test. */
+export async function serve(
+  t: { teardown(end: () => Promise<void>): void },
+  { lean = true, limits = {} }: Settings = {},
+): Promise<Harness> {
+  const directory = mkdtempSync(join(tmpdir(), 'raft-http-'))
+  const socket = join(directory, 'agent.sock')
+  const node = new SimulatedNode()
+  const errors: string[] = []
+  const http = await startHttp({
+    node,
+    server: { listen: '127.0.0.1:0', socket, socketMode: 0o660 },
+    limits: { closeGraceMs: 100, ...limits },
+    version: '1.2.3',
+    log: { info() {}, warn() {}, error: (_fields, message) => errors.push(message) },
+    lean,
+  })
+  t.teardown(async () => {
+    await http.close()
+    rmSync(directory, { recursive: true, force: true })
+  })
+  const tcp = { host: '127.0.0.1', port: http.port }
+  return { node, http, tcp, unix: { path: socket }, socket, errors }
+}
+
+/** Both ways through the same handlers. */
+export const WAYS = [
+  { way: 'lean', lean: true },
+  { way: 'Hono', lean: false },
+] as const

@@ -1,0 +1,92 @@
+import { decodeCommand, type KvPair } from '../../src/machine/kv/command.ts'
+import type { KvAnswer, KvQuery } from '../../src/machine/kv/query.ts'
+import type { Member, NodeApi, NodeStatus } from '../../src/node/node-api.ts'
+import type { Outcome } from '../../src/node/outcome.ts'
+import { asLogIndex, asNodeId, asTerm, type LogIndex } from '../../src/raft/types.ts'
+
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+
+export const MEMBERS: readonly Member[] = [1, 2, 3].map(n => ({
+  id: asNodeId(`node${n - 1}`),
+  address: `127.0.0.1:8${n}85`,
+  raftBind: `127.0.0.1:8${n}86`,
+  gateway: `http://127.0.0.1:8${n}00`,
+}))
+
+/** node0 of three, without a log: what it is told to do happens at once. */
+export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
+  readonly rows = new Map<string, Uint8Array>()
+  applied = 0
+  proposals = 0
+  leader: string | null = 'node0'
+  /** a full queue */
+  overloaded = false
+  /** a majority that does not answer */
+  cutOff = false
+  /** code of a machine that refuses */
+  refusesWith: string | null = null
+  /** a disk that fails under the machine */
+  broken = false
+  /** proposals wait for it */
+  gate: Promise<void> = Promise.resolve()
+  caughtUp = true
+  stalenessMs: number | null = 0
+
+  async propose(bytes: Uint8Array): Promise<Outcome> {
+    this.proposals++
+    await this.gate
+    if (this.leader === null) return { kind: 'no-leader' }
+    if (this.leader !== 'node0') return { kind: 'not-leader', leader: asNodeId(this.leader) }
+    if (this.overloaded) return { kind: 'overloaded' }
+    if (this.cutOff) return { kind: 'unknown' }
+    const position = { index: asLogIndex(++this.applied), term: asTerm(3) }
+    if (this.refusesWith !== null) {
+      return { kind: 'applied', position, result: { kind: 'rejected', code: this.refusesWith } }
+    }
+    const command = decodeCommand(bytes)
+    if (command.kind === 'delete') this.rows.delete(hex(command.key))
+    else for (const pair of command.pairs) this.#set(pair)
+    return { kind: 'applied', position, result: { kind: 'done', value: null } }
+  }
+
+  async query({ key }: KvQuery): Promise<KvAnswer> {
+    if (this.broken) throw new Error('SQLITE_IOERR: /secret/path')
+    const value = this.rows.get(hex(key))
+    const applied = { index: asLogIndex(this.applied), term: asTerm(3) }
+    return { applied, row: value === undefined ? null : { value, createIndex: 1, modifyIndex: 1 } }
+  }
+
+  async waitApplied(index: LogIndex): Promise<boolean> {
+    return index <= this.applied
+  }
+
+  status(): NodeStatus {
+    const leader = this.leader === null ? null : asNodeId(this.leader)
+    const notReady =
+      leader === null ? 'no leader known' : this.caughtUp ? '' : 'catching up with the leader'
+    return {
+      id: asNodeId('node0'),
+      role: leader === null ? 'candidate' : leader === 'node0' ? 'leader' : 'follower',
+      term: asTerm(3),
+      leader,
+      commitIndex: asLogIndex(this.applied),
+      appliedIndex: asLogIndex(this.applied),
+      lastIndex: asLogIndex(this.applied),
+      members: MEMBERS,
+      ready: notReady === '',
+      notReady,
+      stalenessMs: this.stalenessMs,
+      uptimeMs: 7,
+      links: [{ peer: asNodeId('node1'), connected: true, lastError: null }],
+    }
+  }
+
+  /** Keys as hexadecimal bytes. */
+  keys(): string[] {
+    return [...this.rows.keys()]
+  }
+
+  #set({ key, value }: KvPair): void {
+    this.rows.set(hex(key), Uint8Array.from(value))
+  }
+}
