@@ -1,0 +1,105 @@
+import type { Effect } from '../../src/raft/effect.ts'
+import type { Input } from '../../src/raft/input.ts'
+import type { Leader } from '../../src/raft/state.ts'
+import type { SimulatedNode } from './node.ts'
+import type { Tally } from './tally.ts'
+
+/** States that matter; a run that never reaches one proves nothing about it. */
+export const STATES = [
+  'append refused',
+  'apply from disk',
+  'commit of an older term through a newer one',
+  'commit on followers alone',
+  'completion of an earlier term',
+  'entries loaded',
+  'leader deposed with uncommitted entries',
+  'leader stepped down unheard',
+  'leaders',
+  'pre-vote refused',
+  'refused: no-leader',
+  'refused: not-leader',
+  'refused: overloaded',
+  'truncation of more than one entry',
+  'vote refused',
+  'window full',
+  'write answered',
+  'write superseded',
+] as const
+
+interface Before {
+  readonly boot: number
+  readonly leads: boolean
+  readonly term: number
+  readonly commit: number
+  readonly length: number
+}
+
+/** Counts the states that a run has reached. */
+export class Coverage {
+  readonly reached: Tally
+  readonly #before = new Map<SimulatedNode, Before>()
+
+  constructor(reached: Tally) {
+    this.reached = reached
+  }
+
+  stepped(node: SimulatedNode, input: Input, effects: readonly Effect[]): void {
+    const { state } = node.raft
+    const leads = state.role.kind === 'leader'
+    const before = this.#before.get(node)
+    if (before?.boot === node.boot) this.#compare(node, before)
+    if (input.kind === 'persisted' && input.receipt.term < state.term) {
+      this.reached.add('completion of an earlier term')
+    }
+    if (input.kind === 'loaded') this.reached.add('entries loaded')
+    for (const effect of effects) this.#effect(effect, before)
+    if (leads && node.raft.durable < state.commit) this.reached.add('commit on followers alone')
+    this.#before.set(node, {
+      boot: node.boot,
+      leads,
+      term: state.term,
+      commit: state.commit,
+      length: node.log.length,
+    })
+  }
+
+  #compare(node: SimulatedNode, before: Before): void {
+    const { role, term } = node.raft.state
+    const leads = role.kind === 'leader'
+    if (leads && !before.leads) this.reached.add('leaders')
+    if (leads && before.leads) this.#leads(node, role, before)
+    if (leads || !before.leads) return
+    if (term === before.term) this.reached.add('leader stepped down unheard')
+    if (before.commit < before.length) this.reached.add('leader deposed with uncommitted entries')
+  }
+
+  #leads({ raft, log }: SimulatedNode, { progress }: Leader, before: Before): void {
+    const { commit, term } = raft.state
+    if (commit > before.commit && log.termAt(before.commit + 1) !== term) {
+      this.reached.add('commit of an older term through a newer one')
+    }
+    for (const peer of progress.values()) {
+      const holdsBack = peer.state === 'replicate' && peer.next <= log.length
+      if (holdsBack && peer.loading === null) this.reached.add('window full')
+    }
+  }
+
+  #effect(effect: Effect, before: Before | undefined): void {
+    if (effect.kind === 'reject') this.reached.add(`refused: ${effect.reason}`)
+    if (effect.kind === 'apply' && effect.entries === null) this.reached.add('apply from disk')
+    if (effect.kind === 'persist') {
+      const from = effect.truncateFrom
+      if (from !== null && (before?.length ?? 0) > from) {
+        this.reached.add('truncation of more than one entry')
+      }
+      for (const message of effect.whenDurable) this.#message(message)
+    }
+    if (effect.kind === 'send') this.#message(effect.message)
+  }
+
+  #message(message: Extract<Effect, { kind: 'send' }>['message']): void {
+    if (message.kind === 'append-entries-refusal') this.reached.add('append refused')
+    if (message.kind !== 'request-vote-reply' || message.granted) return
+    this.reached.add(message.preVote ? 'pre-vote refused' : 'vote refused')
+  }
+}

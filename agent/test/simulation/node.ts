@@ -1,0 +1,206 @@
+import { assert } from '../../src/lib/assert.ts'
+import type { Effect, Persist } from '../../src/raft/effect.ts'
+import type { Input } from '../../src/raft/input.ts'
+import type { Message } from '../../src/raft/message.ts'
+import { Raft } from '../../src/raft/raft.ts'
+import type { RaftOptions } from '../../src/raft/state.ts'
+import { type Entry, type LogIndex, type NodeId, ORIGIN, type Term } from '../../src/raft/types.ts'
+import type { Chance } from './chance.ts'
+import { SimulatedDisk } from './disk.ts'
+import { type Histories, LogMirror } from './history.ts'
+import type { Scheduler } from './scheduler.ts'
+import type { Tally } from './tally.ts'
+import type { Weather } from './weather.ts'
+
+type Apply = Extract<Effect, { kind: 'apply' }>
+type Load = Extract<Effect, { kind: 'load' }>
+type Reject = Extract<Effect, { kind: 'reject' }>
+
+/** Who looks on: the invariants, the clients, the nemesis. */
+export interface Witness {
+  /** Right after a step, before any of its effects is carried out. */
+  stepped(node: SimulatedNode, input: Input, effects: readonly Effect[]): void
+  /** After the effects of a step were started. */
+  started(node: SimulatedNode, effects: readonly Effect[]): void
+  leaves(node: SimulatedNode, message: Message): void
+  applied(node: SimulatedNode, entry: Entry): void
+  accepted(ids: readonly number[]): void
+  rejected(reject: Reject): void
+  /** The entry at the position of proposal `id` was applied here; `mine` if it is that proposal. */
+  settled(settled: Settled): void
+  /** A write is durable, and nobody was told yet; true: the node crashes now. */
+  crashesAt(node: SimulatedNode): boolean
+}
+
+export interface Settled {
+  readonly id: number
+  readonly entry: Entry
+  readonly mine: boolean
+}
+
+interface Parts {
+  readonly options: RaftOptions
+  readonly weather: Weather
+  readonly chance: Chance
+  readonly scheduler: Scheduler
+  readonly faults: Tally
+  readonly histories: Histories
+  readonly witness: Witness
+  readonly send: (message: Message) => void
+}
+
+/** The real core on a simulated disk and machine; carries out every effect as a node would. */
+export class SimulatedNode {
+  readonly id: NodeId
+  readonly disk: SimulatedDisk
+  /** what the machine holds; behind the log after some crashes, never ahead of it */
+  readonly machine: Entry[] = []
+  raft: Raft
+  log: LogMirror
+  /** counts the starts: a leader that crashed is not the leader that comes back */
+  boot = 0
+  up = true
+  readonly #parts: Parts
+  /** proposals that wait for their fate, by index */
+  #pending = new Map<LogIndex, { id: number; term: Term }>()
+  #applies: Apply[] = []
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+    this.id = parts.options.id
+    this.disk = new SimulatedDisk({
+      weather: parts.weather.disk,
+      chance: parts.chance,
+      scheduler: parts.scheduler,
+      faults: parts.faults,
+      completed: writes => this.#completed(writes),
+    })
+    this.raft = this.#createRaft()
+    this.log = new LogMirror(parts.histories, [])
+  }
+
+  step(input: Input): void {
+    if (!this.up) return
+    const effects = this.raft.step(input)
+    for (const effect of effects) if (effect.kind === 'persist') this.log.follow(effect)
+    this.#parts.witness.stepped(this, input, effects)
+    for (const effect of effects) this.#carryOut(effect)
+    this.#parts.witness.started(this, effects)
+  }
+
+  crash(): void {
+    this.up = false
+    this.boot++
+    this.disk.crash()
+    this.#pending = new Map()
+    this.#applies = []
+    this.#loseSomeOfTheMachine()
+  }
+
+  restart(): void {
+    this.up = true
+    this.raft = this.#createRaft()
+    this.log = new LogMirror(this.#parts.histories, this.disk.image.entries)
+  }
+
+  #createRaft(): Raft {
+    const { options, chance } = this.#parts
+    const seed = chance.within(0, 0xffff_fffe)
+    const { index, term } = this.machine.at(-1) ?? ORIGIN
+    return new Raft({ ...options, seed }, this.disk.image.recovered({ index, term }))
+  }
+
+  #carryOut(effect: Effect): void {
+    const { witness } = this.#parts
+    switch (effect.kind) {
+      case 'send':
+        this.#send(effect.message)
+        break
+      case 'persist':
+        this.disk.persist(effect)
+        break
+      case 'load':
+        this.#load(effect)
+        break
+      case 'apply':
+        this.#applies.push(effect)
+        if (this.#applies.length === 1) this.#applyLater()
+        break
+      case 'accepted':
+        for (const [at, id] of effect.ids.entries()) {
+          const index = (effect.first.index + at) as LogIndex
+          this.#pending.set(index, { id, term: effect.first.term })
+        }
+        witness.accepted(effect.ids)
+        break
+      case 'reject':
+        witness.rejected(effect)
+        break
+    }
+  }
+
+  #send(message: Message): void {
+    this.#parts.witness.leaves(this, message)
+    this.#parts.send(message)
+  }
+
+  #completed(writes: readonly Persist[]): void {
+    if (this.#parts.witness.crashesAt(this)) return
+    const { boot } = this
+    for (const { receipt, whenDurable } of writes) {
+      for (const message of whenDurable) this.#send(message)
+      this.step({ kind: 'persisted', receipt })
+      if (boot !== this.boot) return
+    }
+  }
+
+  #load({ to, from, upTo, term, bytesMax }: Load): void {
+    this.#later(() => {
+      const entries = this.disk.image.slice(from, upTo, bytesMax)
+      this.step({ kind: 'loaded', to, term, entries })
+    })
+  }
+
+  /** The machine takes one `apply` at a time, in order. */
+  #applyLater(): void {
+    this.#later(() => {
+      const { boot } = this
+      const apply = this.#applies.shift()
+      if (apply === undefined) return
+      const entries = apply.entries ?? this.disk.image.slice(apply.from, apply.upTo)
+      for (const entry of entries) this.#apply(entry)
+      const last = entries.at(-1)
+      assert(last?.index === apply.upTo, 'all that was asked for is applied')
+      if (this.#applies.length > 0) this.#applyLater()
+      const { index, term } = last
+      if (boot === this.boot) this.step({ kind: 'applied', position: { index, term } })
+    })
+  }
+
+  #apply(entry: Entry): void {
+    const { witness } = this.#parts
+    this.machine.push(entry)
+    witness.applied(this, entry)
+    const pending = this.#pending.get(entry.index)
+    if (pending === undefined) return
+    this.#pending.delete(entry.index)
+    witness.settled({ id: pending.id, entry, mine: pending.term === entry.term })
+  }
+
+  /** After some ticks, unless the node crashed meanwhile. */
+  #later(happen: () => void): void {
+    const { chance, scheduler } = this.#parts
+    const { boot } = this
+    scheduler.after(chance.within(0, 2), () => {
+      if (boot === this.boot) happen()
+    })
+  }
+
+  /** A machine need not be synced: a power loss sets it back, and the log replays. */
+  #loseSomeOfTheMachine(): void {
+    const { chance, faults } = this.#parts
+    if (this.machine.length === 0 || !chance.happens(0.3)) return
+    this.machine.length = chance.within(0, this.machine.length - 1)
+    faults.add('crash set the machine back')
+  }
+}

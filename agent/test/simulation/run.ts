@@ -1,0 +1,79 @@
+import { createHash } from 'node:crypto'
+import { parseArgs } from 'node:util'
+import { Tally } from './tally.ts'
+import { simulate } from './world.ts'
+
+const HELP = `Walks the real core through simulated networks, disks and crashes, and checks every promise.
+
+  --seeds N   how many seeds to run (default 100)
+  --seed S    the first of them (default: drawn, and printed)
+  --nodes K   members of the cluster, 1 to 7 (default: drawn by each seed)
+  --json      end with one line of JSON
+  --help`
+
+function main(): number {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: 'string', default: '100' },
+      seed: { type: 'string' },
+      nodes: { type: 'string' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) {
+    say(HELP)
+    return 0
+  }
+  const first =
+    values.seed === undefined ? Date.now() % 1_000_000_000 : whole('seed', values.seed, 0)
+  const seeds = whole('seeds', values.seeds, 1)
+  const nodes = values.nodes === undefined ? null : whole('nodes', values.nodes, 1)
+  if (nodes !== null && nodes > 7) throw new RangeError('--nodes: at most 7')
+  say(`seeds ${first} to ${first + seeds - 1}`)
+  const report = walk({ first, seeds, nodes })
+  say(values.json ? JSON.stringify(report) : JSON.stringify(report, null, 2))
+  return report.violations > 0 ? 1 : 0
+}
+
+interface Walk {
+  readonly first: number
+  readonly seeds: number
+  readonly nodes: number | null
+}
+
+function walk({ first, seeds, nodes }: Walk) {
+  const faults = new Tally()
+  const reached = new Tally()
+  const hash = createHash('sha256')
+  let events = 0
+  let violations = 0
+  for (let seed = first; seed < first + seeds; seed++) {
+    const outcome = simulate(seed, nodes)
+    events += outcome.events
+    hash.update(outcome.hash)
+    faults.merge(outcome.faults)
+    reached.merge(outcome.reached)
+    if (outcome.violation === null) continue
+    violations++
+    say(`seed ${seed}: ${outcome.violation}`)
+    say(
+      `  repeat: npx tsx agent/test/simulation/run.ts --seeds 1 --seed ${seed}${nodes === null ? '' : ` --nodes ${nodes}`}`,
+    )
+  }
+  return { seeds, events, violations, hash: hash.digest('hex').slice(0, 16), faults, reached }
+}
+
+function whole(name: string, text: string, least: number): number {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < least) {
+    throw new RangeError(`--${name}: a whole number from ${least}`)
+  }
+  return value
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+process.exitCode = main()

@@ -1,0 +1,91 @@
+import { DEFAULT_LIMITS, type RaftOptions } from '../../src/raft/state.ts'
+import { Chance } from './chance.ts'
+
+/** E; timeouts lie in [E, 2E). */
+export const ELECTION_TICKS = 10
+export const HEARTBEAT_TICKS = 3
+
+type Limits = Pick<
+  RaftOptions,
+  'window' | 'messageBytesMax' | 'uncommittedEntriesMax' | 'uncommittedBytesMax' | 'cacheBytesMax'
+>
+
+/** What one seed is like, drawn once. Every fault is off in about half of the seeds: many weathers find more than one average storm. */
+export interface Weather {
+  readonly nodes: number
+  readonly ticks: number
+  readonly limits: Limits
+  readonly network: {
+    readonly loss: number
+    readonly duplication: number
+    readonly delayMax: number
+    /** share of messages that come up to 20 E late */
+    readonly late: number
+  }
+  readonly disk: {
+    readonly ticksMax: number
+    /** share of writes that take several E */
+    readonly stuck: number
+  }
+  readonly nemesis: {
+    /** a partition begins every so many ticks on average; 0: never */
+    readonly partitionEvery: number
+    /** a node crashes with this probability in a tick */
+    readonly crash: number
+    /** a node crashes right after it issued a persist, or right after one completed */
+    readonly crashAtWrite: number
+    /** a leader with uncommitted entries is harassed with this probability in a tick */
+    readonly harass: number
+  }
+  readonly proposals: number
+}
+
+export function drawWeather(seed: number, nodes: number | null): Weather {
+  const chance = new Chance(seed, 'weather')
+  const maybe = (share: number): number => (chance.happens(0.5) ? share : 0)
+  return {
+    nodes: nodes ?? drawNodes(chance),
+    ticks: chance.within(400, 1200),
+    limits: drawLimits(chance),
+    network: {
+      loss: maybe(0.3 * chance.share() ** 2),
+      duplication: maybe((chance.happens(0.7) ? 0.1 : 0.6) * chance.share()),
+      delayMax: chance.within(1, 8),
+      late: maybe(0.01),
+    },
+    disk: {
+      ticksMax: chance.within(0, 6),
+      stuck: chance.happens(0.1) ? 0.02 : 0,
+    },
+    nemesis: {
+      partitionEvery: maybe(chance.within(50, 400)),
+      crash: maybe(0.004 * chance.share()),
+      crashAtWrite: maybe(0.1 * chance.share() ** 2),
+      harass: maybe(0.15 * chance.share()),
+    },
+    proposals: 0.02 + 0.3 * chance.share(),
+  }
+}
+
+function drawNodes(chance: Chance): number {
+  const draw = chance.within(1, 100)
+  if (draw <= 6) return 1
+  if (draw <= 72) return 3
+  return draw <= 94 ? 5 : 7
+}
+
+function drawLimits(chance: Chance): Limits {
+  const small = (share: number, few: number, many: number): number =>
+    chance.happens(share) ? few : many
+  return {
+    window: {
+      messagesMax: small(0.25, chance.within(1, 4), DEFAULT_LIMITS.window.messagesMax),
+      bytesMax: small(0.1, 100, DEFAULT_LIMITS.window.bytesMax),
+    },
+    // An entry of this workload counts for about 30 bytes.
+    messageBytesMax: small(0.35, chance.within(1, 70), DEFAULT_LIMITS.messageBytesMax),
+    uncommittedEntriesMax: small(0.25, chance.within(2, 10), DEFAULT_LIMITS.uncommittedEntriesMax),
+    uncommittedBytesMax: small(0.1, 200, DEFAULT_LIMITS.uncommittedBytesMax),
+    cacheBytesMax: small(0.5, chance.within(0, 300), DEFAULT_LIMITS.cacheBytesMax),
+  }
+}

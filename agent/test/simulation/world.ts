@@ -1,0 +1,235 @@
+import { createHash } from 'node:crypto'
+import type { Effect } from '../../src/raft/effect.ts'
+import type { Input } from '../../src/raft/input.ts'
+import { asNodeId } from '../../src/raft/types.ts'
+import { Chance } from './chance.ts'
+import { Clients } from './clients.ts'
+import { Coverage } from './coverage.ts'
+import { Histories } from './history.ts'
+import { Invariants, must } from './invariants.ts'
+import { Nemesis } from './nemesis.ts'
+import { SimulatedNetwork } from './network.ts'
+import { SimulatedNode, type Witness } from './node.ts'
+import { Scheduler } from './scheduler.ts'
+import { Tally } from './tally.ts'
+import { drawWeather, ELECTION_TICKS, HEARTBEAT_TICKS, type Weather } from './weather.ts'
+
+/** A reply that triggers a resend could multiply: no weather needs as many events as this. */
+const EVENTS_MAX = 400_000
+
+export interface Outcome {
+  readonly seed: number
+  readonly events: number
+  /** over all events: equal seeds give equal hashes */
+  readonly hash: string
+  /** null: every promise was kept */
+  readonly violation: string | null
+  readonly faults: Tally
+  readonly reached: Tally
+}
+
+/** Runs one seed to its end, or to the first broken promise. */
+export function simulate(seed: number, nodes: number | null = null): Outcome {
+  const world = new World(seed, nodes)
+  let violation: string | null = null
+  try {
+    world.run()
+  } catch (error) {
+    violation = `tick ${world.now}, event ${world.events}: ${error instanceof Error ? error.message : error}`
+  }
+  const { events, faults, reached } = world
+  return { seed, events, hash: world.hash(), violation, faults, reached }
+}
+
+/** All parts of one run, on one simulated time. */
+class World {
+  readonly faults = new Tally()
+  readonly reached = new Tally()
+  events = 0
+  readonly #weather: Weather
+  readonly #scheduler = new Scheduler()
+  readonly #nodes: readonly SimulatedNode[]
+  readonly #network: SimulatedNetwork
+  readonly #invariants: Invariants
+  readonly #clients: Clients
+  readonly #nemesis: Nemesis
+  readonly #coverage: Coverage
+  readonly #hash = createHash('sha256')
+
+  constructor(seed: number, nodes: number | null) {
+    const weather = drawWeather(seed, nodes)
+    const chance = (concern: string): Chance => new Chance(seed, concern)
+    const scheduler = this.#scheduler
+    const faults = this.faults
+    this.#weather = weather
+    this.#coverage = new Coverage(this.reached)
+    this.#network = new SimulatedNetwork({
+      weather: weather.network,
+      chance: chance('network'),
+      scheduler,
+      faults,
+      deliver: message => this.#node(message.to).step({ kind: 'receive', message }),
+      unreachable: (from, peer) =>
+        scheduler.after(0, () => this.#node(from).step({ kind: 'unreachable', peer })),
+    })
+    const histories = new Histories()
+    this.#nodes = this.#createNodes(seed, histories)
+    this.#invariants = new Invariants(this.#nodes, histories)
+    this.#clients = new Clients({
+      nodes: this.#nodes,
+      chance: chance('clients'),
+      rate: weather.proposals,
+      reached: this.reached,
+    })
+    this.#nemesis = new Nemesis({
+      weather,
+      chance: chance('nemesis'),
+      scheduler,
+      network: this.#network,
+      nodes: this.#nodes,
+      faults,
+    })
+  }
+
+  get now(): number {
+    return this.#scheduler.now
+  }
+
+  hash(): string {
+    return this.#hash.copy().digest('hex').slice(0, 16)
+  }
+
+  /** Storm, then calm: whatever happened before, a whole and quiet cluster has to get well. */
+  run(): void {
+    for (let tick = 0; tick < this.#weather.ticks; tick++) {
+      this.#nemesis.tick()
+      this.#clients.tick()
+      this.#tick()
+    }
+    this.#network.calm()
+    for (const { disk } of this.#nodes) disk.calm()
+    this.#nemesis.calm()
+    this.#getsWell()
+    this.#staysWell()
+    this.#clients.checkMachines()
+  }
+
+  #createNodes(seed: number, histories: Histories): SimulatedNode[] {
+    const voters = [...'abcdefg'.slice(0, this.#weather.nodes)].map(asNodeId)
+    return voters.map(
+      id =>
+        new SimulatedNode({
+          options: {
+            ...this.#weather.limits,
+            id,
+            voters,
+            seed,
+            electionTicks: ELECTION_TICKS,
+            heartbeatTicks: HEARTBEAT_TICKS,
+          },
+          weather: this.#weather,
+          chance: new Chance(seed, `node ${id}`),
+          scheduler: this.#scheduler,
+          faults: this.faults,
+          histories,
+          witness: this.#witness(),
+          send: message => this.#network.send(message),
+        }),
+    )
+  }
+
+  #witness(): Witness {
+    return {
+      stepped: (node, input, effects) => this.#stepped(node, input, effects),
+      started: (node, effects) => this.#nemesis.afterIssue(node, effects),
+      leaves: (node, message) => this.#invariants.leaves(node, message),
+      applied: (node, entry) => {
+        this.#invariants.applied(node, entry)
+        this.#clients.applied(entry)
+      },
+      accepted: ids => this.reached.add('write accepted', ids.length),
+      rejected: ({ ids }) => this.#clients.refused(ids),
+      settled: settled => {
+        if (settled.mine) this.#invariants.answered(settled.entry)
+        this.#clients.settled(settled)
+      },
+      crashesAt: node => this.#nemesis.crashesAtCompletion(node),
+    }
+  }
+
+  #stepped(node: SimulatedNode, input: Input, effects: readonly Effect[]): void {
+    this.events++
+    must(this.events < EVENTS_MAX, 'storm: messages multiply')
+    const { term, commit } = node.raft.state
+    const { last } = node.raft
+    const what = input.kind === 'receive' ? input.message.kind : input.kind
+    this.#hash.update(
+      `${this.now} ${node.id}${node.boot} ${what} ${term} ${commit} ${last.index}@${last.term} ${effects.length}\n`,
+    )
+    this.#invariants.stepped(node, input, effects)
+    this.#coverage.stepped(node, input, effects)
+  }
+
+  #tick(): void {
+    for (const node of this.#nodes) node.step({ kind: 'tick' })
+    this.#scheduler.advance()
+  }
+
+  #tickUntil(done: () => boolean, ticks: number): boolean {
+    for (let tick = 0; tick < ticks && !done(); tick++) this.#tick()
+    return done()
+  }
+
+  #getsWell(): void {
+    const elected = this.#tickUntil(() => this.#leader() !== null, 10 * ELECTION_TICKS)
+    must(elected, 'Live: a leader within 10 E')
+    const answered = (): boolean => {
+      const leader = this.#leader()
+      if (leader === null) return false
+      const id = this.#clients.propose(leader, 1)
+      this.#tickUntil(() => this.#clients.fate(id) !== 'open', 2 * ELECTION_TICKS)
+      return this.#clients.fate(id) === 'answered'
+    }
+    must(this.#tickUntil(answered, 15 * ELECTION_TICKS), 'Live: a write answered within 15 E')
+    const converged = this.#tickUntil(() => this.#invariants.converged(), 30 * ELECTION_TICKS)
+    must(converged, 'Live: all logs equal and applied within 30 E')
+  }
+
+  /** A stable leader is not disturbed by a node that was away (I17). */
+  #staysWell(): void {
+    const leader = this.#leader()
+    must(leader !== null, 'Live: the leader stays')
+    const { term } = leader.raft.state
+    const away = this.#nodes.find(node => node !== leader)
+    if (this.#nodes.length >= 3 && away !== undefined) {
+      for (const node of this.#nodes) {
+        this.#network.block(node.id, away.id)
+        this.#network.block(away.id, node.id)
+      }
+      this.#tickUntil(() => false, 6 * ELECTION_TICKS)
+      this.#network.heal()
+    }
+    this.#tickUntil(() => false, 6 * ELECTION_TICKS)
+    const stayed = this.#leader() === leader && leader.raft.state.term === term
+    must(stayed, 'No term inflation: a node that comes back disturbs no leader')
+    must(this.#invariants.converged(), 'Live: all logs equal again')
+  }
+
+  /** Whom a majority follows in one term. */
+  #leader(): SimulatedNode | null {
+    const leads = (node: SimulatedNode): boolean => {
+      const { role, term } = node.raft.state
+      if (!node.up || role.kind !== 'leader') return false
+      return (
+        this.#nodes.filter(({ raft }) => raft.state.term === term).length * 2 > this.#nodes.length
+      )
+    }
+    return this.#nodes.find(leads) ?? null
+  }
+
+  #node(id: string): SimulatedNode {
+    const node = this.#nodes.find(each => each.id === id)
+    must(node !== undefined, `there is a node ${id}`)
+    return node
+  }
+}
