@@ -119,15 +119,18 @@ class SystemFile implements DiskFile {
 
 /** Makes a directory and what is missing above it. Durable when it resolves, parents included (C7). */
 export async function makeDirectoryDurably(disk: Disk, path: string): Promise<void> {
+  const parent = dirname(path)
+  let isNew: boolean
   try {
-    await disk.makeDirectory(path)
+    isNew = await disk.makeDirectory(path)
   } catch (cause) {
-    if (codeOf(cause) !== 'ENOENT' || dirname(path) === path) throw cause
-    await makeDirectoryDurably(disk, dirname(path))
-    await disk.makeDirectory(path)
+    if (codeOf(cause) !== 'ENOENT' || parent === path) throw cause
+    await makeDirectoryDurably(disk, parent)
+    isNew = await disk.makeDirectory(path)
   }
-  // Also if it was there: the run that made it may have died before this line.
-  await disk.syncDirectory(dirname(path))
+  // What was there already, the path or else its parent, may come from a run that died before its sync.
+  if (isNew) await disk.syncDirectory(dirname(parent))
+  await disk.syncDirectory(parent)
 }
 
 /** Writes a new file whole or not at all: a temporary name, then a rename. Durable when it resolves. */

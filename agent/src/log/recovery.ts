@@ -55,8 +55,7 @@ class Recovery {
   readonly #identity: Identity
   readonly #outline = new LogOutline()
   #sequence = 1
-  /** Where the last frame of the present segment starts. It is written again at the end: a run that died in its
-   * write, or after a failed sync, may have left it in the page cache alone, where it only looks durable. */
+  /** Where the last frame of the present segment starts. */
   #lastFrame = HEAD_BYTES
 
   constructor(disk: Disk, directory: string, identity: Identity) {
@@ -71,17 +70,35 @@ class Recovery {
       const end = this.#scan(segment, bytes)
       if (end.kind === 'damaged') throw this.#refusal(segment, end.at, end.why)
       this.#sequence = end.sequence
-      const isSealed = end.kind === 'whole' && end.last === 'sealed'
-      if (isSealed && files.has(segment + 1)) continue
-      if (isSealed) throw new LogRefusal(`${this.#directory}: segment ${segment + 1} is missing`)
+      if (end.kind === 'whole' && end.last === 'sealed') {
+        if (!files.has(segment + 1)) break
+        if (!files.has(segment + 2)) await this.#rewriteLastFrame(file, bytes, end.end)
+        continue
+      }
       await this.#dropUnused(segment + 1, files, end)
-      const size = end.kind === 'torn' ? end.end : bytes.length
-      if (end.kind === 'torn') await file.truncate(size)
-      else await file.write(bytes.subarray(this.#lastFrame, end.end), this.#lastFrame)
-      const tail = new SegmentTail(segment, file, { end: end.end, size })
+      const tail = await this.#tail(segment, file, { bytes, end })
       return { outline: this.#outline, files, tail, sequence: this.#sequence }
     }
-    throw new LogRefusal(`${this.#directory}: no last segment`)
+    throw new LogRefusal(`${this.#directory}: segment ${files.size + 1} is missing`)
+  }
+
+  async #tail(
+    segment: number,
+    file: DiskFile,
+    { bytes, end }: { bytes: Uint8Array; end: Exclude<ScanEnd, { kind: 'damaged' }> },
+  ): Promise<SegmentTail> {
+    const isTorn = end.kind === 'torn'
+    if (isTorn) await file.truncate(end.end)
+    else await this.#rewriteLastFrame(file, bytes, end.end)
+    return new SegmentTail(segment, file, { end: end.end, size: isTorn ? end.end : bytes.length })
+  }
+
+  /**
+   * A run that died in its write, or after a failed sync, may have left the last frame in the page cache
+   * alone, where it only looks durable. The last frame of all is that of the tail, or the seal before it.
+   */
+  async #rewriteLastFrame(file: DiskFile, bytes: Uint8Array, end: number): Promise<void> {
+    await file.write(bytes.subarray(this.#lastFrame, end), this.#lastFrame)
   }
 
   #scan(segment: number, bytes: Uint8Array): ScanEnd {

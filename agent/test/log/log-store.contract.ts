@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import type { Test } from 'tap'
 import { AssertionError } from '../../src/lib/assert.ts'
+import { crc32c } from '../../src/lib/crc32c.ts'
 import { LogRefusal, type LogStore } from '../../src/log/log-store.ts'
 import { asLogIndex, asNodeId } from '../../src/raft/types.ts'
 import {
@@ -183,7 +184,7 @@ export function seedOf(t: Test): number {
 export function same(found: unknown, wanted: unknown): void {
   const show = (value: unknown) =>
     JSON.stringify(value, (_, part) =>
-      part instanceof Uint8Array ? Buffer.from(part).toString('base64') : part,
+      part instanceof Uint8Array ? `${part.length} bytes, CRC ${crc32c(part)}` : part,
     )
   if (show(found) !== show(wanted)) throw new Error(`${show(found)} is not ${show(wanted)}`)
 }
