@@ -84,6 +84,28 @@ t.test('the keys and values of the seed load', async t => {
   })
 })
 
+t.test('the example of the seed loads as it is: one node, though it expects three', async t => {
+  const result = load({
+    cluster_name: 'etsme-raft-cluster',
+    nodes: [{ id: 'node0', address: '127.0.0.1:10085', raft_bind: '127.0.0.1:10086' }],
+    raft_dir: './',
+    election_timeout_ms: 60_000,
+    heartbeat_interval_ms: 15_000,
+    snapshot: {
+      enabled: true,
+      snapshot_interval_sec: 30,
+      snapshot_threshold: 1_000,
+      retain_snapshots: 3,
+    },
+    log: { log_dir: '/var/raft/logs', trailing_logs: 10_240 },
+    transport: { type: 'tcp', max_pool: 3, timeout_sec: 5 },
+    bootstrap_expect: 3,
+    single_node: true,
+  })
+  if (result.kind !== 'config') throw new Error(result.faults.join('\n'))
+  t.equal(result.config.nodeId, 'node0')
+})
+
 t.test('what differs from the address that others see', async t => {
   const result = load({
     ...base,

@@ -116,7 +116,9 @@ export const settings = z.strictObject({
   commit_timeout_ms: whole(100, 600_000)
     .default(10_000)
     .describe('After this long, ms, a write that is not committed is answered as unknown.'),
-  bootstrap_expect: whole(1, 1_000).optional().describe('If given, must be the number of `nodes`.'),
+  bootstrap_expect: whole(1, 1_000)
+    .optional()
+    .describe('If given, must be the number of `nodes`, unless `single_node` is true.'),
   single_node: flag.optional().describe('If true, `nodes` must have exactly one.'),
   snapshot: snapshot.prefault({}).describe('Snapshots.'),
   log: log.prefault({}).describe('The Raft log and the process log.'),
