@@ -10,6 +10,10 @@ interface Connection {
   latest: IncomingMessage | null
   /** starts of the requests that wait for the one before them */
   readonly waiting: (() => void)[]
+  /** a start is running: what it answers at once is seen by the loop that called it */
+  starting: boolean
+  /** too many wait */
+  paused: boolean
   /** an answer was written past Node's own bookkeeping: nothing more may follow it */
   refused: boolean
 }
@@ -31,16 +35,15 @@ export class Connections {
       return
     }
     connection.waiting.push(start)
-    if (connection.waiting.length === WAITING_MAX) socket.pause()
+    if (connection.waiting.length < WAITING_MAX || connection.paused) return
+    connection.paused = true
+    socket.pause()
   }
 
   answered({ socket }: IncomingMessage): void {
     const connection = this.#of(socket)
     connection.unanswered--
-    const next = connection.waiting.shift()
-    if (next === undefined) return
-    if (connection.waiting.length === 0) socket.resume()
-    next()
+    if (connection.waiting.length > 0 && !connection.starting) startWaiting(connection, socket)
   }
 
   /**
@@ -64,9 +67,30 @@ export class Connections {
   #of(socket: Socket): Connection {
     let connection = this.#bySocket.get(socket)
     if (connection === undefined) {
-      connection = { unanswered: 0, latest: null, waiting: [], refused: false }
+      connection = {
+        unanswered: 0,
+        latest: null,
+        waiting: [],
+        starting: false,
+        paused: false,
+        refused: false,
+      }
       this.#bySocket.set(socket, connection)
     }
     return connection
   }
+}
+
+/** A loop, since thousands of requests that are refused at once would be as many nested calls. */
+function startWaiting(connection: Connection, socket: Socket): void {
+  connection.starting = true
+  while (connection.waiting.length === connection.unanswered) {
+    const next = connection.waiting.shift()
+    if (next === undefined) break
+    next()
+  }
+  connection.starting = false
+  if (!connection.paused || connection.waiting.length > 0) return
+  connection.paused = false
+  socket.resume()
 }

@@ -57,7 +57,14 @@ export function createListener(options: ListenerOptions): Listener {
     done.catch((error: unknown) => abort(api, incoming, error))
   }
 
-  return (incoming, outgoing) => connections.began(incoming, () => start(incoming, outgoing))
+  return (incoming, outgoing) =>
+    connections.began(incoming, () => {
+      try {
+        start(incoming, outgoing)
+      } catch (error) {
+        abort(api, incoming, error)
+      }
+    })
 }
 
 function hotHandler({ target, incoming }: Exchange): Handler | null {

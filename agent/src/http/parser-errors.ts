@@ -21,8 +21,9 @@ export function refuseBadRequests(server: Server, api: Api, connections: Connect
       return
     }
     connections.refused(socket)
-    socket.end(inFull(refusalReply(reasonOf(error), statusIfAny(api), true)))
-    discard(socket)
+    socket.write(inFull(refusalReply(reasonOf(error), statusIfAny(api), true)))
+    if (error.code === TIMEOUT) socket.destroySoon()
+    else discard(socket)
   })
   server.on('connect', (_request: IncomingMessage, duplex: Duplex) => {
     const refusal = { ...refuse(405, 'METHOD_NOT_ALLOWED', 'no tunnels'), allow: 'GET, HEAD, POST' }
@@ -43,6 +44,7 @@ function reasonOf(error: NodeJS.ErrnoException): Refusal {
 
 /** Closing at once would reset the connection under an unread answer. The head's timeout ends it at last. */
 function discard(socket: Socket): void {
+  socket.end()
   let discarded = 0
   socket.on('data', (chunk: Buffer) => {
     discarded += chunk.length

@@ -70,6 +70,20 @@ t.test('an error never looks like the answer to an earlier request', async t => 
   t.equal((await request(tcp, 'GET /key/a')).status, 200)
 })
 
+t.test('thousands of pipelined requests are answered in turn, none by another', async t => {
+  const { node, tcp } = await serve(t)
+  const refused = 'GET * HTTP/1.1\r\nHost: a\r\n\r\n'
+  const count = 5000
+  const last = 'GET /key/a HTTP/1.0\r\n\r\n'
+  const received = await until(tcp, `${POST}${refused.repeat(count)}${GET.repeat(count)}${last}`)
+  const statuses = received.match(/HTTP\/1\.1 \d+/g) ?? []
+  const runs = statuses.filter((status, at) => status !== statuses[at - 1])
+  t.strictSame(runs, ['HTTP/1.1 200', 'HTTP/1.1 400', 'HTTP/1.1 200'])
+  t.equal(statuses.length, 2 * count + 2)
+  t.equal(received.match(/{"a":"b"}/g)?.length, count + 1, 'each read saw the write before it')
+  t.equal(node.proposals, 1)
+})
+
 t.test('attack 16: connections above the limit are refused, others are served', async t => {
   const { tcp, unix } = await serve(t, { limits: { connectionsMax: 3 } })
   const held = [connect(tcp), connect(tcp), connect(tcp)]
