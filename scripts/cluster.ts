@@ -1,0 +1,161 @@
+/** A cluster on this machine: see `USAGE`. */
+
+import { parseArgs } from 'node:util'
+import { agentPid } from './lib/agent-server.ts'
+import { type NodePlace, nodeOf, type Place } from './lib/layout.ts'
+import {
+  down,
+  kill,
+  killGateway,
+  pause,
+  reloadGateway,
+  resume,
+  start,
+  startNginx,
+  stop,
+  up,
+  wipe,
+} from './lib/operations.ts'
+import {
+  existingDirectory,
+  existingPlace,
+  SHAPE_HELP,
+  SHAPE_OPTIONS,
+  UsageError,
+  wantedPlace,
+} from './lib/options.ts'
+import { statusText, viewCluster } from './lib/status.ts'
+
+const USAGE = `A raft-nginx cluster on this machine: nodes node0, node1, ..., each an agent and its nginx.
+
+usage: cluster up [options]         start what does not run; returns when the cluster is ready
+       cluster down [--data DIR]    end everything; the data stays
+       cluster status [--data DIR] [--json]
+       cluster kill NODE            kill -9 of its agent
+       cluster stop NODE            SIGTERM to its agent
+       cluster start NODE           returns when the agent is ready
+       cluster pause | resume NODE  SIGSTOP, SIGCONT
+       cluster wipe NODE            end its agent and remove its data
+       cluster kill-nginx | start-nginx | reload-nginx NODE
+
+options:
+${SHAPE_HELP}
+
+Exit status: 0 done, 1 failed, 2 bad usage.
+`
+
+type Command = (place: Place, node: NodePlace) => Promise<string> | string
+
+const NODE_COMMANDS: Readonly<Record<string, Command>> = {
+  kill: async (_, node) => ((await kill(node)) ? `${node.id} is killed` : `${node.id} did not run`),
+  stop: async (_, node) => stopped(node),
+  start: async (place, node) => started(place, node),
+  pause: (_, node) => {
+    pause(node)
+    return `${node.id} is paused`
+  },
+  resume: (_, node) => {
+    resume(node)
+    return `${node.id} goes on`
+  },
+  wipe: async (_, node) => {
+    await wipe(node)
+    return `${node.id} is stopped and its data removed; started again it is a stranger, whom the others refuse`
+  },
+  'kill-nginx': async (_, node) =>
+    (await killGateway(node)) ? `nginx of ${node.id} is killed` : `nginx of ${node.id} did not run`,
+  'start-nginx': async (place, node) =>
+    (await startNginx(place, node))
+      ? `nginx of ${node.id} runs`
+      : `nginx of ${node.id} runs already`,
+  'reload-nginx': async (place, node) => {
+    await reloadGateway(place, node)
+    return `nginx of ${node.id} is reloaded`
+  },
+}
+
+process.exitCode = await main(process.argv.slice(2))
+
+/** @returns the exit code */
+async function main(args: readonly string[]): Promise<number> {
+  try {
+    console.log(await perform(args))
+    return 0
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error)
+    console.error(`cluster: ${text}`)
+    if (!(error instanceof UsageError)) return 1
+    console.error(`\n${USAGE}`)
+    return 2
+  }
+}
+
+async function perform(args: readonly string[]): Promise<string> {
+  const { values, positionals } = parse(args)
+  if (values.help) return USAGE
+  const [name = '', nodeId, ...more] = positionals
+  if (more.length > 0) throw new UsageError(`too many words: ${more.join(' ')}`)
+  const command = Object.hasOwn(NODE_COMMANDS, name) ? NODE_COMMANDS[name] : undefined
+  if (command !== undefined) {
+    if (nodeId === undefined) throw new UsageError(`${name} needs a node, such as node0`)
+    const place = existingPlace(values.data)
+    return command(place, nodeOf(place, nodeId))
+  }
+  if (nodeId !== undefined) throw new UsageError(`${name} takes no ${nodeId}`)
+  switch (name) {
+    case 'up':
+      return bringUp(values)
+    case 'down':
+      return end(values.data)
+    case 'status': {
+      const view = await viewCluster(existingPlace(values.data))
+      return values.json ? JSON.stringify(view, null, 2) : statusText(view)
+    }
+    default:
+      throw new UsageError(name === '' ? 'a command is missing' : `there is no command ${name}`)
+  }
+}
+
+function parse(args: readonly string[]) {
+  const options = {
+    ...SHAPE_OPTIONS,
+    json: { type: 'boolean' },
+    help: { type: 'boolean', short: 'h' },
+  } as const
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true })
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+async function bringUp(values: ReturnType<typeof parse>['values']): Promise<string> {
+  const place = wantedPlace(values)
+  const interrupt = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => interrupt.abort(new Error(`given up at ${signal}`)))
+  }
+  const began = await up(place, { signal: interrupt.signal })
+  const text = statusText(await viewCluster(place))
+  return began ? `ready\n${text}` : `runs already\n${text}`
+}
+
+async function end(data: string | undefined): Promise<string> {
+  const directory = existingDirectory(data)
+  const count = directory === null ? 0 : await down(directory)
+  return count === 0 ? 'nothing ran' : `${count} processes ended; the data is in ${directory}`
+}
+
+async function stopped(node: NodePlace): Promise<string> {
+  const how = await stop(node)
+  if (how === 'killed') throw new Error(`${node.id} did not stop at SIGTERM, so it was killed`)
+  return how === 'ended' ? `${node.id} is stopped` : `${node.id} did not run`
+}
+
+async function started(place: Place, node: NodePlace): Promise<string> {
+  const how = await start(place, node)
+  if (how === 'ready') return `${node.id} is ready`
+  if (how === 'ran') return `${node.id} runs already`
+  const running = place.nodes.filter(other => agentPid(other) !== null).length
+  return `${node.id} answers; no leader with ${running} of ${place.nodes.length} agents`
+}

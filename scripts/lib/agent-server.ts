@@ -1,0 +1,66 @@
+/** The agent of one node, as a process. */
+
+import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { agentSettings, agentUrl, type NodePlace, type Place, ROOT } from './layout.ts'
+import { probe } from './probe.ts'
+import { runningPid, type Server, type Started, startServer } from './processes.ts'
+
+const MAIN = join(ROOT, 'agent/dist/main.js')
+
+export function agentServer({ agentPidFile, configFile }: NodePlace): Server {
+  return { pidFile: agentPidFile, mark: `${MAIN} --config ${configFile}` }
+}
+
+/** @param extra settings beside or instead of the usual ones */
+export function writeAgentConfig(
+  place: Place,
+  node: NodePlace,
+  extra: Readonly<Record<string, unknown>> = {},
+): void {
+  mkdirSync(node.directory, { recursive: true })
+  const socketFolder = dirname(node.socket)
+  mkdirSync(socketFolder, { recursive: true, mode: 0o700 })
+  // below /tmp somebody else may have been first
+  if (statSync(socketFolder).uid !== process.getuid?.()) {
+    throw new Error(`${socketFolder} belongs to somebody else`)
+  }
+  const settings = { ...agentSettings(place, node), ...extra }
+  writeFileSync(node.configFile, `${JSON.stringify(settings, null, 2)}\n`)
+}
+
+/** Starts the agent; it may take a while until it serves. */
+export async function startAgent(node: NodePlace): Promise<Started> {
+  if (!existsSync(MAIN)) throw new Error('the agent is not built: npm run build')
+  if (!existsSync(node.configFile)) throw new Error(`${node.configFile} is missing: cluster up`)
+  return startServer(agentServer(node), {
+    program: process.execPath,
+    args: [MAIN, '--config', node.configFile],
+    logFile: node.agentLog,
+  })
+}
+
+/** The agent forgets all it knew: when it comes back the others do not know it. */
+export function wipeAgentData(node: NodePlace): void {
+  rmSync(node.dataDirectory, { recursive: true, force: true })
+}
+
+/** The part of `GET /status` that is shown and waited for. */
+export interface AgentStatus {
+  readonly role: string
+  readonly term: number
+  readonly leader: { readonly id: string }
+  readonly commitIndex: number
+  readonly appliedIndex: number
+  readonly ready: boolean
+  readonly notReady: string
+}
+
+export async function agentStatus(node: NodePlace): Promise<AgentStatus | null> {
+  const answer = await probe(`${agentUrl(node)}/status`)
+  return answer?.status === 200 ? (JSON.parse(answer.body) as AgentStatus) : null
+}
+
+export function agentPid(node: NodePlace): number | null {
+  return runningPid(agentServer(node))
+}

@@ -1,0 +1,47 @@
+/** The nginx of one node, as a process. */
+
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { type NodePlace, type Place, ROOT } from './layout.ts'
+import { runningPid, type Server, type Started, startServer } from './processes.ts'
+
+const RENDER = join(ROOT, 'agent/dist/gateway/render-main.js')
+
+export function gatewayServer({ nginxPidFile, prefix }: NodePlace): Server {
+  return { pidFile: nginxPidFile, mark: `-p ${prefix} ` }
+}
+
+/**
+ * Renders the prefix from the agent's configuration and tests it.
+ * @throws Error with what nginx says
+ */
+export function renderGateway({ shape }: Place, node: NodePlace): void {
+  const options = ['--listen', `127.0.0.1:${node.gatewayPort}`, '--write-mode', shape.writeMode]
+  const args = [RENDER, '--config', node.configFile, '--prefix', node.prefix, ...options]
+  const { status, stderr, error } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`nginx of ${node.id}: ${error?.message ?? stderr.trim()}`)
+}
+
+/** In the foreground of a session of its own, so that its process id is known from the start. */
+export async function startGateway(node: NodePlace): Promise<Started> {
+  return startServer(gatewayServer(node), {
+    program: nginxProgram(),
+    args: ['-p', node.prefix, '-c', join(node.prefix, 'nginx.conf'), '-g', 'daemon off;'],
+    logFile: node.nginxLog,
+  })
+}
+
+export function gatewayPid(node: NodePlace): number | null {
+  return runningPid(gatewayServer(node))
+}
+
+/** nginx writes its warnings here, and to its output only what it has to say before. */
+export function gatewayErrorLog({ prefix }: NodePlace): string {
+  return join(prefix, 'logs/error.log')
+}
+
+/** An ordinary user's PATH often lacks /usr/sbin. */
+function nginxProgram(): string {
+  return existsSync('/usr/sbin/nginx') ? '/usr/sbin/nginx' : 'nginx'
+}

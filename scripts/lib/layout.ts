@@ -1,0 +1,155 @@
+/** Where a cluster of this machine keeps what, and which ports it has. */
+
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')
+
+/** Below the 107 bytes that a unix socket's path may have, so that a suffix fits. */
+const SOCKET_BYTES_MAX = 100
+
+/** What a cluster was started with; kept beside its data, so that later commands need not be told again. */
+export interface Shape {
+  readonly nodes: number
+  readonly basePort: number
+  readonly writeMode: WriteMode
+  readonly inMemory: boolean
+  readonly nginx: boolean
+}
+
+export type WriteMode = 'proxy' | 'redirect'
+
+export const DEFAULT_SHAPE: Shape = {
+  nodes: 3,
+  basePort: 8100,
+  writeMode: 'proxy',
+  inMemory: false,
+  nginx: true,
+}
+
+/** One node's files and ports. */
+export interface NodePlace {
+  readonly id: string
+  readonly directory: string
+  readonly configFile: string
+  readonly dataDirectory: string
+  readonly agentLog: string
+  readonly agentPidFile: string
+  /** of its nginx */
+  readonly prefix: string
+  readonly nginxLog: string
+  readonly nginxPidFile: string
+  readonly socket: string
+  readonly gatewayPort: number
+  readonly httpPort: number
+  readonly raftPort: number
+}
+
+/** A cluster's directory, by its real path: running processes are recognised by it. */
+export interface Place {
+  readonly directory: string
+  readonly shape: Shape
+  readonly nodes: readonly NodePlace[]
+}
+
+export function defaultDirectory(): string {
+  return join(ROOT, '.cluster')
+}
+
+/** Makes the directory where it is missing, and gives its real path. */
+export function clusterDirectory(given: string): string {
+  const directory = resolve(given)
+  mkdirSync(directory, { recursive: true })
+  return realpathSync(directory)
+}
+
+/** @param directory a real path */
+export function placeOf(directory: string, shape: Shape): Place {
+  const nodes = Array.from({ length: shape.nodes }, (_, at) => nodePlace(directory, shape, at))
+  return { directory, shape, nodes }
+}
+
+/** The cluster that was started in this directory; null when none was. */
+export function savedPlace(directory: string): Place | null {
+  const file = shapeFile(directory)
+  if (!existsSync(file)) return null
+  const shape = JSON.parse(readFileSync(file, 'utf8')) as Shape
+  return placeOf(realpathSync(directory), shape)
+}
+
+export function savePlace({ directory, shape }: Place): void {
+  writeFileSync(shapeFile(directory), `${JSON.stringify(shape, null, 2)}\n`)
+}
+
+/** @throws Error that names the nodes there are */
+export function nodeOf(place: Place, id: string): NodePlace {
+  const node = place.nodes.find(node => node.id === id)
+  if (node === undefined) {
+    throw new Error(`there is no ${id}: ${place.nodes.map(node => node.id).join(', ')}`)
+  }
+  return node
+}
+
+/** Where clients come in. */
+export function gatewayUrl({ gatewayPort }: NodePlace): string {
+  return `http://127.0.0.1:${gatewayPort}`
+}
+
+/** The agent's own HTTP, for operators. */
+export function agentUrl({ httpPort }: NodePlace): string {
+  return `http://127.0.0.1:${httpPort}`
+}
+
+/** The configuration of one agent. */
+export function agentSettings(place: Place, node: NodePlace): Record<string, unknown> {
+  return {
+    cluster_name: 'raft-nginx',
+    node_id: node.id,
+    nodes: place.nodes.map(member => ({
+      id: member.id,
+      address: `127.0.0.1:${member.httpPort}`,
+      raft_bind: `127.0.0.1:${member.raftPort}`,
+      ...(place.shape.nginx ? { gateway: gatewayUrl(member) } : {}),
+    })),
+    raft_dir: node.dataDirectory,
+    in_memory: place.shape.inMemory,
+    server: { socket: node.socket },
+  }
+}
+
+function shapeFile(directory: string): string {
+  return join(directory, 'cluster.json')
+}
+
+function nodePlace(cluster: string, { basePort }: Shape, at: number): NodePlace {
+  const id = `node${at}`
+  const directory = join(cluster, id)
+  const port = basePort + 100 * at
+  return {
+    id,
+    directory,
+    configFile: join(directory, 'agent.json'),
+    dataDirectory: join(directory, 'data'),
+    agentLog: join(directory, 'agent.log'),
+    agentPidFile: join(directory, 'agent.pid'),
+    prefix: join(directory, 'nginx'),
+    nginxLog: join(directory, 'nginx.log'),
+    nginxPidFile: join(directory, 'nginx.pid'),
+    socket: socketOf(cluster, id),
+    gatewayPort: port,
+    httpPort: port + 85,
+    raftPort: port + 86,
+  }
+}
+
+/** In the node's directory, or under a short path where that one is too long for a socket. */
+function socketOf(cluster: string, id: string): string {
+  const digest = createHash('sha256').update(cluster).digest('hex').slice(0, 12)
+  const { XDG_RUNTIME_DIR: runtime } = process.env
+  const short = join(`raft-nginx-${digest}`, `${id}.sock`)
+  const choices = [join(cluster, id, 'agent.sock'), ...(runtime ? [join(runtime, short)] : [])]
+  const fits = (path: string) => Buffer.byteLength(path) <= SOCKET_BYTES_MAX
+  return choices.find(fits) ?? join('/tmp', short)
+}

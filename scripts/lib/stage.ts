@@ -1,0 +1,85 @@
+/** One part of the tests: a command, what it printed, how it ended, and what it left running. */
+
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ROOT } from './layout.ts'
+import { environmentOf, processesUsing, processIds } from './processes.ts'
+
+export interface StageCommand {
+  readonly program: string
+  readonly args: readonly string[]
+  readonly timeoutMs: number
+  /** given each line of stdout */
+  readonly onLine: (line: string) => void
+}
+
+export interface StageEnd {
+  /** null when it ended by itself with 0; else how it ended */
+  readonly problem: string | null
+  readonly stderr: string
+  /** processes that it left running; ended now */
+  readonly leftovers: number
+}
+
+export interface Sandbox {
+  /** temporary directory of all stages */
+  readonly directory: string
+  /** of the environment of all that the stages start; nginx overwrites its own, so the directory is looked for too */
+  readonly marker: string
+}
+
+const STDERR_CHARACTERS_MAX = 8_000
+
+/** Never rejects for what the command does. */
+export async function runStage(command: StageCommand, sandbox: Sandbox): Promise<StageEnd> {
+  const [name = '', value = ''] = sandbox.marker.split('=')
+  const child = spawn(command.program, [...command.args], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // a group of its own: Ctrl-C is for this program, which ends the group
+    detached: true,
+    env: { ...process.env, TMPDIR: sandbox.directory, [name]: value },
+  })
+  let late = false
+  let stderr = ''
+  child.stderr.setEncoding('utf8')
+  child.stderr.on('data', (text: string) => {
+    stderr = (stderr + text).slice(-STDERR_CHARACTERS_MAX)
+  })
+  const lines = createInterface({ input: child.stdout })
+  lines.on('line', command.onLine)
+  const allRead = new Promise(resolve => lines.once('close', resolve))
+  const timer = setTimeout(() => {
+    late = true
+    endAll(sandbox)
+  }, command.timeoutMs)
+  const exit = await new Promise<string | null>(resolve => {
+    child.once('error', error => resolve(error.message))
+    child.once('exit', (code, signal) => {
+      if (signal !== null) resolve(`ended by ${signal}`)
+      else resolve(code === 0 ? null : `exit code ${code}`)
+    })
+  })
+  clearTimeout(timer)
+  const leftovers = endAll(sandbox)
+  // what was left behind held the pipe open; should it not have ended, the other stages go on all the same
+  await Promise.race([allRead, sleep(2_000, undefined, { ref: false })])
+  const problem = late ? `not done after ${command.timeoutMs / 1000} s` : exit
+  return { problem, stderr, leftovers }
+}
+
+/** Ends whatever the stages started and did not end. @returns how many processes that were */
+export function endAll({ directory, marker }: Sandbox): number {
+  const marked = processIds().filter(pid => environmentOf(pid).split('\0').includes(marker))
+  const found = new Set([...marked, ...processesUsing(directory)])
+  found.delete(process.pid)
+  for (const pid of found) {
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch {
+      // gone meanwhile, or of another user, who is none of ours
+    }
+  }
+  return found.size
+}

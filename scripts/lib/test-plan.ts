@@ -1,0 +1,56 @@
+/** Which stages the tests have. */
+
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { ROOT } from './layout.ts'
+
+export interface TestStage {
+  readonly name: string
+  readonly program: string
+  readonly args: readonly string[]
+  readonly timeoutMs: number
+  /** `whole`: it passes or fails as one */
+  readonly output: 'tap' | 'whole'
+}
+
+const MINUTE_MS = 60_000
+const FOLDERS = ['agent/test', 'njs/test']
+
+/** @param only part of the name of a stage or of a test file; null for all */
+export function testPlan(only: string | null): TestStage[] {
+  const wanted = (name: string) => only === null || name.includes(only)
+  const unit = filesEnding('.test.ts').filter(wanted)
+  const processes = filesEnding('.process.ts').filter(wanted)
+  return [
+    ...(wanted('check') ? [checkStage()] : []),
+    ...(unit.length > 0 ? [unitStage(only === null ? [] : unit)] : []),
+    ...processes.map(processStage),
+  ]
+}
+
+function checkStage(): TestStage {
+  const args = ['run', '--silent', 'check']
+  return { name: 'check', program: 'npm', args, timeoutMs: 10 * MINUTE_MS, output: 'whole' }
+}
+
+/** @param files none for all: tap has its own list */
+function unitStage(files: readonly string[]): TestStage {
+  const args = [join(ROOT, 'node_modules/.bin/tap'), 'run', '--reporter=tap', ...files]
+  const timeoutMs = 20 * MINUTE_MS
+  return { name: 'tap run', program: process.execPath, args, timeoutMs, output: 'tap' }
+}
+
+/** A file that starts real processes runs by itself: tap would instrument them too. */
+function processStage(file: string): TestStage {
+  const loader = join(ROOT, 'node_modules/tsx/dist/loader.mjs')
+  const args = ['--import', loader, file]
+  return { name: file, program: process.execPath, args, timeoutMs: 15 * MINUTE_MS, output: 'tap' }
+}
+
+function filesEnding(suffix: string): string[] {
+  return FOLDERS.flatMap(folder => {
+    const names = readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    const files = names.filter(name => name.endsWith(suffix) && !name.includes('node_modules'))
+    return files.sort().map(name => join(folder, name))
+  })
+}

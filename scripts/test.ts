@@ -1,0 +1,136 @@
+/** Runs every test: see `USAGE`. */
+
+import { randomUUID } from 'node:crypto'
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { endAll, runStage, type Sandbox, type StageEnd } from './lib/stage.ts'
+import { type TapFailure, TapReader } from './lib/tap-reader.ts'
+import { type TestStage, testPlan } from './lib/test-plan.ts'
+
+const USAGE = `Runs every test: types, style and import floors; unit tests; real processes.
+
+usage: test [--only PATTERN]
+
+  --only PATTERN   stages and test files whose name contains it, such as check, raft/ or cluster.process
+
+Each assertion counts as one, the stage "check" as one, a file that crashes as a failure.
+The last line is "N passed, N failed". Exit status: 0 all passed, 1 something failed or nothing ran.
+`
+
+const DIAGNOSTIC_LINES_MAX = 40
+
+interface Total {
+  passed: number
+  failed: number
+  skipped: number
+  readonly failures: string[]
+}
+
+process.exitCode = await main()
+
+/** @returns the exit code */
+async function main(): Promise<number> {
+  const options = {
+    only: { type: 'string' },
+    help: { type: 'boolean', short: 'h', default: false },
+  } as const
+  const { only, help } = parseArgs({ options }).values
+  if (help) {
+    console.log(USAGE)
+    return 0
+  }
+  const base = realpathSync(tmpdir())
+  const directory = mkdtempSync(join(base, 'raft-nginx-test-'))
+  const sandbox: Sandbox = { directory, marker: `TEST_RUN_OF_RAFT_NGINX=${randomUUID()}` }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => {
+      endAll(sandbox)
+      rmSync(directory, { recursive: true, force: true })
+      console.log(`stopped by ${signal}`)
+      process.exit(1)
+    })
+  }
+  try {
+    return await runAll(testPlan(only ?? null), sandbox)
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+async function runAll(stages: readonly TestStage[], sandbox: Sandbox): Promise<number> {
+  const begin = performance.now()
+  const total: Total = { passed: 0, failed: 0, skipped: 0, failures: [] }
+  for (const stage of stages) {
+    console.log(`# ${stage.name}`)
+    const stageBegin = performance.now()
+    if (stage.output === 'whole') await runWhole(stage, sandbox, total)
+    else await runTap(stage, sandbox, total)
+    console.log(`  ${secondsSince(stageBegin)}`)
+  }
+  if (total.failures.length > 0) console.log(`\nfailed:\n  ${total.failures.join('\n  ')}`)
+  const skipped = total.skipped === 0 ? '' : `, ${total.skipped} skipped`
+  console.log(`\n${stages.length} stages in ${secondsSince(begin)}${skipped}`)
+  if (total.passed + total.failed === 0) console.log('no test ran')
+  console.log(`${total.passed} passed, ${total.failed} failed`)
+  return total.failed === 0 && total.passed > 0 ? 0 : 1
+}
+
+/** One that says nothing but whether it passed: what it printed matters when it failed. */
+async function runWhole(stage: TestStage, sandbox: Sandbox, total: Total): Promise<void> {
+  const lines: string[] = []
+  const end = await runStage({ ...stage, onLine: line => lines.push(line) }, sandbox)
+  if (end.problem === null) total.passed++
+  else {
+    total.failed++
+    total.failures.push(`${stage.name}: ${end.problem}`)
+    console.log([...lines, end.stderr].join('\n'))
+  }
+  console.log(`  ${end.problem === null ? 'ok' : `FAILED: ${end.problem}`}`)
+}
+
+async function runTap(stage: TestStage, sandbox: Sandbox, total: Total): Promise<void> {
+  let shown = 0
+  const reader = new TapReader(({ name, ok, ms, passed, failed }) => {
+    const counts = ok ? `${passed}` : `${passed} passed, ${failed} failed`
+    const time = ms === null ? '' : `, ${(ms / 1000).toFixed(1)} s`
+    console.log(`  ${ok ? 'ok' : 'FAILED'} ${name} (${counts}${time})`)
+    for (const failure of reader.failures.slice(shown)) console.log(failureText(failure))
+    shown = reader.failures.length
+  })
+  const comments: string[] = []
+  const onLine = (line: string) => {
+    reader.line(line)
+    // what a test has measured
+    if (/^ {0,4}# (?!Subtest: |time=|\{|Failed |No coverage)/.test(line)) comments.push(line.trim())
+  }
+  const end = await runStage({ ...stage, onLine }, sandbox)
+  for (const failure of reader.failures.slice(shown)) console.log(failureText(failure))
+  for (const comment of comments) console.log(`  ${comment}`)
+  const { passed, failed, skipped } = reader.counts
+  const crash = crashOf(end, passed, failed)
+  total.passed += passed
+  total.failed += failed + (crash === null ? 0 : 1)
+  total.skipped += skipped
+  total.failures.push(...reader.failures.map(({ path }) => `${stage.name}: ${path.join(' > ')}`))
+  if (end.leftovers > 0) console.log(`  ended ${end.leftovers} processes that were left running`)
+  if (crash === null) return
+  total.failures.push(`${stage.name}: ${crash}`)
+  console.log(`  FAILED: ${crash}\n${end.stderr}`)
+}
+
+/** A file that fails without a failing test has crashed; one without any test has proved nothing. */
+function crashOf({ problem }: StageEnd, passed: number, failed: number): string | null {
+  if (problem !== null && failed === 0) return problem
+  return passed + failed === 0 ? 'no test ran' : null
+}
+
+function failureText({ path, diagnostics }: TapFailure): string {
+  const shown = diagnostics.slice(0, DIAGNOSTIC_LINES_MAX)
+  return [`  not ok: ${path.join(' > ')}`, ...shown.map(line => `    ${line}`)].join('\n')
+}
+
+function secondsSince(begin: number): string {
+  return `${((performance.now() - begin) / 1000).toFixed(1)} s`
+}
