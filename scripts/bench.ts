@@ -3,8 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { startAgents } from './benchmark/agent-cluster.ts'
+import { ROOT, startAgents } from './benchmark/agent-cluster.ts'
 import { killAllServers } from './benchmark/child-process.ts'
 import { type Cluster, isEtcd, type Target } from './benchmark/cluster.ts'
 import { startEtcd } from './benchmark/etcd-cluster.ts'
@@ -16,8 +15,9 @@ import { pointsOf } from './benchmark/plan.ts'
 import { headText, jsonText, progressText, tablesText } from './benchmark/report.ts'
 import { type Measurement, type Point, summarize } from './benchmark/summary.ts'
 
-const STATE = fileURLToPath(new URL('../.cluster', import.meta.url))
+const STATE = join(ROOT, '.cluster')
 const ETCD_PORT_OFFSET = 50
+const COMPARED_PORT_OFFSET = 70
 const FILL_CONCURRENCY = 64
 const WARM_UP_SHARE = 0.25
 
@@ -72,27 +72,35 @@ async function bench(options: Options, directory: string): Promise<void> {
   }
 }
 
+/** Those that the targets need; what has started is stopped when another one fails. */
 async function startClusters(
   options: Options,
   targets: readonly Target[],
   directory: string,
 ): Promise<Map<Target, Cluster>> {
   const clusters = new Map<Target, Cluster>()
-  const etcdTargets = targets.filter(isEtcd)
-  const ours = targets.filter(target => !isEtcd(target))
-  if (etcdTargets.length > 0) {
-    const etcd = await startEtcd(join(directory, 'etcd'), options.basePort + ETCD_PORT_OFFSET)
-    for (const target of etcdTargets) clusters.set(target, etcd)
+  const { basePort, compare, nodeArgs } = options
+  const start = async (served: readonly Target[], starting: () => Promise<Cluster>) => {
+    if (served.length === 0) return
+    const cluster = await starting()
+    for (const target of served) clusters.set(target, cluster)
   }
-  if (ours.length === 0) return clusters
+  const ours = targets.filter(target => !isEtcd(target) && target !== 'compared')
+  const withGateways = ours.some(target => target.startsWith('gateway'))
+  const compared = targets.filter(target => target === 'compared')
   try {
-    const agents = await startAgents({
-      directory: join(directory, 'raft-nginx'),
-      basePort: options.basePort,
-      withGateways: ours.some(target => target.startsWith('gateway')),
-      nodeArgs: options.nodeArgs,
+    await start(targets.filter(isEtcd), () =>
+      startEtcd(join(directory, 'etcd'), basePort + ETCD_PORT_OFFSET),
+    )
+    await start(ours, () => {
+      const folder = join(directory, 'raft-nginx')
+      return startAgents({ root: ROOT, directory: folder, basePort, withGateways, nodeArgs })
     })
-    for (const target of ours) clusters.set(target, agents)
+    await start(compared, () => {
+      const folder = join(directory, 'compared')
+      const place = { root: compare ?? ROOT, basePort: basePort + COMPARED_PORT_OFFSET }
+      return startAgents({ ...place, directory: folder, withGateways: false, nodeArgs })
+    })
   } catch (error) {
     for (const cluster of new Set(clusters.values())) await cluster.stop()
     throw error

@@ -6,9 +6,8 @@ import { endServers, familyPids, startServer, waitUntil } from './child-process.
 import { type Aim, type Cluster, MEMBERS, type Target } from './cluster.ts'
 import type { Endpoint } from './job.ts'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const AGENT = join(ROOT, 'agent/dist/main.js')
-const RENDER = join(ROOT, 'agent/dist/gateway/render-main.js')
+/** This checkout. */
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 interface Node {
   readonly id: string
@@ -21,6 +20,8 @@ interface Node {
 }
 
 export interface AgentClusterOptions {
+  /** a checkout that is built */
+  readonly root: string
   readonly directory: string
   readonly basePort: number
   readonly withGateways: boolean
@@ -30,7 +31,9 @@ export interface AgentClusterOptions {
 
 /** Three agents with default settings, each with its nginx where that is wanted. */
 export async function startAgents(options: AgentClusterOptions): Promise<Cluster> {
-  if (!existsSync(AGENT)) throw new Error('the agent is not built: npm run build')
+  if (!existsSync(agentOf(options.root))) {
+    throw new Error(`${options.root}: the agent is not built: npm run build`)
+  }
   const nodes: Node[] = []
   const servers = () =>
     nodes.flatMap(({ agent, nginx }) => (nginx === null ? agent : [nginx, agent]))
@@ -52,7 +55,7 @@ export async function startAgents(options: AgentClusterOptions): Promise<Cluster
 }
 
 function startNode(options: AgentClusterOptions, at: number): Node {
-  const { directory, basePort } = options
+  const { root, directory, basePort } = options
   const id = `node${at}`
   const folder = join(directory, id)
   mkdirSync(folder, { recursive: true })
@@ -73,28 +76,34 @@ function startNode(options: AgentClusterOptions, at: number): Node {
   }
   writeFileSync(config, JSON.stringify(settings, null, 2))
   const logFile = join(folder, 'agent.log')
-  const args = [...options.nodeArgs, AGENT, '--config', config]
+  const args = [...options.nodeArgs, agentOf(options.root), '--config', config]
   const agent = startServer({ program: process.execPath, args, logFile })
   const gatewayPort = basePort + at
-  const nginx = options.withGateways ? startGateway({ folder, config, gatewayPort }) : null
+  const nginx = options.withGateways ? startGateway({ root, folder, config, gatewayPort }) : null
   return { id, httpPort: basePort + 10 + at, gatewayPort, socket, agent, nginx, logFile }
 }
 
 interface GatewayPlace {
+  readonly root: string
   readonly folder: string
   readonly config: string
   readonly gatewayPort: number
 }
 
-function startGateway({ folder, config, gatewayPort }: GatewayPlace): ChildProcess {
+function startGateway({ root, folder, config, gatewayPort }: GatewayPlace): ChildProcess {
   const prefix = join(folder, 'nginx')
   const listen = `127.0.0.1:${gatewayPort}`
-  const args = [RENDER, '--config', config, '--prefix', prefix, '--listen', listen]
+  const render = join(root, 'agent/dist/gateway/render-main.js')
+  const args = [render, '--config', config, '--prefix', prefix, '--listen', listen]
   const rendered = spawnSync(process.execPath, args, { encoding: 'utf8' })
   if (rendered.status !== 0) throw new Error(`nginx configuration: ${rendered.stderr}`)
   const program = existsSync('/usr/sbin/nginx') ? '/usr/sbin/nginx' : 'nginx'
   const own = ['-p', prefix, '-c', join(prefix, 'nginx.conf'), '-g', 'daemon off;']
   return startServer({ program, args: own, logFile: join(folder, 'nginx.log') })
+}
+
+function agentOf(root: string): string {
+  return join(root, 'agent/dist/main.js')
 }
 
 async function aimAt(nodes: readonly Node[], target: Target): Promise<Aim> {

@@ -20,6 +20,7 @@ export const TARGETS = [
   'agent-socket',
   'gateway',
   'gateway-follower',
+  'compared',
   'etcd-v2',
   'etcd-grpc',
 ] as const
@@ -30,6 +31,7 @@ export const TARGET_TEXTS: Readonly<Record<Target, string>> = {
   'agent-socket': "the leader's agent, HTTP over its unix socket",
   gateway: "nginx of the leader's node",
   'gateway-follower': "nginx of a follower's node, which takes writes to the leader (proxy mode)",
+  compared: 'like agent, of another checkout (--compare)',
   'etcd-v2': "etcd's leader, v2 keys API over HTTP/1.1",
   'etcd-grpc': "etcd's leader, v3 API over gRPC",
 }

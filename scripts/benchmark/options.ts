@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { isEtcd, TARGET_TEXTS, TARGETS, type Target } from './cluster.ts'
 import { LOADS, type Load } from './job.ts'
@@ -18,7 +19,8 @@ usage: scripts/bench [options]
                         (default: a new folder in .cluster/); only what the bench puts there is removed
   --base-port N         first of 100 loopback ports (default 19000)
   --json FILE           all figures as JSON
-  --node-args ARGS      given to node for the agents, such as "--cpu-prof"; keeps the data folder
+  --compare DIR         a checkout that is built: its agents become the target compared
+  --node-args ARGS      given to node for the agents, as --node-args="--cpu-prof"; keeps the data folder
   --help
 
 Targets:
@@ -37,6 +39,7 @@ export interface Options {
   readonly data: string | null
   readonly basePort: number
   readonly json: string | null
+  readonly compare: string | null
   readonly nodeArgs: readonly string[]
 }
 
@@ -67,6 +70,7 @@ function parse(args: readonly string[]) {
     data: text,
     'base-port': { type: 'string', default: '19000' },
     json: text,
+    compare: text,
     'node-args': { type: 'string', default: '' },
     help: { type: 'boolean', short: 'h', default: false },
   } as const
@@ -85,6 +89,7 @@ function read(values: ReturnType<typeof parse>): Options {
     data: values.data ?? null,
     basePort: whole('base-port', values['base-port'], 65_000),
     json: values.json ?? null,
+    compare: values.compare === undefined ? null : resolve(values.compare),
     nodeArgs: values['node-args'].split(' ').filter(Boolean),
   }
 }
@@ -120,8 +125,14 @@ function positive(option: string, text: string): number {
 
 /** @param etcdThere whether etcd's program was found */
 export function chosenTargets(options: Options, etcdThere: boolean): readonly Target[] {
-  const { targets } = options
-  if (targets === null) return TARGETS.filter(target => etcdThere || !isEtcd(target))
+  const { targets, compare } = options
+  if (targets === null) {
+    return TARGETS.filter(target => {
+      if (target === 'compared') return compare !== null
+      return etcdThere || !isEtcd(target)
+    })
+  }
+  if (compare === null && targets.includes('compared')) throw new Error('--compare DIR is missing')
   if (!etcdThere && targets.some(isEtcd)) {
     throw new Error('etcd is not installed: apt-get install etcd-server')
   }
