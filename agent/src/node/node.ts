@@ -161,7 +161,10 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
       notReady,
       stalenessMs: this.#freshness.stalenessMs(leads, clock.now()),
       uptimeMs: Math.round(clock.now() - this.#startedAt),
-      links: transport.links(),
+      // Asked with every request for its headers, for its links by operators only.
+      get links() {
+        return transport.links()
+      },
     }
   }
 
