@@ -28,6 +28,9 @@ Logs JSON lines on stdout. SIGTERM and SIGINT stop it cleanly.
 Exit status: 0 stopped, 1 failed while starting or running, 2 bad usage or configuration.
 `
 
+/** Another member takes over in a few round trips, or is not there. */
+const HAND_OVER_TIMEOUT_MS = 700
+
 /** Ends the process when a clean stop hangs. */
 const STOP_TIMEOUT_MS = 1_800
 
@@ -107,6 +110,7 @@ async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
       )
       process.exit(1)
     })
+    await node.handOver(HAND_OVER_TIMEOUT_MS)
     await http.close()
     await node.stop()
     logger.info('stopped')

@@ -6,7 +6,7 @@ import { checkBodyHead, readText } from './body.ts'
 import type { Api, Exchange, Handler } from './exchange.ts'
 import { parsePairs } from './pairs.ts'
 import { isRefusal } from './refusal.ts'
-import { contentReply, outcomeReply, problemReply, type Reply } from './reply.ts'
+import { contentReply, outcomeReply, problemReply, type Reply, uncached } from './reply.ts'
 
 /** `POST /key {"k":"v",…}`: all pairs in one entry. */
 export const postPairs: Handler = async (api, { incoming, head }) => {
@@ -23,13 +23,20 @@ export const postPairs: Handler = async (api, { incoming, head }) => {
 export const deleteKey: Handler = (api, { target }) =>
   propose(api, encodeCommand({ kind: 'delete', key: target.key }))
 
-/** `GET /key/<k>`: from this node's own machine; a missing key reads as the empty string. */
+/**
+ * `GET /key/<k>`: from this node's own machine; a missing key reads as the empty string. With
+ * `?consistent` it is linearizable on every node: the leader is asked for the index only (thesis §6.4).
+ */
 export const getKey: Handler = async (api, { target, head }) => {
-  // Never silently weaker than what was asked for.
-  if (target.query.has('consistent')) return notYetConsistent(api)
+  const consistent = target.query.has('consistent')
+  if (consistent) {
+    const outcome = await api.node.linearizable(api.limits.consistentWaitMs)
+    if (outcome.kind !== 'ready') return outcomeReply(outcome, api.node.status())
+  }
   if (head.minIndex !== null && !(await reaches(api, head.minIndex))) return tooEarly(api)
   const answer = await api.node.query({ kind: 'get', key: target.key })
-  return valueReply(target, answer, api.node.status())
+  const reply = valueReply(target, answer, api.node.status())
+  return consistent ? uncached(reply) : reply
 }
 
 async function propose(api: Api, command: Uint8Array): Promise<Reply> {
@@ -45,12 +52,6 @@ function tooEarly(api: Api): Reply {
   const detail = 'this node has not applied the entry of X-Raft-Min-Index in time'
   const code = 'MIN_INDEX_NOT_REACHED'
   return problemReply({ status: 504, code, detail, retryable: true }, api.node.status())
-}
-
-function notYetConsistent(api: Api): Reply {
-  const detail = 'linearizable reads come in a later release; without ?consistent this node answers'
-  const code = 'NOT_IMPLEMENTED'
-  return problemReply({ status: 501, code, detail, retryable: false }, api.node.status())
 }
 
 /** Bytes that are no UTF-8 show as U+FFFD: this route speaks JSON text. */

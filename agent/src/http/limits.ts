@@ -7,6 +7,8 @@ export interface HttpLimits {
   readonly namesMax: number
   /** how long `X-Raft-Min-Index` may wait; below nginx's `proxy_read_timeout` of 15 s */
   readonly minIndexWaitMs: number
+  /** A linearizable read that the leader has not confirmed after so long is refused, ms. */
+  readonly consistentWaitMs: number
   /** of the whole head; one header or the target may have half of it */
   readonly headBytesMax: number
   /** until a request's head is complete; a connection that sends nothing ends then too */
@@ -28,6 +30,7 @@ export const HTTP_LIMITS: HttpLimits = {
   bodyBytesMax: 1024 * 1024,
   namesMax: 1000,
   minIndexWaitMs: 5000,
+  consistentWaitMs: 5000,
   headBytesMax: 16 * 1024,
   headTimeoutMs: 8000,
   requestTimeoutMs: 8900,

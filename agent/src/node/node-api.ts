@@ -1,5 +1,5 @@
 import type { LogIndex, NodeId, Term } from '../raft/types.ts'
-import type { Outcome } from './outcome.ts'
+import type { Outcome, ReadOutcome } from './outcome.ts'
 
 /** How a member is reached; addresses are `host:port`. */
 export interface Member {
@@ -43,6 +43,11 @@ export interface NodeApi<Query, Answer> {
   propose(command: Uint8Array): Promise<Outcome>
   /** Reads this node's own machine, now: a committed prefix. */
   query(query: Query): Promise<Answer>
+  /**
+   * Waits until this node may answer a linearizable read (thesis §6.4): `query` then shows every
+   * write that was answered anywhere before this call. `no-leader` within `timeoutMs` otherwise.
+   */
+  linearizable(timeoutMs: number): Promise<ReadOutcome>
   /** True once this node has applied `index`; false if that does not happen within `timeoutMs`. */
   waitApplied(index: LogIndex, timeoutMs: number): Promise<boolean>
   status(): NodeStatus

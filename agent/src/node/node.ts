@@ -14,8 +14,9 @@ import { Freshness } from './freshness.ts'
 import { LogWriter } from './log-writer.ts'
 import type { Logger } from './logger.ts'
 import type { Member, NodeApi, NodeStatus } from './node-api.ts'
-import type { Outcome } from './outcome.ts'
+import type { Outcome, ReadOutcome } from './outcome.ts'
 import { Pending, type Settle } from './pending.ts'
+import { PendingReads } from './pending-reads.ts'
 import { checkRecovered } from './recovery.ts'
 import { Waiters } from './waiters.ts'
 
@@ -50,6 +51,7 @@ const TICKS_PER_HEARTBEAT = 5
 export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   readonly #options: NodeOptions<Query, Answer>
   readonly #pending: Pending
+  readonly #reading = new PendingReads()
   readonly #waiters = new Waiters()
   readonly #freshness: Freshness
   readonly #writer: LogWriter
@@ -62,9 +64,11 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   #tickDue = false
   #inbox: Input[] = []
   #proposals: Proposal[] = []
+  #reads: RequestId[] = []
   #proposers = new Map<RequestId, Settle>()
   #nextId: RequestId = 1
   #outgoing: Message[] = []
+  #handingOver: { readonly deadline: number; readonly done: () => void } | null = null
   #seen = { term: 0, role: '', leader: '' as string | null }
 
   constructor(options: NodeOptions<Query, Answer>) {
@@ -134,6 +138,30 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
 
   async query(query: Query): Promise<Answer> {
     return this.#options.machine.query(query)
+  }
+
+  linearizable(timeoutMs: number): Promise<ReadOutcome> {
+    if (this.#stopped || this.#raft === null) return Promise.resolve({ kind: 'no-leader' })
+    return new Promise(settle => {
+      const id = this.#nextId++
+      this.#reading.add(id, this.#options.clock.now() + timeoutMs, settle)
+      this.#reads.push(id)
+      this.#schedule()
+    })
+  }
+
+  /**
+   * Gives the leadership to another member, if this node has it, so that a stop costs no election
+   * timeout (thesis §3.10). Resolves once another leads and what was pending is settled, or after
+   * `timeoutMs`.
+   */
+  handOver(timeoutMs: number): Promise<void> {
+    if (this.#stopped || this.#running().state.role.kind !== 'leader') return Promise.resolve()
+    if (this.#options.members.length === 1) return Promise.resolve()
+    return new Promise(done => {
+      this.#handingOver = { deadline: this.#options.clock.now() + timeoutMs, done }
+      this.#post({ kind: 'transfer', to: null })
+    })
   }
 
   waitApplied(index: LogIndex, timeoutMs: number): Promise<boolean> {
@@ -207,7 +235,6 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
 
   /** Messages enter before the tick, and there is one tick at most: a stall is no dead leader. */
   #turn(): void {
-    const { clock, transport } = this.#options
     const inputs = this.#inbox
     this.#inbox = []
     for (const input of inputs) this.#step(input)
@@ -216,20 +243,37 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
       this.#proposals = []
       this.#step({ kind: 'propose', proposals })
     }
-    if (this.#tickDue) {
-      this.#tickDue = false
-      this.#step({ kind: 'tick' })
-      this.#pending.expire(clock.now())
-      this.#waiters.expire(clock.now())
+    if (this.#reads.length > 0) {
+      const ids = this.#reads
+      this.#reads = []
+      this.#step({ kind: 'read', ids })
     }
-    this.#waiters.applied(this.#running().state.applied)
+    if (this.#tickDue) this.#tick()
+    const { applied } = this.#running().state
+    this.#waiters.applied(applied)
+    this.#reading.applied(applied)
     if (this.#outgoing.length > 0) {
       const messages = this.#outgoing
       this.#outgoing = []
-      transport.send(messages)
+      this.#options.transport.send(messages)
     }
     this.#writer.kick(this.#running().state.applied)
     this.#applier.kick()
+  }
+
+  #tick(): void {
+    this.#tickDue = false
+    this.#step({ kind: 'tick' })
+    const now = this.#options.clock.now()
+    this.#pending.expire(now)
+    this.#reading.expire(now)
+    this.#waiters.expire(now)
+    const over = this.#handingOver
+    const { role, leader } = this.#running().state
+    const done = role.kind !== 'leader' && leader !== null && this.#pending.size === 0
+    if (over === null || (!done && now < over.deadline)) return
+    this.#handingOver = null
+    over.done()
   }
 
   #step(input: Input): void {
@@ -258,8 +302,12 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
       case 'accepted':
         this.#accepted(effect)
         break
+      case 'read-ready':
+        this.#reading.ready(effect.ids, effect.index, this.#running().state.applied)
+        break
       case 'reject':
         for (const id of effect.ids) this.#settle(id, this.#rejection(effect.reason))
+        this.#reading.refuse(effect.ids)
         break
       default:
         unreachable(effect)
@@ -325,7 +373,9 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     for (const settle of this.#proposers.values()) settle({ kind: 'no-leader' })
     this.#proposers.clear()
     this.#pending.abandon()
+    this.#reading.expire(Number.POSITIVE_INFINITY)
     this.#waiters.expire(Number.POSITIVE_INFINITY)
+    this.#handingOver?.done()
   }
 
   #fail(error: unknown): void {

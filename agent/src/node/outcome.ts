@@ -1,5 +1,5 @@
 import type { Result } from '../machine/state-machine.ts'
-import type { LogPosition, NodeId } from '../raft/types.ts'
+import type { LogIndex, LogPosition, NodeId } from '../raft/types.ts'
 
 /**
  * What became of a proposal. "Surely not" and "perhaps" never share a member:
@@ -13,3 +13,11 @@ export type Outcome =
   | { readonly kind: 'no-leader' }
   | { readonly kind: 'overloaded' }
   | { readonly kind: 'unknown' }
+
+/**
+ * May this node answer a linearizable read? `ready`: its machine now shows everything that was
+ * answered before the read began. A read is never of unknown fate: it can simply be asked again.
+ */
+export type ReadOutcome =
+  | { readonly kind: 'ready'; readonly index: LogIndex }
+  | { readonly kind: 'no-leader' }

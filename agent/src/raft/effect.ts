@@ -26,7 +26,7 @@ export interface Persist {
   readonly whenDurable: readonly Message[]
 }
 
-/** Why a proposal was refused. Nothing happened, and nothing will. */
+/** Why a proposal or a read was refused. Nothing happened, and nothing will. */
 export type RejectReason = 'not-leader' | 'no-leader' | 'overloaded'
 
 /**
@@ -55,4 +55,6 @@ export type Effect =
     }
   /** The proposals were appended at consecutive indexes; their answers are keyed by position. */
   | { readonly kind: 'accepted'; readonly first: LogPosition; readonly ids: readonly RequestId[] }
+  /** The reads may be answered once the machine has applied `index`. */
+  | { readonly kind: 'read-ready'; readonly ids: readonly RequestId[]; readonly index: LogIndex }
   | { readonly kind: 'reject'; readonly ids: readonly RequestId[]; readonly reason: RejectReason }

@@ -13,18 +13,23 @@ export function onElectionTimeout(core: Core): void {
   if (state.applied < state.commitAtStart) return
   state.leader = null
   state.role = { kind: 'candidate', preVote: true, granted: new Set([options.id]) }
-  if (wins(core)) campaign(core)
-  else requestVotes(core, true)
+  if (wins(core)) campaign(core, false)
+  else requestVotes(core, { preVote: true, transfer: false })
 }
 
 /** §5.2: a new term, and the own vote, which counts only once it is on disk. */
-function campaign(core: Core): void {
+function campaign(core: Core, transfer: boolean): void {
   const { options, state } = core
   enterTerm(core, asTerm(state.term + 1))
   state.vote = options.id
   state.role = { kind: 'candidate', preVote: false, granted: new Set() }
   restartElectionTimer(core)
-  requestVotes(core, false)
+  requestVotes(core, { preVote: false, transfer })
+}
+
+/** The leader hands over: it is not asked first whether a campaign could be won (thesis §3.10). */
+export function onTimeoutNow(core: Core): void {
+  if (core.state.role.kind === 'follower') campaign(core, true)
 }
 
 /** The disk holds {term, vote}: a candidate's own vote counts from now on. */
@@ -40,7 +45,7 @@ export function onVoteDurable(core: Core): void {
 export function onRequestVote(core: Core, message: RequestVote): void {
   const { state } = core
   // Stickiness: who hears a leader helps nobody to depose it (§6), so a rejoining node disturbs no one.
-  if (hearsLeader(core) && message.term > state.term) {
+  if (hearsLeader(core) && message.term > state.term && !message.transfer) {
     if (message.preVote) reply(core, message, false)
     return
   }
@@ -63,7 +68,7 @@ export function onRequestVoteReply(core: Core, message: RequestVoteReply): void 
   if (!message.granted || message.term !== term || !options.voters.includes(message.from)) return
   state.role.granted.add(message.from)
   if (!wins(core)) return
-  if (message.preVote) campaign(core)
+  if (message.preVote) campaign(core, false)
   else becomeLeader(core)
 }
 
@@ -79,7 +84,10 @@ function wins({ options, state }: Core): boolean {
   )
 }
 
-function requestVotes({ options, state, log, out }: Core, preVote: boolean): void {
+function requestVotes(
+  { options, state, log, out }: Core,
+  { preVote, transfer }: { readonly preVote: boolean; readonly transfer: boolean },
+): void {
   const term = preVote ? asTerm(state.term + 1) : state.term
   for (const to of options.voters) {
     if (to === options.id) continue
@@ -89,6 +97,7 @@ function requestVotes({ options, state, log, out }: Core, preVote: boolean): voi
       to,
       term,
       preVote,
+      transfer,
       last: log.last,
     })
   }

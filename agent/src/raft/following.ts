@@ -36,6 +36,7 @@ export function onHeartbeat(core: Core, message: Heartbeat): void {
     from: core.options.id,
     to: message.from,
     term: core.state.term,
+    context: message.context,
   })
 }
 
@@ -47,6 +48,7 @@ export function answerStaleLeader(core: Core, message: AppendEntries | Heartbeat
     from: options.id,
     to: message.from,
     term: state.term,
+    context: 0,
   })
 }
 

@@ -13,6 +13,10 @@ export type Input =
   | { readonly kind: 'receive'; readonly message: Message }
   /** All that one turn of the node's loop collected: one entry each, one write together. */
   | { readonly kind: 'propose'; readonly proposals: readonly Proposal[] }
+  /** Linearizable reads that one turn collected (thesis §6.4). */
+  | { readonly kind: 'read'; readonly ids: readonly RequestId[] }
+  /** Hand the leadership over, to whoever is nearest if null (thesis §3.10). */
+  | { readonly kind: 'transfer'; readonly to: NodeId | null }
   /** A `persist` is durable; its receipt is handed back unread. In order of issue. */
   | { readonly kind: 'persisted'; readonly receipt: Receipt }
   /** The answer to `load`: entries from the log, starting exactly where asked. */

@@ -6,9 +6,11 @@ import { entryBytes } from './log.ts'
 import type { AppendEntriesRefusal, AppendEntriesReply, HeartbeatReply } from './message.ts'
 import { Progress } from './progress.ts'
 import { majority } from './quorum.ts'
+import { confirmRound } from './reading.ts'
 import { broadcast, replicate, send } from './replication.ts'
 import { becomeFollower } from './role.ts'
 import type { Core, Leader } from './state.ts'
+import { handOver } from './transfer.ts'
 import { asLogIndex, type Entry, type NodeId, type RequestId } from './types.ts'
 
 const NOTHING = new Uint8Array(0)
@@ -23,7 +25,7 @@ export function becomeLeader(core: Core): void {
   }
   // A peer counts as alive for one check of the quorum: its vote just arrived, or it may still be dialling.
   for (const peer of progress.values()) peer.active = true
-  state.role = { kind: 'leader', progress, uncommitted: [], uncommittedBytes: 0 }
+  state.role = { kind: 'leader', progress, uncommitted: [], uncommittedBytes: 0, transfer: null }
   state.leader = options.id
   state.electionElapsed = 0
   state.heartbeatElapsed = 0
@@ -40,8 +42,8 @@ export function onPropose(core: Core, proposals: readonly Proposal[]): void {
     return
   }
   const leader = state.role
-  // With the connections of a majority lost nothing can commit: better an honest "no" than a long "perhaps".
-  if (!reachesMajority(core, leader)) {
+  // While the leadership is handed over, and with the connections of a majority lost, nothing can commit: better an honest "no" than a long "perhaps".
+  if (leader.transfer !== null || !reachesMajority(core, leader)) {
     out.add({ kind: 'reject', ids, reason: 'no-leader' })
     return
   }
@@ -66,6 +68,7 @@ export function onAppendEntriesReply(core: Core, message: AppendEntriesReply): v
   peer.matched(message.match)
   commitByMajority(core)
   replicate(core, leader, message.from)
+  handOver(core, message.from)
 }
 
 export function onAppendEntriesRefusal(core: Core, message: AppendEntriesRefusal): void {
@@ -87,6 +90,8 @@ export function onHeartbeatReply(core: Core, message: HeartbeatReply): void {
   const found = heard(core, message.from)
   if (found === null) return
   const { leader, peer } = found
+  confirmRound(core, message)
+  handOver(core, message.from)
   peer.waiting = false
   if (peer.state === 'replicate' && peer.match < core.log.last.index) {
     // The stream may be stuck behind a lost message: an empty append finds out, whatever the window says.
@@ -103,16 +108,6 @@ export function onUnreachable(core: Core, id: NodeId): void {
   if (peer === undefined) return
   peer.reachable = false
   if (peer.state === 'replicate') peer.becomeProbe(asLogIndex(peer.match + 1))
-}
-
-/** Says "I lead" to all (§5.2), and how far each may commit. */
-export function broadcastHeartbeat({ options, state, out }: Core): void {
-  if (state.role.kind !== 'leader') return
-  state.heartbeatElapsed = 0
-  for (const [to, peer] of state.role.progress) {
-    const commit = asLogIndex(Math.min(peer.match, state.commit))
-    out.sendNow({ kind: 'heartbeat', from: options.id, to, term: state.term, commit })
-  }
 }
 
 /** Check-quorum: a leader that no longer hears a majority steps down, so that clients look elsewhere (thesis §6.2). */

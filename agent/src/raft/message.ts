@@ -11,6 +11,8 @@ interface Envelope {
 export interface RequestVote extends Envelope {
   readonly kind: 'request-vote'
   readonly preVote: boolean
+  /** The leader itself asked for this campaign: believing it alive is no reason to refuse (thesis §3.10). */
+  readonly transfer: boolean
   /** Last entry of the candidate's log, for the comparison of §5.4.1. */
   readonly last: LogPosition
 }
@@ -46,10 +48,31 @@ export interface AppendEntriesRefusal extends Envelope {
 export interface Heartbeat extends Envelope {
   readonly kind: 'heartbeat'
   readonly commit: LogIndex
+  /** The round of reads that an answer confirms (thesis §6.4); 0: none waits. */
+  readonly context: number
 }
 
 export interface HeartbeatReply extends Envelope {
   readonly kind: 'heartbeat-reply'
+  readonly context: number
+}
+
+/** A follower asks how far it must have applied to answer a linearizable read (thesis §6.4). */
+export interface ReadIndexRequest extends Envelope {
+  readonly kind: 'read-index'
+  /** Unique for every attempt, so that a late answer to an earlier one cannot pass for this one's. */
+  readonly context: number
+}
+
+export interface ReadIndexReply extends Envelope {
+  readonly kind: 'read-index-reply'
+  readonly context: number
+  readonly index: LogIndex
+}
+
+/** The leader hands over: campaign at once, without asking first (thesis §3.10). */
+export interface TimeoutNow extends Envelope {
+  readonly kind: 'timeout-now'
 }
 
 /** Everything that one node says to another about consensus. */
@@ -61,3 +84,6 @@ export type Message =
   | AppendEntriesRefusal
   | Heartbeat
   | HeartbeatReply
+  | ReadIndexRequest
+  | ReadIndexReply
+  | TimeoutNow

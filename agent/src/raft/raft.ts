@@ -1,11 +1,16 @@
 import { assert, unreachable } from '../lib/assert.ts'
 import { commitByMajority } from './commit.ts'
 import type { Effect, Receipt } from './effect.ts'
-import { onElectionTimeout, onRequestVote, onRequestVoteReply, onVoteDurable } from './election.ts'
+import {
+  onElectionTimeout,
+  onRequestVote,
+  onRequestVoteReply,
+  onTimeoutNow,
+  onVoteDurable,
+} from './election.ts'
 import { answerStaleLeader, onAppendEntries, onHeartbeat } from './following.ts'
 import type { Input } from './input.ts'
 import {
-  broadcastHeartbeat,
   checkQuorum,
   onAppendEntriesRefusal,
   onAppendEntriesReply,
@@ -14,9 +19,11 @@ import {
   onUnreachable,
 } from './leading.ts'
 import type { Message, RequestVote } from './message.ts'
-import { onLoaded } from './replication.ts'
+import { advanceReads, onRead, onReadIndex, onReadIndexReply, retryReads } from './reading.ts'
+import { broadcastHeartbeat, onLoaded } from './replication.ts'
 import { becomeFollower } from './role.ts'
 import { type Core, createCore, type RaftOptions, type Recovered, type State } from './state.ts'
+import { giveUpTransfer, onTransfer } from './transfer.ts'
 import { asLogIndex, type LogIndex, type LogPosition } from './types.ts'
 
 /**
@@ -56,6 +63,7 @@ export class Raft {
   step(input: Input): Effect[] {
     const core = this.#core
     this.#dispatch(input)
+    advanceReads(core)
     this.#applyCommitted()
     const { state, log, out } = core
     assert(state.commit <= log.last.index, 'commitIndex never passes the log')
@@ -74,6 +82,12 @@ export class Raft {
         break
       case 'propose':
         onPropose(core, input.proposals)
+        break
+      case 'read':
+        onRead(core, input.ids)
+        break
+      case 'transfer':
+        onTransfer(core, input.to)
         break
       case 'persisted':
         this.#persisted(input.receipt)
@@ -98,9 +112,11 @@ export class Raft {
     state.electionElapsed++
     if (state.role.kind !== 'leader') {
       if (state.electionElapsed >= state.electionTimeout) onElectionTimeout(core)
+      retryReads(core)
       return
     }
     state.heartbeatElapsed++
+    giveUpTransfer(core, state.role)
     if (state.electionElapsed >= options.electionTicks) checkQuorum(core)
     if (state.heartbeatElapsed >= options.heartbeatTicks) broadcastHeartbeat(core)
   }
@@ -147,6 +163,15 @@ export class Raft {
         break
       case 'heartbeat-reply':
         onHeartbeatReply(core, message)
+        break
+      case 'read-index':
+        onReadIndex(core, message)
+        break
+      case 'read-index-reply':
+        onReadIndexReply(core, message)
+        break
+      case 'timeout-now':
+        onTimeoutNow(core)
         break
       default:
         unreachable(message)

@@ -86,3 +86,20 @@ export function onLoaded(core: Core, { to, term, entries }: Loaded): void {
   send(core, to, peer, entries)
   replicate(core, role, to)
 }
+
+/** Says "I lead" to all (§5.2), and how far each may commit. */
+export function broadcastHeartbeat({ options, state, out }: Core): void {
+  if (state.role.kind !== 'leader') return
+  state.heartbeatElapsed = 0
+  for (const [to, peer] of state.role.progress) {
+    const commit = asLogIndex(Math.min(peer.match, state.commit))
+    out.sendNow({
+      kind: 'heartbeat',
+      from: options.id,
+      to,
+      term: state.term,
+      commit,
+      context: state.reads.round?.context ?? 0,
+    })
+  }
+}

@@ -8,6 +8,7 @@ import {
   type LogIndex,
   type LogPosition,
   type NodeId,
+  type RequestId,
   type Term,
   type TermBorder,
 } from './types.ts'
@@ -63,6 +64,36 @@ export interface Leader {
   /** own entries that are not committed, oldest first */
   readonly uncommitted: { readonly index: LogIndex; readonly bytes: number }[]
   uncommittedBytes: number
+  /** the leadership is being handed over; no proposals meanwhile */
+  transfer: { readonly to: NodeId; ticks: number } | null
+}
+
+/** Who waits for a read index: a request of this node, or a follower. */
+export type Reader =
+  | { readonly kind: 'own'; readonly id: RequestId }
+  | { readonly kind: 'peer'; readonly from: NodeId; readonly context: number }
+
+export interface ReadRound {
+  readonly context: number
+  /** the leader's commit index when the round began; null on a follower, which has asked for it */
+  readonly index: LogIndex | null
+  readonly readers: readonly Reader[]
+  /** who has followed this leader since */
+  readonly confirmed: Set<NodeId>
+  /** since a follower asked */
+  ticks: number
+}
+
+/** Linearizable reads under way (thesis §6.4). */
+export interface Reads {
+  /** of the newest round; never used twice, not by another boot either */
+  context: number
+  round: ReadRound | null
+  /** arrived since the round began */
+  waiting: Reader[]
+  /** whom they rely on */
+  term: Term
+  leader: NodeId | null
 }
 
 /** Figure 2, and the timers. */
@@ -87,6 +118,7 @@ export interface State {
   /** drawn anew for each wait, in [E, 2E) */
   electionTimeout: number
   heartbeatElapsed: number
+  readonly reads: Reads
 }
 
 /** All that the parts of the core share. */
@@ -97,6 +129,9 @@ export interface Core {
   readonly out: Outbox
   readonly prng: Prng
 }
+
+/** Rounds of reads that a boot can number before it could meet another's numbers. */
+const CONTEXTS_PER_BOOT = 2 ** 20
 
 export function createCore(options: RaftOptions, recovered: Recovered): Core {
   const { hardState, last, borders, applied } = recovered
@@ -116,6 +151,13 @@ export function createCore(options: RaftOptions, recovered: Recovered): Core {
     // Nobody else can lead a cluster of one: there is nothing to wait for.
     electionTimeout: alone ? 1 : drawElectionTimeout(options, prng),
     heartbeatElapsed: 0,
+    reads: {
+      context: prng.next() * CONTEXTS_PER_BOOT,
+      round: null,
+      waiting: [],
+      term: hardState.term,
+      leader: null,
+    },
   }
   return { options, state, log: new RaftLog(last, borders), out: new Outbox(hardState), prng }
 }

@@ -21,6 +21,9 @@ const CODES = {
   'append-entries-refusal': 5,
   heartbeat: 6,
   'heartbeat-reply': 7,
+  'read-index': 8,
+  'read-index-reply': 9,
+  'timeout-now': 10,
 } as const satisfies Record<Message['kind'], number>
 
 const KINDS = new Map<number, Message['kind']>(
@@ -49,7 +52,7 @@ export function encodeMessage(writer: ByteWriter, message: Message): void {
   writer.u8(CODES[message.kind]).f64(message.term)
   switch (message.kind) {
     case 'request-vote':
-      writer.u8(Number(message.preVote))
+      writer.u8(Number(message.preVote)).u8(Number(message.transfer))
       encodePosition(writer, message.last)
       return
     case 'request-vote-reply':
@@ -68,9 +71,16 @@ export function encodeMessage(writer: ByteWriter, message: Message): void {
       encodePosition(writer, message.hint)
       return
     case 'heartbeat':
-      writer.f64(message.commit)
+      writer.f64(message.commit).f64(message.context)
       return
     case 'heartbeat-reply':
+    case 'read-index':
+      writer.f64(message.context)
+      return
+    case 'read-index-reply':
+      writer.f64(message.context).f64(message.index)
+      return
+    case 'timeout-now':
       return
     default:
       unreachable(message)
@@ -91,9 +101,10 @@ export function decodeMessage(reader: ByteReader, direction: Direction): Message
   switch (kind) {
     case 'request-vote': {
       const preVote = decodeFlag(reader)
+      const transfer = decodeFlag(reader)
       const last = decodePosition(reader)
       if (last.term > envelope.term) throw new DecodeError('a candidate of a term before its log')
-      return { kind, ...envelope, preVote, last }
+      return { kind, ...envelope, preVote, transfer, last }
     }
     case 'request-vote-reply':
       return { kind, ...envelope, preVote: decodeFlag(reader), granted: decodeFlag(reader) }
@@ -113,8 +124,13 @@ export function decodeMessage(reader: ByteReader, direction: Direction): Message
     case 'append-entries-refusal':
       return { kind, ...envelope, prevIndex: decodeIndex(reader), hint: decodePosition(reader) }
     case 'heartbeat':
-      return { kind, ...envelope, commit: decodeIndex(reader) }
+      return { kind, ...envelope, commit: decodeIndex(reader), context: reader.f64() }
     case 'heartbeat-reply':
+    case 'read-index':
+      return { kind, ...envelope, context: reader.f64() }
+    case 'read-index-reply':
+      return { kind, ...envelope, context: reader.f64(), index: decodeIndex(reader) }
+    case 'timeout-now':
       return { kind, ...envelope }
     default:
       return unreachable(kind)

@@ -1,7 +1,7 @@
 import { decodeCommand, type KvPair } from '../../src/machine/kv/command.ts'
 import type { KvAnswer, KvQuery } from '../../src/machine/kv/query.ts'
 import type { Member, NodeApi, NodeStatus } from '../../src/node/node-api.ts'
-import type { Outcome } from '../../src/node/outcome.ts'
+import type { Outcome, ReadOutcome } from '../../src/node/outcome.ts'
 import { asLogIndex, asNodeId, asTerm, type LogIndex } from '../../src/raft/types.ts'
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
@@ -54,6 +54,11 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
     const value = this.rows.get(hex(key))
     const applied = { index: asLogIndex(this.applied), term: asTerm(3) }
     return { applied, row: value === undefined ? null : { value, createIndex: 1, modifyIndex: 1 } }
+  }
+
+  async linearizable(): Promise<ReadOutcome> {
+    if (this.leader === null || this.cutOff) return { kind: 'no-leader' }
+    return { kind: 'ready', index: asLogIndex(this.applied) }
   }
 
   async waitApplied(index: LogIndex): Promise<boolean> {

@@ -114,3 +114,37 @@ t.test('readiness follows the leader: known, and caught up with', async t => {
     staleness.join(),
   )
 })
+
+t.test('a linearizable read on any node shows what was answered before it', async t => {
+  const cluster = await InProcessCluster.start(3)
+  t.teardown(() => cluster.stop())
+  for (let round = 0; round < 20; round++) {
+    await cluster.write(`w${round}`)
+    for (const { node, machine } of cluster.replicas) {
+      t.equal((await node.linearizable(5_000)).kind, 'ready')
+      t.equal(machine.commands.at(-1), `w${round}`)
+    }
+  }
+})
+
+t.test('a leader that is cut off answers no linearizable read', async t => {
+  const cluster = await InProcessCluster.start(3)
+  t.teardown(() => cluster.stop())
+  await cluster.write('a')
+  const old = await cluster.leader()
+  cluster.network.isolate(old.id)
+  t.strictSame(await old.node.linearizable(5_000), { kind: 'no-leader' })
+})
+
+t.test('a leader that hands over loses nothing and costs no election timeout', async t => {
+  const cluster = await InProcessCluster.start(3)
+  t.teardown(() => cluster.stop())
+  const old = await cluster.leader()
+  const writes = Array.from({ length: 50 }, (_, at) => old.node.propose(bytes(`${at}`)))
+  await old.node.handOver(5_000)
+  t.not(old.node.status().role, 'leader')
+  t.not(old.node.status().leader, null)
+  const outcomes = await Promise.all(writes)
+  t.ok(outcomes.every(({ kind }) => kind === 'applied'))
+  t.equal((await cluster.converged(50)).length, 50)
+})

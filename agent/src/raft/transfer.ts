@@ -1,0 +1,39 @@
+import type { Core, Leader } from './state.ts'
+import type { NodeId } from './types.ts'
+
+/**
+ * Hands the leadership over (thesis §3.10): no new proposals, the target is brought level, then
+ * told to campaign at once. Given up after one election timeout, or with the leadership.
+ * @param wanted null: whoever is active and nearest
+ */
+export function onTransfer(core: Core, wanted: NodeId | null): void {
+  const { role } = core.state
+  if (role.kind !== 'leader') return
+  const to = wanted ?? nearest(role)
+  if (to === null || !role.progress.has(to)) return
+  role.transfer = { to, ticks: 0 }
+  handOver(core, to)
+}
+
+/** The target answered: it may be level now. */
+export function handOver({ options, state, log, out }: Core, from: NodeId): void {
+  if (state.role.kind !== 'leader' || state.role.transfer?.to !== from) return
+  if (state.role.progress.get(from)?.match !== log.last.index) return
+  out.sendNow({ kind: 'timeout-now', from: options.id, to: from, term: state.term })
+}
+
+/** A target that does not take over in time is not waited for. */
+export function giveUpTransfer({ options }: Core, leader: Leader): void {
+  if (leader.transfer === null) return
+  leader.transfer.ticks++
+  if (leader.transfer.ticks >= options.electionTicks) leader.transfer = null
+}
+
+function nearest({ progress }: Leader): NodeId | null {
+  let best: NodeId | null = null
+  for (const [id, peer] of progress) {
+    if (!peer.reachable) continue
+    if (best === null || peer.match > (progress.get(best)?.match ?? -1)) best = id
+  }
+  return best
+}
