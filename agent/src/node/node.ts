@@ -2,12 +2,12 @@ import type { Cancel, Clock } from '../clock/clock.ts'
 import { unreachable } from '../lib/assert.ts'
 import type { LogStore } from '../log/log-store.ts'
 import type { CommittedEntry, Result, StateMachine } from '../machine/state-machine.ts'
-import type { Effect, Persist, RejectReason } from '../raft/effect.ts'
-import type { Input, Proposal } from '../raft/input.ts'
+import type { Effect, Persist } from '../raft/effect.ts'
+import type { Input } from '../raft/input.ts'
 import type { Message } from '../raft/message.ts'
 import { Raft } from '../raft/raft.ts'
 import { DEFAULT_LIMITS } from '../raft/state.ts'
-import type { Identity, LogIndex, NodeId, RequestId } from '../raft/types.ts'
+import type { Identity, LogIndex } from '../raft/types.ts'
 import type { Transport } from '../transport/transport.ts'
 import { Applier } from './applier.ts'
 import { Freshness } from './freshness.ts'
@@ -15,10 +15,8 @@ import { LogWriter } from './log-writer.ts'
 import type { Logger } from './logger.ts'
 import type { Member, NodeApi, NodeStatus } from './node-api.ts'
 import type { Outcome, ReadOutcome } from './outcome.ts'
-import { Pending, type Settle } from './pending.ts'
-import { PendingReads } from './pending-reads.ts'
 import { checkRecovered } from './recovery.ts'
-import { Waiters } from './waiters.ts'
+import { Requests } from './requests.ts'
 
 /** What a node is made of, and its times in milliseconds. */
 export interface NodeOptions<Query, Answer> {
@@ -50,9 +48,7 @@ const TICKS_PER_HEARTBEAT = 5
  */
 export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   readonly #options: NodeOptions<Query, Answer>
-  readonly #pending: Pending
-  readonly #reading = new PendingReads()
-  readonly #waiters = new Waiters()
+  readonly #requests: Requests
   readonly #freshness: Freshness
   readonly #writer: LogWriter
   readonly #applier: Applier
@@ -63,10 +59,6 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   #scheduled = false
   #tickDue = false
   #inbox: Input[] = []
-  #proposals: Proposal[] = []
-  #reads: RequestId[] = []
-  #proposers = new Map<RequestId, Settle>()
-  #nextId: RequestId = 1
   #outgoing: Message[] = []
   #handingOver: { readonly deadline: number; readonly done: () => void } | null = null
   #seen = { term: 0, role: '', leader: '' as string | null }
@@ -75,7 +67,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     this.#options = options
     this.#startedAt = options.clock.now()
     this.#freshness = new Freshness(options.members.length)
-    this.#pending = new Pending(() => ({ kind: 'not-leader', leader: this.#leader() }))
+    this.#requests = new Requests(options.commitTimeoutMs, () => this.#running().state.leader)
     const onError = (error: unknown) => this.#fail(error)
     this.#writer = new LogWriter(options.log, persists => this.#onDurable(persists), onError)
     this.#applier = new Applier(options.log, options.machine, {
@@ -128,12 +120,8 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
 
   propose(command: Uint8Array): Promise<Outcome> {
     if (this.#stopped || this.#raft === null) return Promise.resolve({ kind: 'no-leader' })
-    return new Promise(settle => {
-      const id = this.#nextId++
-      this.#proposals.push({ id, payload: command })
-      this.#proposers.set(id, settle)
-      this.#schedule()
-    })
+    this.#schedule()
+    return this.#requests.propose(command)
   }
 
   async query(query: Query): Promise<Answer> {
@@ -142,12 +130,8 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
 
   linearizable(timeoutMs: number): Promise<ReadOutcome> {
     if (this.#stopped || this.#raft === null) return Promise.resolve({ kind: 'no-leader' })
-    return new Promise(settle => {
-      const id = this.#nextId++
-      this.#reading.add(id, this.#options.clock.now() + timeoutMs, settle)
-      this.#reads.push(id)
-      this.#schedule()
-    })
+    this.#schedule()
+    return this.#requests.read(this.#options.clock.now() + timeoutMs)
   }
 
   /**
@@ -167,8 +151,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   waitApplied(index: LogIndex, timeoutMs: number): Promise<boolean> {
     const { state } = this.#running()
     if (state.applied >= index) return Promise.resolve(true)
-    const deadline = this.#options.clock.now() + timeoutMs
-    return new Promise(resolve => this.#waiters.add({ index, deadline, resolve }))
+    return this.#requests.waitApplied(index, this.#options.clock.now() + timeoutMs)
   }
 
   status(): NodeStatus {
@@ -209,10 +192,6 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     return this.#raft
   }
 
-  #leader(): NodeId | null {
-    return this.#running().state.leader
-  }
-
   #post(input: Input): void {
     if (this.#stopped) return
     this.#inbox.push(input)
@@ -238,20 +217,9 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     const inputs = this.#inbox
     this.#inbox = []
     for (const input of inputs) this.#step(input)
-    if (this.#proposals.length > 0) {
-      const proposals = this.#proposals
-      this.#proposals = []
-      this.#step({ kind: 'propose', proposals })
-    }
-    if (this.#reads.length > 0) {
-      const ids = this.#reads
-      this.#reads = []
-      this.#step({ kind: 'read', ids })
-    }
+    for (const input of this.#requests.collect()) this.#step(input)
     if (this.#tickDue) this.#tick()
-    const { applied } = this.#running().state
-    this.#waiters.applied(applied)
-    this.#reading.applied(applied)
+    this.#requests.applied(this.#running().state.applied)
     if (this.#outgoing.length > 0) {
       const messages = this.#outgoing
       this.#outgoing = []
@@ -265,12 +233,10 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     this.#tickDue = false
     this.#step({ kind: 'tick' })
     const now = this.#options.clock.now()
-    this.#pending.expire(now)
-    this.#reading.expire(now)
-    this.#waiters.expire(now)
+    this.#requests.expire(now)
     const over = this.#handingOver
     const { role, leader } = this.#running().state
-    const done = role.kind !== 'leader' && leader !== null && this.#pending.size === 0
+    const done = role.kind !== 'leader' && leader !== null && this.#requests.open === 0
     if (over === null || (!done && now < over.deadline)) return
     this.#handingOver = null
     over.done()
@@ -300,14 +266,13 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
         this.#load(effect)
         break
       case 'accepted':
-        this.#accepted(effect)
+        this.#requests.accepted(effect, this.#options.clock.now())
         break
       case 'read-ready':
-        this.#reading.ready(effect.ids, effect.index, this.#running().state.applied)
+        this.#requests.readReady(effect, this.#running().state.applied)
         break
       case 'reject':
-        for (const id of effect.ids) this.#settle(id, this.#rejection(effect.reason))
-        this.#reading.refuse(effect.ids)
+        this.#requests.rejected(effect)
         break
       default:
         unreachable(effect)
@@ -321,25 +286,6 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     )
   }
 
-  #accepted({ first, ids }: Extract<Effect, { kind: 'accepted' }>): void {
-    const deadline = this.#options.clock.now() + this.#options.commitTimeoutMs
-    ids.forEach((id, at) => {
-      const settle = this.#proposers.get(id)
-      this.#proposers.delete(id)
-      const position = { index: (first.index + at) as LogIndex, term: first.term }
-      if (settle !== undefined) this.#pending.add(position, deadline, settle)
-    })
-  }
-
-  #rejection(reason: RejectReason): Outcome {
-    return reason === 'not-leader' ? { kind: reason, leader: this.#leader() } : { kind: reason }
-  }
-
-  #settle(id: RequestId, outcome: Outcome): void {
-    this.#proposers.get(id)?.(outcome)
-    this.#proposers.delete(id)
-  }
-
   #onDurable(persists: readonly Persist[]): void {
     for (const { whenDurable } of persists) this.#outgoing.push(...whenDurable)
     // The last receipt speaks for all before it.
@@ -350,7 +296,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   #onApplied(entries: readonly CommittedEntry[], results: readonly (Result | null)[]): void {
     const last = entries.at(-1)
     if (last === undefined) return
-    this.#pending.applied(entries, results)
+    this.#requests.settle(entries, results)
     this.#freshness.applied(last.position.index)
     this.#post({ kind: 'applied', position: last.position })
   }
@@ -370,11 +316,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   #halt(): void {
     this.#stopped = true
     this.#cancelTicks?.()
-    for (const settle of this.#proposers.values()) settle({ kind: 'no-leader' })
-    this.#proposers.clear()
-    this.#pending.abandon()
-    this.#reading.expire(Number.POSITIVE_INFINITY)
-    this.#waiters.expire(Number.POSITIVE_INFINITY)
+    this.#requests.abandon()
     this.#handingOver?.done()
   }
 

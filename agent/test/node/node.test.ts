@@ -1,4 +1,5 @@
 import t from 'tap'
+import type { Outcome } from '../../src/node/outcome.ts'
 import { asLogIndex } from '../../src/raft/types.ts'
 import { eventually, InProcessCluster } from './in-process-cluster.ts'
 
@@ -140,11 +141,15 @@ t.test('a leader that hands over loses nothing and costs no election timeout', a
   const cluster = await InProcessCluster.start(3)
   t.teardown(() => cluster.stop())
   const old = await cluster.leader()
-  const writes = Array.from({ length: 50 }, (_, at) => old.node.propose(bytes(`${at}`)))
-  await old.node.handOver(5_000)
+  const before = Array.from({ length: 50 }, (_, at) => old.node.propose(bytes(`before ${at}`)))
+  await cluster.write('appended')
+  const handedOver = old.node.handOver(5_000)
+  const during = Array.from({ length: 50 }, (_, at) => old.node.propose(bytes(`during ${at}`)))
+  await handedOver
   t.not(old.node.status().role, 'leader')
   t.not(old.node.status().leader, null)
-  const outcomes = await Promise.all(writes)
-  t.ok(outcomes.every(({ kind }) => kind === 'applied'))
-  t.equal((await cluster.converged(50)).length, 50)
+  const kinds = (outcomes: Outcome[]) => new Set(outcomes.map(({ kind }) => kind))
+  t.strictSame(kinds(await Promise.all(before)), new Set(['applied']))
+  t.strictSame(kinds(await Promise.all(during)), new Set(['no-leader']))
+  t.equal((await cluster.converged(51)).length, 51)
 })

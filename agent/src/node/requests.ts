@@ -1,0 +1,118 @@
+import type { CommittedEntry, Result } from '../machine/state-machine.ts'
+import type { Effect, RejectReason } from '../raft/effect.ts'
+import type { Input, Proposal } from '../raft/input.ts'
+import { asLogIndex, type LogIndex, type NodeId, type RequestId } from '../raft/types.ts'
+import type { Outcome, ReadOutcome } from './outcome.ts'
+import { Pending, type Settle } from './pending.ts'
+import { PendingReads } from './pending-reads.ts'
+import { Waiters } from './waiters.ts'
+
+type Accepted = Extract<Effect, { kind: 'accepted' }>
+type ReadReady = Extract<Effect, { kind: 'read-ready' }>
+type Reject = Extract<Effect, { kind: 'reject' }>
+
+/** What the node's clients wait for: each is settled exactly once, by its deadline at the latest. */
+export class Requests {
+  readonly #commitTimeoutMs: number
+  readonly #leader: () => NodeId | null
+  readonly #pending: Pending
+  readonly #reading = new PendingReads()
+  readonly #waiters = new Waiters()
+  /** handed to the core in the next turn, all together */
+  #proposals: Proposal[] = []
+  #reads: RequestId[] = []
+  readonly #proposers = new Map<RequestId, Settle>()
+  #nextId: RequestId = 1
+
+  constructor(commitTimeoutMs: number, leader: () => NodeId | null) {
+    this.#commitTimeoutMs = commitTimeoutMs
+    this.#leader = leader
+    this.#pending = new Pending(() => ({ kind: 'not-leader', leader: leader() }))
+  }
+
+  /** Proposals whose fate is open. */
+  get open(): number {
+    return this.#pending.size
+  }
+
+  propose(command: Uint8Array): Promise<Outcome> {
+    return new Promise(settle => {
+      const id = this.#nextId++
+      this.#proposals.push({ id, payload: command })
+      this.#proposers.set(id, settle)
+    })
+  }
+
+  read(deadline: number): Promise<ReadOutcome> {
+    return new Promise(settle => {
+      const id = this.#nextId++
+      this.#reads.push(id)
+      this.#reading.add(id, deadline, settle)
+    })
+  }
+
+  waitApplied(index: LogIndex, deadline: number): Promise<boolean> {
+    return new Promise(resolve => this.#waiters.add({ index, deadline, resolve }))
+  }
+
+  /** What arrived since the last turn, as inputs of the core. */
+  collect(): Input[] {
+    const inputs: Input[] = []
+    if (this.#proposals.length > 0) inputs.push({ kind: 'propose', proposals: this.#proposals })
+    if (this.#reads.length > 0) inputs.push({ kind: 'read', ids: this.#reads })
+    this.#proposals = []
+    this.#reads = []
+    return inputs
+  }
+
+  accepted({ first, ids }: Accepted, now: number): void {
+    const deadline = now + this.#commitTimeoutMs
+    ids.forEach((id, at) => {
+      const settle = this.#proposers.get(id)
+      this.#proposers.delete(id)
+      const position = { index: asLogIndex(first.index + at), term: first.term }
+      if (settle !== undefined) this.#pending.add(position, deadline, settle)
+    })
+  }
+
+  rejected({ ids, reason }: Reject): void {
+    for (const id of ids) {
+      this.#proposers.get(id)?.(this.#rejection(reason))
+      this.#proposers.delete(id)
+    }
+    this.#reading.refuse(ids)
+  }
+
+  readReady({ ids, index }: ReadReady, applied: LogIndex): void {
+    this.#reading.ready(ids, index, applied)
+  }
+
+  /** A batch is in the machine: the answers of its proposals. */
+  settle(entries: readonly CommittedEntry[], results: readonly (Result | null)[]): void {
+    this.#pending.applied(entries, results)
+  }
+
+  /** This node's machine is at `index`. */
+  applied(index: LogIndex): void {
+    this.#waiters.applied(index)
+    this.#reading.applied(index)
+  }
+
+  expire(now: number): void {
+    this.#pending.expire(now)
+    this.#reading.expire(now)
+    this.#waiters.expire(now)
+  }
+
+  /** The node stops: what was not proposed never will be, the fate of the rest is not learnt here. */
+  abandon(): void {
+    for (const settle of this.#proposers.values()) settle({ kind: 'no-leader' })
+    this.#proposers.clear()
+    this.#proposals = []
+    this.expire(Number.POSITIVE_INFINITY)
+  }
+
+  #rejection(reason: RejectReason): Outcome {
+    return reason === 'not-leader' ? { kind: reason, leader: this.#leader() } : { kind: reason }
+  }
+}
