@@ -19,7 +19,7 @@ export interface Shape {
   readonly nginx: boolean
 }
 
-export type WriteMode = 'proxy' | 'redirect'
+type WriteMode = 'proxy' | 'redirect'
 
 export const DEFAULT_SHAPE: Shape = {
   nodes: 3,

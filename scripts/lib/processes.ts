@@ -150,11 +150,14 @@ export function environmentOf(pid: number): string {
 /** What its file descriptors stand for, such as a path or `socket:[123]`. */
 export function openFiles(pid: number): string[] {
   const folder = `/proc/${pid}/fd`
-  try {
-    return readdirSync(folder).map(name => readlinkSync(join(folder, name)))
-  } catch {
-    return []
-  }
+  return namesIn(folder).flatMap(name => {
+    try {
+      return readlinkSync(join(folder, name))
+    } catch {
+      // closed since its name was read
+      return []
+    }
+  })
 }
 
 /** Processes that keep a file under this directory open, or name it in their command line. */
@@ -165,6 +168,15 @@ export function processesUsing(directory: string): number[] {
       pid !== process.pid &&
       (commandLine(pid).includes(below) || openFiles(pid).some(path => path.startsWith(below))),
   )
+}
+
+/** None where the process has ended or is another user's. */
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
 }
 
 function groupLives(group: number): boolean {

@@ -6,7 +6,7 @@ import { agentUrl, gatewayUrl, type NodePlace, type Place, type Shape } from './
 import { probe } from './probe.ts'
 import { isPaused } from './processes.ts'
 
-export interface NodeView {
+interface NodeView {
   readonly id: string
   readonly agent: 'running' | 'paused' | 'stopped'
   readonly agentPid: number | null

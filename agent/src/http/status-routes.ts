@@ -8,8 +8,11 @@ const STATES = { leader: 'Leader', follower: 'Follower', candidate: 'Candidate' 
 /** `GET /status`, and with `?brief=1` the few bytes from which a gateway learns who leads. */
 export const getStatus: Handler = async (api, { target }) => {
   const status = api.node.status()
-  // nginx keeps the brief form for a second, and would not keep an answer that says no-store.
-  if (target.query.get('brief') === '1') return json(brief(status), status)
+  if (target.query.get('brief') === '1') {
+    const reply = json(brief(status), status)
+    // nginx keeps who leads for up to 2 s, and nothing that says no-store: a new leader is not to wait so long.
+    return status.leader === null ? uncached(reply) : reply
+  }
   return uncached(json(full(api, status), status))
 }
 

@@ -144,6 +144,17 @@ t.test('thesis 9.6 a pre-vote changes neither term nor vote of anybody', async t
   t.strictSame(a.writes, [])
 })
 
+t.test(
+  'thesis 9.6 unanswered pre-votes are repeated after another timeout, not before',
+  async t => {
+    const a = follower({ term: 3 })
+    const asked = ['a→b pre-vote? t4 last 0@0', 'a→c pre-vote? t4 last 0@0']
+    t.strictSame(a.untilElection(), asked)
+    t.strictSame(a.tick(ELECTION_TICKS - 1), [])
+    t.strictSame(a.untilElection(), asked)
+  },
+)
+
 t.test('thesis 9.6 a refused pre-vote brings a candidate up to the term it missed', async t => {
   const a = follower({ term: 3 })
   a.untilElection()

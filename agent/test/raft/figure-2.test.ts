@@ -217,6 +217,7 @@ t.test('Figure 2, candidates: AppendEntries of the own term makes a follower', a
 
 t.test('Figure 2, candidates: after another timeout a new election begins', async t => {
   const a = candidate({ term: 1 })
+  t.strictSame(a.tick(9), [], 'not earlier')
   t.strictSame(a.untilElection(), ['a→b pre-vote? t3 last 0@0', 'a→c pre-vote? t3 last 0@0'])
   t.equal(a.raft.state.term, 2, 'a pre-vote raises nothing')
 })

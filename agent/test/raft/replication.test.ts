@@ -1,7 +1,7 @@
 import t from 'tap'
 import { asLogIndex, asNodeId } from '../../src/raft/types.ts'
 import { alike, Cluster } from './cluster.ts'
-import { alive, append, beat, follower, leader, type Member, matched, refusal } from './harness.ts'
+import { alive, append, follower, grant, leader, type Member, matched, refusal } from './harness.ts'
 
 /** A leader of term 2 whose followers are level and idle. */
 function settled(limits: Parameters<typeof leader>[1] = {}): Member {
@@ -243,12 +243,23 @@ t.test('A9, openraft#1795: loaded entries that begin elsewhere stop the node', a
 
 t.test('A9 an answer to an earlier term of office is dropped', async t => {
   const a = leader({ log: [1, 1, 1], term: 1 })
-  a.receive(refusal({ from: 'b', term: 2, prevIndex: 3, hint: [1, 1] }))
-  a.receive(beat({ from: 'b', term: 3 }))
+  const refused = { from: 'b', prevIndex: 3, hint: [0, 0] } as const
+  a.receive(refusal({ ...refused, term: 2 }))
+  a.receive(append({ from: 'b', term: 3, prev: [1, 1], entries: [3, 3] }))
+  a.untilElection()
+  a.receive(grant({ from: 'c', term: 4, preVote: true }))
+  a.fsync()
+  a.receive(grant({ from: 'c', term: 4 }))
+  a.receive(refusal({ ...refused, term: 4 }))
+  t.match(a.loads, [
+    { from: 1, term: 2 },
+    { from: 1, term: 4 },
+  ])
   t.strictSame(a.load(), [])
+  t.strictSame(a.load(), ['a→b append t4 after 0@0: 1@1 2@3 3@3 commit 0'])
 })
 
-t.test('A9 the cache is trimmed to its limit, and only of what is applied', async t => {
+t.test('A9 the cache is trimmed to its limit', async t => {
   const a = settled({ cacheBytesMax: 60 })
   for (const text of ['v', 'w', 'x', 'y', 'z']) {
     a.propose(text)
@@ -256,8 +267,31 @@ t.test('A9 the cache is trimmed to its limit, and only of what is applied', asyn
   }
   a.receive(matched('c', 2, 6))
   t.equal(a.raft.state.applied, 6)
-  t.strictSame(a.step({ kind: 'unreachable', peer: asNodeId('b') }), [])
+  a.step({ kind: 'unreachable', peer: asNodeId('b') })
   t.strictSame(toB(a.receive(alive('b', 2))), [])
   t.match(a.loads, [{ to: 'b', from: 2, upTo: 6 }])
   t.strictSame(a.load(), ['a→b append t2 after 1@2: 2@2=v 3@2=w 4@2=x 5@2=y 6@2=z commit 6'])
+})
+
+t.test('A9 the cache keeps what is not applied, whatever its limit', async t => {
+  const a = settled({ cacheBytesMax: 0 })
+  a.propose('x')
+  a.propose('y', 'z')
+  a.fsync()
+  a.receive(matched('c', 2, 2))
+  t.equal(a.raft.state.applied, 2)
+  a.step({ kind: 'unreachable', peer: asNodeId('c') })
+  t.strictSame(a.receive(alive('c', 2)), ['a→c append t2 after 2@2: 3@2=y 4@2=z commit 2'])
+})
+
+t.test('the window is empty again after a probe: what was lost does not fill it', async t => {
+  const a = settled({ window: { messagesMax: 1, bytesMax: 1000 } })
+  a.propose('x')
+  a.step({ kind: 'unreachable', peer: asNodeId('b') })
+  a.receive(alive('b', 2))
+  t.strictSame(
+    a.receive(matched('b', 2, 1)),
+    ['a→b append t2 after 1@2: 2@2=x commit 1'],
+    'a late answer ends the probe, and the stream begins with nothing in flight',
+  )
 })

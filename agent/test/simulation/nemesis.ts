@@ -65,6 +65,8 @@ export class Nemesis {
 
   calm(): void {
     this.#calm = true
+    // No heal of the storm may end a partition of the calm.
+    this.#partition++
     for (const node of this.#parts.nodes) if (!node.up) node.restart()
   }
 

@@ -17,6 +17,12 @@ import { drawWeather, ELECTION_TICKS, HEARTBEAT_TICKS, type Weather } from './we
 /** A reply that triggers a resend could multiply: no weather needs as many events as this. */
 const EVENTS_MAX = 400_000
 
+/**
+ * Ten E are promised where E is far more than a round trip. Here it is ten ticks, of which a
+ * pre-vote and a vote take four: two nodes left of three split about four in ten elections.
+ */
+const LEADER_WITHIN = 20 * ELECTION_TICKS
+
 export interface Outcome {
   readonly seed: number
   readonly events: number
@@ -111,6 +117,7 @@ class World {
     this.#nemesis.calm()
     this.#getsWell()
     this.#staysWell()
+    this.#yields()
     this.#clients.checkMachines()
   }
 
@@ -181,8 +188,8 @@ class World {
   }
 
   #getsWell(): void {
-    const elected = this.#tickUntil(() => this.#leader() !== null, 10 * ELECTION_TICKS)
-    must(elected, 'Live: a leader within 10 E')
+    const elected = this.#tickUntil(() => this.#leader() !== null, LEADER_WITHIN)
+    must(elected, 'Live: a leader in time')
     const answered = (): boolean => {
       const leader = this.#leader()
       if (leader === null) return false
@@ -201,18 +208,35 @@ class World {
     must(leader !== null, 'Live: the leader stays')
     const { term } = leader.raft.state
     const away = this.#nodes.find(node => node !== leader)
-    if (this.#nodes.length >= 3 && away !== undefined) {
-      for (const node of this.#nodes) {
-        this.#network.block(node.id, away.id)
-        this.#network.block(away.id, node.id)
-      }
-      this.#tickUntil(() => false, 6 * ELECTION_TICKS)
-      this.#network.heal()
-    }
+    if (away !== undefined && this.#nodes.length >= 3) this.#isolate(away)
+    this.#tickUntil(() => false, 6 * ELECTION_TICKS)
+    this.#network.heal()
     this.#tickUntil(() => false, 6 * ELECTION_TICKS)
     const stayed = this.#leader() === leader && leader.raft.state.term === term
     must(stayed, 'No term inflation: a node that comes back disturbs no leader')
-    must(this.#invariants.converged(), 'Live: all logs equal again')
+    const converged = this.#tickUntil(() => this.#invariants.converged(), 3 * ELECTION_TICKS)
+    must(converged, 'Live: all logs equal again')
+  }
+
+  /** A leader that reaches nobody steps down, and the others have a new one (thesis §6.2). */
+  #yields(): void {
+    const leader = this.#leader()
+    if (leader === null || this.#nodes.length < 3) return
+    this.#isolate(leader)
+    this.#tickUntil(() => false, 2 * ELECTION_TICKS)
+    must(leader.raft.state.role.kind !== 'leader', 'Live: a leader that hears nobody steps down')
+    const replaced = this.#tickUntil(() => this.#leader() !== null, LEADER_WITHIN)
+    must(replaced, 'Live: another leader in time')
+    this.#network.heal()
+    const converged = this.#tickUntil(() => this.#invariants.converged(), 30 * ELECTION_TICKS)
+    must(converged, 'Live: all logs equal after a change of leader')
+  }
+
+  #isolate(node: SimulatedNode): void {
+    for (const other of this.#nodes) {
+      this.#network.block(node.id, other.id)
+      this.#network.block(other.id, node.id)
+    }
   }
 
   /** Whom a majority follows in one term. */

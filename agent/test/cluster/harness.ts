@@ -1,0 +1,175 @@
+/** Real clusters for tests: own ports, own directory, everything ended with the test. */
+
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Test } from 'tap'
+import { agentStatus } from '../../../scripts/lib/agent-server.ts'
+import {
+  agentUrl,
+  DEFAULT_SHAPE,
+  gatewayUrl,
+  type NodePlace,
+  nodeOf,
+  type Place,
+  placeOf,
+  type Shape,
+} from '../../../scripts/lib/layout.ts'
+import { down, up } from '../../../scripts/lib/operations.ts'
+import { portTakenBy } from '../../../scripts/lib/ports.ts'
+import { Client } from './client.ts'
+import { type Load, type LoadOptions, startLoad } from './load.ts'
+
+const POLL_MS = 25
+const UNTIL_MS = 30_000
+/** below the ports that the kernel gives to clients */
+const PORTS = { first: 11_000, count: 20, step: 1_000 }
+
+export class TestCluster {
+  readonly place: Place
+  readonly #t: Test
+  readonly #clients: Client[] = []
+
+  constructor(t: Test, place: Place) {
+    this.#t = t
+    this.place = place
+  }
+
+  get nodes(): readonly NodePlace[] {
+    return this.place.nodes
+  }
+
+  get gateways(): string[] {
+    return this.nodes.map(gatewayUrl)
+  }
+
+  /** through nginx */
+  gateway(node: NodePlace): Client {
+    return this.#client(gatewayUrl(node))
+  }
+
+  /** without nginx */
+  agent(node: NodePlace): Client {
+    return this.#client(agentUrl(node))
+  }
+
+  /** The node that all answering nodes hold for the leader. */
+  async leader(): Promise<NodePlace> {
+    let id = ''
+    await until('the nodes agree on a leader', async () => {
+      const all = await Promise.all(this.nodes.map(agentStatus))
+      const known = new Set(all.flatMap(status => (status === null ? [] : status.leader.id)))
+      const leads = all.some(status => status?.role === 'leader' && known.has(status.leader.id))
+      id = [...known][0] ?? ''
+      return known.size === 1 && id !== '' && leads
+    })
+    return nodeOf(this.place, id)
+  }
+
+  others(than: NodePlace): NodePlace[] {
+    return this.nodes.filter(node => node.id !== than.id)
+  }
+
+  load(options: Omit<LoadOptions, 'urls'> & { readonly urls?: readonly string[] }): Load {
+    const load = startLoad({ urls: this.gateways, ...options })
+    this.#t.teardown(() => load.stop())
+    return load
+  }
+
+  /** Every node has applied what any of them has committed. */
+  async settled(): Promise<void> {
+    await until('all nodes have applied the same', async () => {
+      const all = await Promise.all(this.nodes.map(agentStatus))
+      const commit = Math.max(...all.map(status => status?.commitIndex ?? -1))
+      return all.every(status => status?.ready === true && status.appliedIndex === commit)
+    })
+  }
+
+  /** Each 200 is there on each node, and nothing that was refused is anywhere. */
+  async verify(t: Test, load: Load): Promise<void> {
+    await this.settled()
+    for (const node of this.nodes) {
+      const lost = await this.#differing(node, load.acknowledged)
+      t.strictSame(lost, [], `${node.id} has all ${load.acknowledged.size} acknowledged writes`)
+      const absent = new Map([...load.refused].map(key => [key, '']))
+      const grown = await this.#differing(node, absent)
+      t.strictSame(grown, [], `${node.id} has none of the ${absent.size} refused writes`)
+    }
+  }
+
+  close(): void {
+    for (const client of this.#clients) client.close()
+  }
+
+  async #differing(node: NodePlace, expected: ReadonlyMap<string, string>): Promise<string[]> {
+    const client = this.agent(node)
+    const differing: string[] = []
+    const entries = [...expected]
+    const reader = async () => {
+      for (let next = entries.pop(); next !== undefined; next = entries.pop()) {
+        const [key, value] = next
+        const found = await client.read(key)
+        if (found !== value) differing.push(`${key}: ${JSON.stringify(found)}`)
+      }
+    }
+    await Promise.all(Array.from({ length: 16 }, reader))
+    return differing
+  }
+
+  #client(url: string): Client {
+    const client = new Client(url)
+    this.#clients.push(client)
+    return client
+  }
+}
+
+/** Up and ready; ended and removed with the test. */
+export async function startCluster(
+  t: Test,
+  shape: Partial<Shape> = {},
+  settings: Readonly<Record<string, unknown>> = {},
+): Promise<TestCluster> {
+  const directory = temporaryDirectory(t)
+  const whole = { ...DEFAULT_SHAPE, ...shape }
+  const place = placeOf(directory, { ...whole, basePort: await freeBasePort(whole) })
+  const cluster = new TestCluster(t, place)
+  t.teardown(async () => {
+    cluster.close()
+    await down(directory)
+  })
+  await up(place, { settings })
+  return cluster
+}
+
+/** Its real path; removed with the test, after what was registered later. */
+export function temporaryDirectory(t: Test): string {
+  const directory = realpathSync(mkdtempSync(join(tmpdir(), 'cluster-')))
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  return directory
+}
+
+/** Others may run the same tests on this machine. */
+export async function freeBasePort(shape: Shape): Promise<number> {
+  for (let attempt = 0; attempt < PORTS.count; attempt++) {
+    const basePort = PORTS.first + ((process.pid + attempt) % PORTS.count) * PORTS.step
+    const { nodes } = placeOf('/', { ...shape, basePort })
+    const ports = nodes.flatMap(node => [node.gatewayPort, node.httpPort, node.raftPort])
+    const taken = await Promise.all(ports.map(portTakenBy))
+    if (taken.every(by => by === null)) return basePort
+  }
+  throw new Error('no free ports for a cluster')
+}
+
+/** Polls. @throws Error that names what never came true */
+export async function until(
+  what: string,
+  check: () => Promise<boolean> | boolean,
+  withinMs = UNTIL_MS,
+): Promise<void> {
+  const deadline = performance.now() + withinMs
+  while (!(await check())) {
+    if (performance.now() > deadline) throw new Error(`in ${withinMs} ms not true: ${what}`)
+    await sleep(POLL_MS)
+  }
+}
