@@ -10,7 +10,11 @@ export interface Head {
   readonly expectsContinue: boolean
   /** `X-Raft-Min-Index`: the reader wants to see at least this entry. */
   readonly minIndex: number | null
+  /** `Idempotency-Key`: names this request, so that it takes effect once. */
+  readonly idempotencyKey: string | null
 }
+
+type Own = Pick<Head, 'minIndex' | 'idempotencyKey'>
 
 export interface HeadLine {
   readonly httpVersion: string
@@ -25,12 +29,15 @@ const NAMES = [
   'content-encoding',
   'expect',
   'x-raft-min-index',
+  'idempotency-key',
 ] as const
 type Name = (typeof NAMES)[number]
 const BY_NAME: ReadonlyMap<string, Name> = new Map(NAMES.map(name => [name, name]))
 const LENGTHS: ReadonlySet<number> = new Set(NAMES.map(name => name.length))
 
 const HOST = /^(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/
+/** Printable ASCII without space; what a client draws for each request. */
+const IDEMPOTENCY_KEY = /^[!-~]{1,255}$/
 const INDEX = /^[0-9]{1,16}$/
 
 /** Refuses what Node's parser lets pass: other versions, doubtful hosts, long headers, headers given twice. */
@@ -44,8 +51,8 @@ export function readHead(line: HeadLine, headBytesMax: number): Head | Refusal {
   if (host === undefined ? line.httpVersion === '1.1' : !HOST.test(host)) {
     return refuse(400, 'BAD_HOST', 'exactly one Host header, a name or an address')
   }
-  const minIndex = parseMinIndex(found.get('x-raft-min-index'))
-  if (minIndex !== null && typeof minIndex === 'object') return minIndex
+  const own = readOwn(found)
+  if ('status' in own) return own
   // HTTP/1.0 has no expectations (RFC 9110, 10.1.1).
   const expect = line.httpVersion === '1.1' ? found.get('expect') : undefined
   if (expect !== undefined && expect.toLowerCase() !== '100-continue') {
@@ -57,7 +64,7 @@ export function readHead(line: HeadLine, headBytesMax: number): Head | Refusal {
     contentEncoding: found.get('content-encoding') ?? null,
     contentLength: contentLength === undefined ? null : Number(contentLength),
     expectsContinue: expect !== undefined,
-    minIndex,
+    ...own,
   }
 }
 
@@ -83,4 +90,16 @@ function parseMinIndex(text: string | undefined): number | null | Refusal {
   const index = INDEX.test(text) ? Number(text) : Number.NaN
   if (Number.isSafeInteger(index)) return index
   return refuse(400, 'BAD_MIN_INDEX', 'X-Raft-Min-Index is a whole number below 2^53')
+}
+
+/** The headers of this API itself. */
+function readOwn(found: ReadonlyMap<Name, string>): Own | Refusal {
+  const minIndex = parseMinIndex(found.get('x-raft-min-index'))
+  if (minIndex !== null && typeof minIndex === 'object') return minIndex
+  const idempotencyKey = found.get('idempotency-key') ?? null
+  if (idempotencyKey !== null && !IDEMPOTENCY_KEY.test(idempotencyKey)) {
+    const detail = 'Idempotency-Key is 1 to 255 printable ASCII characters without spaces'
+    return refuse(400, 'BAD_IDEMPOTENCY_KEY', detail)
+  }
+  return { minIndex, idempotencyKey }
 }

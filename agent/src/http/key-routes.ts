@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto'
 import { encodeCommand } from '../machine/kv/command.ts'
 import type { KvAnswer } from '../machine/kv/query.ts'
 import type { NodeStatus } from '../node/node-api.ts'
 import { asLogIndex } from '../raft/types.ts'
 import { checkBodyHead, readText } from './body.ts'
 import type { Api, Exchange, Handler } from './exchange.ts'
+import type { Head } from './head.ts'
 import { parsePairs } from './pairs.ts'
 import { isRefusal } from './refusal.ts'
 import { contentReply, outcomeReply, problemReply, type Reply, uncached } from './reply.ts'
@@ -16,12 +18,12 @@ export const postPairs: Handler = async (api, { incoming, head }) => {
   if (isRefusal(body)) return body
   const pairs = parsePairs(body.text, api.limits)
   if (isRefusal(pairs)) return pairs
-  return propose(api, encodeCommand({ kind: 'set', pairs }))
+  return propose(api, head, encodeCommand({ kind: 'set', pairs }))
 }
 
 /** `DELETE /key/<k>`: 200 whether or not there was one. */
-export const deleteKey: Handler = (api, { target }) =>
-  propose(api, encodeCommand({ kind: 'delete', key: target.key }))
+export const deleteKey: Handler = (api, { target, head }) =>
+  propose(api, head, encodeCommand({ kind: 'delete', key: target.key }))
 
 /**
  * `GET /key/<k>`: from this node's own machine; a missing key reads as the empty string. With
@@ -39,9 +41,15 @@ export const getKey: Handler = async (api, { target, head }) => {
   return consistent ? uncached(reply) : reply
 }
 
-async function propose(api: Api, command: Uint8Array): Promise<Reply> {
-  const outcome = await api.node.propose(command)
+async function propose(api: Api, { idempotencyKey }: Head, command: Uint8Array): Promise<Reply> {
+  const idempotency =
+    idempotencyKey === null ? null : { key: idempotencyKey, requestHash: sha256(command) }
+  const outcome = await api.node.propose(command, idempotency)
   return outcomeReply(outcome, api.node.status())
+}
+
+function sha256(bytes: Uint8Array): Uint8Array {
+  return createHash('sha256').update(bytes).digest()
 }
 
 function reaches(api: Api, index: number): Promise<boolean> {

@@ -59,8 +59,11 @@ export function outcomeReply(outcome: Outcome, node: NodeStatus): Reply {
   switch (outcome.kind) {
     case 'applied': {
       if (outcome.result.kind === 'done') return emptyReply(node, outcome.position.index)
-      const detail = 'the state machine refused the command'
       const { code } = outcome.result
+      const detail =
+        code === 'KEY_REUSED'
+          ? 'this Idempotency-Key was used for another request; nothing happened'
+          : 'the state machine refused the command'
       return problemReply({ status: 422, code, detail, retryable: false }, node)
     }
     case 'not-leader':

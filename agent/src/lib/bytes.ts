@@ -110,6 +110,12 @@ export class ByteReader {
     return this.#view.getUint8(this.#take(1))
   }
 
+  /** A byte that can only be this one. */
+  expect(value: number, what: string): void {
+    const found = this.u8()
+    if (found !== value) throw new DecodeError(`${what} ${found}, not ${value}`)
+  }
+
   u32(): number {
     return this.#view.getUint32(this.#take(4), true)
   }

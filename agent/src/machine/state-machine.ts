@@ -7,6 +7,21 @@ export interface CommittedEntry {
   readonly position: LogPosition
   /** Null: a no-op of the cluster; it advances the position and does nothing else. */
   readonly command: Uint8Array | null
+  /**
+   * When the leader proposed it, Unix ms by the leader's clock: the only time that a machine may
+   * use. It may fall along the log, when leaders' clocks differ.
+   */
+  readonly timeMs: number
+  /** Null: a request that comes twice takes effect twice. */
+  readonly idempotency: Idempotency | null
+}
+
+/** Names one request of a client, so that it takes effect once however often it is sent. */
+export interface Idempotency {
+  /** The client's `Idempotency-Key`: 1–255 printable ASCII characters. */
+  readonly key: string
+  /** SHA-256 of the command: the same key with another command is refused. */
+  readonly requestHash: Uint8Array
 }
 
 /** Equal on every replica. `rejected` is a deterministic refusal: it is recorded, and the position advances. */

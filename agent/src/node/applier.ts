@@ -2,6 +2,7 @@ import type { LogStore } from '../log/log-store.ts'
 import type { CommittedEntry, Result, StateMachine } from '../machine/state-machine.ts'
 import type { Effect } from '../raft/effect.ts'
 import { asLogIndex, type Entry, type LogPosition } from '../raft/types.ts'
+import { decodeEnvelope } from './envelope.ts'
 
 type Apply = Extract<Effect, { kind: 'apply' }>
 
@@ -116,5 +117,6 @@ export class Applier {
 /** As the machine sees it: the cluster's own entries only move its position. */
 function committed(entry: Entry): CommittedEntry {
   const position: LogPosition = { index: entry.index, term: entry.term }
-  return { position, command: entry.kind === 'command' ? entry.payload : null }
+  if (entry.kind === 'no-op') return { position, command: null, timeMs: 0, idempotency: null }
+  return { position, ...decodeEnvelope(entry.payload) }
 }

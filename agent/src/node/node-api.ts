@@ -1,3 +1,4 @@
+import type { Idempotency } from '../machine/state-machine.ts'
 import type { LogIndex, NodeId, Term } from '../raft/types.ts'
 import type { Outcome, ReadOutcome } from './outcome.ts'
 
@@ -39,8 +40,11 @@ export interface NodeStatus {
 
 /** What the floors above may ask of a node. */
 export interface NodeApi<Query, Answer> {
-  /** Settles with exactly one outcome, `unknown` at the commit deadline at the latest. Never rejects. */
-  propose(command: Uint8Array): Promise<Outcome>
+  /**
+   * Settles with exactly one outcome, `unknown` at the commit deadline at the latest. Never rejects.
+   * With `idempotency` it takes effect at most once, and every repetition gets the first answer.
+   */
+  propose(command: Uint8Array, idempotency?: Idempotency | null): Promise<Outcome>
   /** Reads this node's own machine, now: a committed prefix. */
   query(query: Query): Promise<Answer>
   /**

@@ -1,7 +1,7 @@
 import type { Cancel, Clock } from '../clock/clock.ts'
 import { unreachable } from '../lib/assert.ts'
 import type { LogStore } from '../log/log-store.ts'
-import type { CommittedEntry, Result, StateMachine } from '../machine/state-machine.ts'
+import type { CommittedEntry, Idempotency, Result, StateMachine } from '../machine/state-machine.ts'
 import type { Effect, Persist } from '../raft/effect.ts'
 import type { Input } from '../raft/input.ts'
 import type { Message } from '../raft/message.ts'
@@ -10,6 +10,7 @@ import { DEFAULT_LIMITS } from '../raft/state.ts'
 import type { Identity, LogIndex } from '../raft/types.ts'
 import type { Transport } from '../transport/transport.ts'
 import { Applier } from './applier.ts'
+import { encodeEnvelope } from './envelope.ts'
 import { Freshness } from './freshness.ts'
 import { LogWriter } from './log-writer.ts'
 import type { Logger } from './logger.ts'
@@ -118,10 +119,11 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     await log.close()
   }
 
-  propose(command: Uint8Array): Promise<Outcome> {
+  propose(command: Uint8Array, idempotency: Idempotency | null = null): Promise<Outcome> {
     if (this.#stopped || this.#raft === null) return Promise.resolve({ kind: 'no-leader' })
     this.#schedule()
-    return this.#requests.propose(command)
+    const timeMs = Math.round(this.#options.clock.wallMs())
+    return this.#requests.propose(encodeEnvelope({ timeMs, idempotency, command }))
   }
 
   async query(query: Query): Promise<Answer> {

@@ -35,10 +35,10 @@ export class Requests {
     return this.#pending.size
   }
 
-  propose(command: Uint8Array): Promise<Outcome> {
+  propose(payload: Uint8Array): Promise<Outcome> {
     return new Promise(settle => {
       const id = this.#nextId++
-      this.#proposals.push({ id, payload: command })
+      this.#proposals.push({ id, payload })
       this.#proposers.set(id, settle)
     })
   }

@@ -159,7 +159,7 @@ t.test('a newer schema, another program and no database at all are refused uncha
   const machine = new KvMachine({ file: newer })
   machine.open(IDENTITY)
   await machine.close()
-  new Database(newer).exec('UPDATE _raft SET schema_version = 2').close()
+  new Database(newer).exec('UPDATE _raft SET schema_version = 99').close()
   t.throws(() => new KvMachine({ file: newer }).open(IDENTITY), /schema 2, but .* knows 1/)
 
   const foreign = join(t.testdirName, 'foreign.db')

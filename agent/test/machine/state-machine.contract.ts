@@ -44,7 +44,8 @@ export const IDENTITY: Identity = {
 }
 
 export function entry(index: number, term: number, command: Uint8Array | null): CommittedEntry {
-  return { position: { index: asLogIndex(index), term: asTerm(term) }, command }
+  const position = { index: asLogIndex(index), term: asTerm(term) }
+  return { position, command, timeMs: 0, idempotency: null }
 }
 
 /** Drawn anew for every run, and printed; `SEED=…` repeats one. */

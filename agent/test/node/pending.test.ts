@@ -1,11 +1,16 @@
 import t from 'tap'
-import type { CommittedEntry, Result } from '../../src/machine/state-machine.ts'
+import type { Result } from '../../src/machine/state-machine.ts'
 import type { Outcome } from '../../src/node/outcome.ts'
 import { Pending } from '../../src/node/pending.ts'
 import { asLogIndex, asTerm } from '../../src/raft/types.ts'
 
 const at = (index: number, term: number) => ({ index: asLogIndex(index), term: asTerm(term) })
-const committed = (index: number, term: number) => ({ position: at(index, term), command: null })
+const committed = (index: number, term: number) => ({
+  position: at(index, term),
+  command: null,
+  timeMs: 0,
+  idempotency: null,
+})
 const done: Result = { kind: 'done', value: null }
 
 function pendingWith(...positions: [index: number, term: number][]) {

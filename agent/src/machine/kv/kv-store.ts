@@ -7,6 +7,7 @@ import type { CommittedEntry, Result } from '../state-machine.ts'
 import { decodeCommand, type KvCommand } from './command.ts'
 import type { KvAnswer, KvRow } from './query.ts'
 import type { OpenedDatabase } from './schema.ts'
+import { Sessions } from './sessions.ts'
 
 const DONE: Result = { kind: 'done', value: null }
 const UNDECODABLE: Result = { kind: 'rejected', code: 'UNDECODABLE' }
@@ -19,8 +20,9 @@ export class KvStore {
   readonly #upsert: Statement<[Uint8Array, Uint8Array, number, number]>
   readonly #delete: Statement<[Uint8Array]>
   readonly #get: Statement<[Uint8Array], KvRow>
-  readonly #stored: Statement<[], { index: number; term: number }>
-  readonly #advance: Statement<[number, number]>
+  readonly #stored: Statement<[], { index: number; term: number; timeMs: number }>
+  readonly #advance: Statement<[number, number, number, number]>
+  readonly #sessions: Sessions
   readonly #transaction: Transaction<Run>
   /** what `_raft` holds; changes only after a COMMIT */
   #applied: LogPosition
@@ -36,8 +38,13 @@ export class KvStore {
     this.#get = db.prepare(
       'SELECT value, create_index AS createIndex, modify_index AS modifyIndex FROM kv WHERE key = ?',
     )
-    this.#stored = db.prepare('SELECT applied_index AS "index", applied_term AS term FROM _raft')
-    this.#advance = db.prepare('UPDATE _raft SET applied_index = ?, applied_term = ?')
+    this.#stored = db.prepare(
+      'SELECT applied_index AS "index", applied_term AS term, time_ms AS timeMs FROM _raft',
+    )
+    this.#advance = db.prepare(
+      'UPDATE _raft SET applied_index = ?, applied_term = ?, time_ms = ?, sessions = ?',
+    )
+    this.#sessions = new Sessions(db)
     this.#transaction = db.transaction<Run>((entries, skipped) => this.#run(entries, skipped))
   }
 
@@ -68,14 +75,24 @@ export class KvStore {
     const same = stored?.index === this.#applied.index && stored.term === this.#applied.term
     assert(same, 'the stored position is the one that this process wrote')
     const results: (Result | null)[] = []
+    const log = { nowMs: stored.timeMs, count: this.#sessions.count() }
     let position = this.#applied
     for (const [at, entry] of entries.entries()) {
-      results.push(at < skipped ? null : this.#applyOne(entry))
+      results.push(at < skipped ? null : this.#applyOnce(entry, log))
       position = entry.position
     }
-    const { changes } = this.#advance.run(position.index, position.term)
+    const { changes } = this.#advance.run(position.index, position.term, log.nowMs, log.count)
     assert(changes === 1, 'the position has one row')
     return results
+  }
+
+  /** The log's time never falls, whatever the leaders' clocks did. */
+  #applyOnce(entry: CommittedEntry, log: { nowMs: number; count: number }): Result {
+    log.nowMs = Math.max(log.nowMs, entry.timeMs)
+    if (entry.idempotency === null) return this.#applyOne(entry)
+    const once = this.#sessions.once(entry.idempotency, log, () => this.#applyOne(entry))
+    log.count = once.count
+    return once.result
   }
 
   #applyOne({ command, position }: CommittedEntry): Result {

@@ -2,7 +2,7 @@ import Database from 'better-sqlite3'
 import { asLogIndex, asTerm, type Identity, type LogPosition } from '../../raft/types.ts'
 import { forbidNondeterminism } from './deterministic.ts'
 
-const SCHEMA_VERSION = 1
+const SCHEMA_VERSION = 2
 
 /** Before it, a checkpoint on a second connection could damage the file (sqlite.org/wal.html#walresetbug). */
 const SQLITE_MIN = [3, 51, 3] as const
@@ -19,7 +19,9 @@ const CREATE = `
     node_id TEXT NOT NULL,
     incarnation TEXT NOT NULL,
     applied_index INTEGER NOT NULL,
-    applied_term INTEGER NOT NULL
+    applied_term INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,
+    sessions INTEGER NOT NULL
   ) STRICT;
   CREATE TABLE kv(
     key BLOB PRIMARY KEY NOT NULL,
@@ -27,6 +29,13 @@ const CREATE = `
     create_index INTEGER NOT NULL,
     modify_index INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
+  CREATE TABLE _sessions(
+    key TEXT PRIMARY KEY NOT NULL,
+    request_hash BLOB NOT NULL,
+    code TEXT,
+    time_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX _sessions_by_time ON _sessions(time_ms, key);
 `
 
 interface RaftRow {
@@ -94,7 +103,7 @@ function hasTables(db: Database.Database): boolean {
 
 function create(db: Database.Database, identity: Identity): void {
   db.exec(CREATE)
-  db.prepare('INSERT INTO _raft VALUES(0, ?, ?, ?, ?, 0, 0)').run(
+  db.prepare('INSERT INTO _raft VALUES(0, ?, ?, ?, ?, 0, 0, 0, 0)').run(
     SCHEMA_VERSION,
     identity.clusterId,
     identity.nodeId,
