@@ -12,14 +12,17 @@ import { LoadProcess } from './benchmark/load-process.ts'
 import { describeMachine, describeVersions, hasEtcd, isInMemory } from './benchmark/machine.ts'
 import { chosenTargets, type Options, parseOptions, USAGE } from './benchmark/options.ts'
 import { pointsOf } from './benchmark/plan.ts'
-import { headText, jsonText, progressText, tablesText } from './benchmark/report.ts'
+import { headText, jsonText, othersText, progressText, tablesText } from './benchmark/report.ts'
 import { type Measurement, type Point, summarize } from './benchmark/summary.ts'
 
 const STATE = join(ROOT, '.cluster')
 const ETCD_PORT_OFFSET = 50
 const COMPARED_PORT_OFFSET = 70
-const FILL_CONCURRENCY = 64
+const PREPARE_CONCURRENCY = 64
+const PREPARE_MS = 2_000
 const WARM_UP_SHARE = 0.25
+
+type Measure = (point: Point, extent: Extent) => Promise<JobResult>
 
 const load = new LoadProcess()
 let dataFolder: string | null = null
@@ -63,7 +66,7 @@ async function bench(options: Options, directory: string): Promise<void> {
   try {
     const measurements = await measureAll(options, targets, clusters)
     const results = summarize(measurements)
-    console.log(`\n${tablesText(results)}`)
+    console.log(`\n${othersText(measurements)}\n\n${tablesText(results)}`)
     if (options.json !== null) {
       writeFileSync(options.json, jsonText({ ...head, measurements, results }))
     }
@@ -108,19 +111,24 @@ async function startClusters(
   return clusters
 }
 
+/** Every key exists, and what compiles while it runs has been compiled. */
+async function prepare(options: Options, target: Target, measure: Measure): Promise<void> {
+  const point = { load: 'writes', concurrency: PREPARE_CONCURRENCY, target } as const
+  const { errors, firstError } = await measure(point, { kind: 'each-key-once' })
+  if (errors > 0)
+    throw new Error(`${target}: writing each key once: ${errors} errors: ${firstError}`)
+  for (const load of options.loads) {
+    await measure({ ...point, load }, { kind: 'timed', warmUpMs: 0, measureMs: PREPARE_MS })
+  }
+}
+
 async function measureAll(
   options: Options,
   targets: readonly Target[],
   clusters: ReadonlyMap<Target, Cluster>,
 ): Promise<Measurement[]> {
-  const measure = (point: Point, extent: Extent) =>
-    measurePoint(options, clusters, { point, extent })
-  for (const target of targets) {
-    const point = { load: 'writes', concurrency: FILL_CONCURRENCY, target } as const
-    const { errors, firstError } = await measure(point, { kind: 'each-key-once' })
-    if (errors > 0)
-      throw new Error(`${target}: writing each key once: ${errors} errors: ${firstError}`)
-  }
+  const measure: Measure = (point, extent) => measurePoint(options, clusters, { point, extent })
+  for (const target of targets) await prepare(options, target, measure)
   const measureMs = options.seconds * 1000
   const extent = { kind: 'timed', warmUpMs: measureMs * WARM_UP_SHARE, measureMs } as const
   const measurements: Measurement[] = []

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { GrpcLoop } from './grpc-loop.ts'
 import { HttpLoop } from './http-loop.ts'
 import type { Job, JobResult, Reply } from './job.ts'
-import { cpuUs } from './process-cpu.ts'
+import { othersShare, processesUs, readCpu } from './process-cpu.ts'
 import { buildRequests, grpcMethod } from './requests.ts'
 import { percentile, Tally } from './tally.ts'
 
@@ -43,14 +43,16 @@ async function run(job: Job): Promise<JobResult> {
 
   const startedAtMs = performance.now()
   const client = process.cpuUsage()
-  const before = cpuUs(job.serverPids)
+  const before = readCpu(job.serverPids)
   tally.measure()
   if (job.extent.kind === 'timed') await sleep(job.extent.measureMs)
   else await Promise.race([tally.idle(), sleep(FILL_MS, undefined, { ref: false })])
   tally.stop()
   const seconds = (performance.now() - startedAtMs) / 1000
-  const after = cpuUs(job.serverPids)
+  const after = readCpu(job.serverPids)
   const used = process.cpuUsage(client)
+  const clientCpuUs = used.user + used.system
+  const serverCpuUs = processesUs(before, after)
 
   await Promise.race([tally.idle(), sleep(DRAIN_MS, undefined, { ref: false })])
   for (const loop of loops) loop.close()
@@ -63,8 +65,9 @@ async function run(job: Job): Promise<JobResult> {
     p50Ms: percentile(sorted, 0.5),
     p99Ms: percentile(sorted, 0.99),
     maxMs: percentile(sorted, 1),
-    serverCpuUs: before === null || after === null ? null : after - before,
-    clientCpuUs: used.user + used.system,
+    serverCpuUs,
+    clientCpuUs,
+    othersShare: othersShare(before, after, serverCpuUs + clientCpuUs),
   }
 }
 

@@ -40,10 +40,12 @@ export interface JobResult {
   readonly p50Ms: number
   readonly p99Ms: number
   readonly maxMs: number
-  /** CPU of all server processes, microseconds; null where one of them ended meanwhile */
-  readonly serverCpuUs: number | null
+  /** CPU of all server processes, microseconds */
+  readonly serverCpuUs: number
   /** CPU of the load generator, microseconds */
   readonly clientCpuUs: number
+  /** of the machine's CPU that neither servers nor generator used; 0 to 1 */
+  readonly othersShare: number
 }
 
 /** What the generator process sends back for a job. */

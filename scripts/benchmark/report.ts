@@ -1,6 +1,6 @@
 import type { Machine } from './machine.ts'
 import type { Options } from './options.ts'
-import { type Measurement, pointName, type Summary } from './summary.ts'
+import { type Measurement, median, pointName, type Summary } from './summary.ts'
 
 export interface Run {
   readonly startedAt: string
@@ -50,6 +50,13 @@ export function tablesText(results: readonly Summary[]): string {
       return `### ${load}\n\n${table([HEAD, ...rows])}\n`
     })
     .join('\n')
+}
+
+/** How much of the machine went to others: above a few percent the figures are theirs as well. */
+export function othersText(measurements: readonly Measurement[]): string {
+  const shares = measurements.map(({ result }) => result.othersShare * 100)
+  const [middle, highest] = [median(shares), Math.max(...shares)].map(share => share.toFixed(0))
+  return `CPU that went to neither servers nor load generator: median ${middle} % of the machine, up to ${highest} %`
 }
 
 /** What a program reads: every figure, and the ratios by name. */

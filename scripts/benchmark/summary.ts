@@ -69,7 +69,7 @@ function summarizePoint(measurements: readonly Measurement[]): Summary {
     perSecondRange: [Math.min(...rates), Math.max(...rates)],
     p50Ms: median(results.map(({ p50Ms }) => p50Ms)),
     p99Ms: median(results.map(({ p99Ms }) => p99Ms)),
-    serverCpuUs: median(results.map(each => (each.serverCpuUs ?? Number.NaN) / each.operations)),
+    serverCpuUs: median(results.map(each => each.serverCpuUs / each.operations)),
     clientCpuUs: median(results.map(each => each.clientCpuUs / each.operations)),
     errors: results.reduce((sum, { errors }) => sum + errors, 0),
     firstError: results.find(({ firstError }) => firstError !== null)?.firstError ?? null,
@@ -86,7 +86,7 @@ function timesEtcd(summary: Summary, all: readonly Summary[]): number | null {
 }
 
 /** NaN where one of them is. */
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   if (values.some(Number.isNaN)) return Number.NaN
   const sorted = [...values].sort((one, other) => one - other)
   const middle = sorted.length >> 1

@@ -183,7 +183,10 @@ class World {
   }
 
   #tickUntil(done: () => boolean, ticks: number): boolean {
-    for (let tick = 0; tick < ticks && !done(); tick++) this.#tick()
+    for (let tick = 0; tick < ticks; tick++) {
+      if (done()) return true
+      this.#tick()
+    }
     return done()
   }
 
