@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
@@ -10,7 +11,9 @@ import { loadOrCreateIdentity } from './log/identity-file.ts'
 import { MemoryLogStore } from './log/memory-log-store.ts'
 import { SegmentLogStore } from './log/segment-log-store.ts'
 import { KvMachine } from './machine/kv/kv-machine.ts'
+import type { Recording } from './node/flight-recorder.ts'
 import { RaftNode } from './node/node.ts'
+import { encodeFlightLog } from './node/recording-file.ts'
 import type { Identity } from './raft/types.ts'
 import { FilePeerIdentities, MemoryPeerIdentities } from './transport/peer-identities.ts'
 import { TcpTransport } from './transport/tcp-transport.ts'
@@ -84,8 +87,10 @@ async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
     heartbeatIntervalMs: config.heartbeatIntervalMs,
     commitTimeoutMs: config.commitTimeoutMs,
     // What is in memory is not to be trusted any more, so nothing is closed in good order.
-    onFatal: error => {
-      logger.fatal({ err: error }, `stopped: ${messageOf(error)}`)
+    onFatal: (error, recording) => {
+      const flightLog =
+        recording === null ? null : saveFlightLog(config, recording, messageOf(error))
+      logger.fatal({ err: error, flightLog }, `stopped: ${messageOf(error)}`)
       process.exit(1)
     },
   })
@@ -158,6 +163,18 @@ async function identityOf(config: Config): Promise<Identity> {
   const name = { clusterId: config.clusterName, nodeId: config.nodeId }
   if (config.inMemory) return { ...name, incarnation: randomUUID() }
   return loadOrCreateIdentity(config.raftDir, name, randomUUID)
+}
+
+/** Returns where; null when it cannot be written: a disk that failed is why it may be tried. */
+function saveFlightLog(config: Config, recording: Recording, error: string): string | null {
+  const directory = config.inMemory ? tmpdir() : config.raftDir
+  const file = join(directory, `flight-${config.nodeId}-${Date.now()}.json`)
+  try {
+    writeFileSync(file, encodeFlightLog({ ...recording, version, error }), { mode: 0o600 })
+    return file
+  } catch {
+    return null
+  }
 }
 
 function messageOf(error: unknown): string {

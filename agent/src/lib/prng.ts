@@ -9,6 +9,11 @@ export class Prng {
     this.#state = seed >>> 0
   }
 
+  /** A seed from which another goes on as this one would. */
+  get state(): number {
+    return this.#state
+  }
+
   /** A whole number in [0, 2^32). */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0

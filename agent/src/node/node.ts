@@ -11,6 +11,7 @@ import type { Identity, LogIndex } from '../raft/types.ts'
 import type { Transport } from '../transport/transport.ts'
 import { Applier } from './applier.ts'
 import { encodeEnvelope } from './envelope.ts'
+import { FlightRecorder, type Recording } from './flight-recorder.ts'
 import { Freshness } from './freshness.ts'
 import { LogWriter } from './log-writer.ts'
 import type { Logger } from './logger.ts'
@@ -35,8 +36,8 @@ export interface NodeOptions<Query, Answer> {
   readonly heartbeatIntervalMs: number
   /** After this a proposal of unknown fate is answered `unknown`. */
   readonly commitTimeoutMs: number
-  /** The node has stopped itself: a disk failed, or an invariant broke. */
-  readonly onFatal: (error: unknown) => void
+  /** The node has stopped itself: a disk failed, or an invariant broke. With what led to it. */
+  readonly onFatal: (error: unknown, recording: Recording | null) => void
 }
 
 /** Ticks in a heartbeat interval: how finely election timeouts are spread. */
@@ -53,6 +54,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   readonly #freshness: Freshness
   readonly #writer: LogWriter
   readonly #applier: Applier
+  readonly #recorder = new FlightRecorder()
   readonly #startedAt: number
   #raft: Raft | null = null
   #cancelTicks: Cancel | null = null
@@ -246,6 +248,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
 
   #step(input: Input): void {
     const raft = this.#running()
+    this.#recorder.record(input, () => raft.image())
     for (const effect of raft.step(input)) this.#perform(effect)
     this.#noticeChanges()
     if (input.kind === 'receive' && input.message.term === raft.state.term) {
@@ -325,6 +328,6 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   #fail(error: unknown): void {
     if (this.#stopped) return
     this.#halt()
-    this.#options.onFatal(error)
+    this.#options.onFatal(error, this.#recorder.recording())
   }
 }

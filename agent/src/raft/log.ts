@@ -15,6 +15,13 @@ export function entryBytes(entry: Entry): number {
   return entry.payload.length + ENTRY_OVERHEAD_BYTES
 }
 
+export interface RaftLogImage {
+  readonly last: LogPosition
+  readonly borders: readonly TermBorder[]
+  readonly cached: readonly Entry[]
+  readonly durable: LogIndex
+}
+
 /**
  * The core's view of the log: the newest entries, the term of every entry, and how far it is
  * durable. Older entries are on disk, where the node reads them (`load`).
@@ -33,6 +40,19 @@ export class RaftLog {
     this.#last = last
     this.#borders = [...borders]
     this.#durable = last.index
+  }
+
+  static from({ last, borders, cached, durable }: RaftLogImage): RaftLog {
+    const log = new RaftLog(last, borders)
+    log.#cached = [...cached]
+    log.#cachedBytes = cached.reduce((sum, entry) => sum + entryBytes(entry), 0)
+    log.#durable = durable
+    return log
+  }
+
+  image(): RaftLogImage {
+    const borders = [...this.#borders]
+    return { last: this.#last, borders, cached: [...this.#cached], durable: this.#durable }
   }
 
   get last(): LogPosition {

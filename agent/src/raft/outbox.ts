@@ -8,6 +8,12 @@ interface Vote {
   readonly vote: NodeId | null
 }
 
+/** Between two steps nothing else is left. */
+export interface OutboxImage {
+  readonly issued: Vote
+  readonly durable: Vote
+}
+
 const same = (a: Vote, b: Vote): boolean => a.term === b.term && a.vote === b.vote
 
 /**
@@ -29,6 +35,16 @@ export class Outbox {
   constructor(recovered: Vote) {
     this.#issued = recovered
     this.#durable = recovered
+  }
+
+  static from({ issued, durable }: OutboxImage): Outbox {
+    const out = new Outbox(issued)
+    out.#durable = durable
+    return out
+  }
+
+  image(): OutboxImage {
+    return { issued: this.#issued, durable: this.#durable }
   }
 
   get durable(): Vote {

@@ -12,6 +12,12 @@ interface InFlight {
   readonly bytes: number
 }
 
+/** A `Progress` as plain data. */
+export type ProgressImage = Pick<
+  Progress,
+  'match' | 'next' | 'state' | 'waiting' | 'active' | 'reachable' | 'loading' | 'commitSent'
+> & { readonly inFlight: readonly InFlight[] }
+
 /** What a leader knows of one peer (Figure 2: nextIndex, matchIndex), and what it has sent it. */
 export class Progress {
   /** the peer's log equals ours up to here, durably; never decreases */
@@ -38,6 +44,17 @@ export class Progress {
 
   constructor(next: LogIndex) {
     this.next = next
+  }
+
+  static from({ inFlight, ...fields }: ProgressImage): Progress {
+    const progress = Object.assign(new Progress(fields.next), fields)
+    progress.#inFlight = [...inFlight]
+    progress.#inFlightBytes = inFlight.reduce((sum, { bytes }) => sum + bytes, 0)
+    return progress
+  }
+
+  image(): ProgressImage {
+    return { ...this, inFlight: [...this.#inFlight] }
   }
 
   get idle(): boolean {

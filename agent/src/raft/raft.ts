@@ -9,6 +9,7 @@ import {
   onVoteDurable,
 } from './election.ts'
 import { answerStaleLeader, onAppendEntries, onHeartbeat } from './following.ts'
+import { type CoreImage, coreFrom, imageOf } from './image.ts'
 import type { Input } from './input.ts'
 import {
   checkQuorum,
@@ -36,14 +37,14 @@ import { asLogIndex, type LogIndex, type LogPosition } from './types.ts'
 export class Raft {
   readonly #core: Core
 
-  constructor(options: RaftOptions, recovered: Recovered) {
-    const { hardState, last, applied } = recovered
-    assert(options.voters.includes(options.id), 'a node is one of the voters')
-    assert(hardState.term >= last.term, 'the term on disk is not behind the log')
-    assert(hardState.term >= applied.term, 'the term on disk is not behind the machine')
-    assert(hardState.commit <= last.index, 'commitIndex never passes the log')
-    assert(applied.index <= last.index, 'the machine holds nothing that the log has lost')
-    this.#core = createCore(options, recovered)
+  /** @param from what a node found on disk at its start, or a core as it once was */
+  constructor(options: RaftOptions, from: Recovered | CoreImage) {
+    this.#core = 'log' in from ? coreFrom(from) : start(options, from)
+  }
+
+  /** Between two steps: all that the next ones depend on. */
+  image(): CoreImage {
+    return imageOf(this.#core)
   }
 
   /** For reading only; it changes with every step. */
@@ -205,4 +206,14 @@ export class Raft {
     out.add({ kind: 'apply', from, upTo, entries })
     state.applying = upTo
   }
+}
+
+function start(options: RaftOptions, recovered: Recovered): Core {
+  const { hardState, last, applied } = recovered
+  assert(options.voters.includes(options.id), 'a node is one of the voters')
+  assert(hardState.term >= last.term, 'the term on disk is not behind the log')
+  assert(hardState.term >= applied.term, 'the term on disk is not behind the machine')
+  assert(hardState.commit <= last.index, 'commitIndex never passes the log')
+  assert(applied.index <= last.index, 'the machine holds nothing that the log has lost')
+  return createCore(options, recovered)
 }
