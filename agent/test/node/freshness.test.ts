@@ -13,6 +13,7 @@ const heartbeat = (commit: number): Message => ({
   to: own,
   term: asTerm(1),
   commit: index(commit),
+  context: 0,
 })
 const append = (commit: number): Message => ({
   kind: 'append-entries',
@@ -60,7 +61,7 @@ t.test('a leader is as old as its last word from a majority', async t => {
   freshness.leaderChanged({ leads: true, last: index(1) })
   t.equal(freshness.stalenessMs(true, 1_000), null)
   freshness.received(
-    { kind: 'heartbeat-reply', from: leader, to: own, term: asTerm(1) },
+    { kind: 'heartbeat-reply', from: leader, to: own, term: asTerm(1), context: 0 },
     index(1),
     1_000,
   )

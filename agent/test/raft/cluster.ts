@@ -53,6 +53,18 @@ export class Cluster {
     return lines
   }
 
+  read(name: string, ...ids: number[]): string[] {
+    const lines = this.node(name).read(...ids)
+    this.#collect()
+    return lines
+  }
+
+  transfer(name: string, to: string | null): string[] {
+    const lines = this.node(name).transfer(to)
+    this.#collect()
+    return lines
+  }
+
   /** Completes writes of one node: the oldest `count`, all by default. */
   fsync(name: string, count?: number): string[] {
     const lines = this.node(name).fsync(count)

@@ -97,6 +97,19 @@ export class Member {
     return this.step({ kind: 'propose', proposals })
   }
 
+  read(...ids: number[]): string[] {
+    return this.step({ kind: 'read', ids })
+  }
+
+  transfer(to: string | null): string[] {
+    return this.step({ kind: 'transfer', to: to === null ? null : asNodeId(to) })
+  }
+
+  /** Of the newest round of reads. */
+  get context(): number {
+    return this.raft.state.reads.context
+  }
+
   /** The oldest writes become durable, all by default: the messages that waited, then the core's answer. */
   fsync(count = Number.POSITIVE_INFINITY): string[] {
     const lines: string[] = []
@@ -223,12 +236,14 @@ interface AskOf {
   readonly from: string
   readonly term: number
   readonly preVote?: boolean
+  readonly transfer?: boolean
   /** index and term of the candidate's last entry */
   readonly last?: readonly [number, number]
 }
 
-export function ask({ from, term, preVote = false, last = [0, 0] }: AskOf): Message {
-  return { kind: 'request-vote', ...envelope(from, term), preVote, last: at(last) }
+export function ask(asked: AskOf): Message {
+  const { from, term, preVote = false, transfer = false, last = [0, 0] } = asked
+  return { kind: 'request-vote', ...envelope(from, term), preVote, transfer, last: at(last) }
 }
 
 interface AppendOf {
@@ -250,12 +265,37 @@ export function append({ from, term, prev = [0, 0], entries = [], commit = 0 }: 
   }
 }
 
-export function beat({ from, term, commit = 0 }: Omit<AppendOf, 'prev' | 'entries'>): Message {
-  return { kind: 'heartbeat', ...envelope(from, term), commit: asLogIndex(commit) }
+interface BeatOf {
+  readonly from: string
+  readonly term: number
+  readonly commit?: number
+  readonly context?: number
 }
 
-export function alive(from: string, term: number): Message {
-  return { kind: 'heartbeat-reply', ...envelope(from, term) }
+export function beat({ from, term, commit = 0, context = 0 }: BeatOf): Message {
+  return { kind: 'heartbeat', ...envelope(from, term), commit: asLogIndex(commit), context }
+}
+
+export function alive(from: string, term: number, context = 0): Message {
+  return { kind: 'heartbeat-reply', ...envelope(from, term), context }
+}
+
+interface RoundOf {
+  readonly from: string
+  readonly term: number
+  readonly context: number
+}
+
+export function askIndex({ from, term, context }: RoundOf): Message {
+  return { kind: 'read-index', ...envelope(from, term), context }
+}
+
+export function tellIndex({ from, term, context, index }: RoundOf & { index: number }): Message {
+  return { kind: 'read-index-reply', ...envelope(from, term), context, index: asLogIndex(index) }
+}
+
+export function timeoutNow(from: string, term: number): Message {
+  return { kind: 'timeout-now', ...envelope(from, term) }
 }
 
 export function matched(from: string, term: number, match: number): Message {

@@ -26,13 +26,26 @@ function body(message: Message): string {
     case 'append-entries-refusal':
       return `refuse t${term} prev ${message.prevIndex} hint ${position(message.hint)}`
     case 'heartbeat':
-      return `beat t${term} commit ${message.commit}`
+      return `beat t${term} commit ${message.commit}${round(message)}`
     case 'heartbeat-reply':
-      return `alive t${term}`
+      return `alive t${term}${round(message)}`
+    case 'read-index':
+      return `read-index? t${term}${round(message)}`
+    case 'read-index-reply':
+      return `read-index t${term} ${message.index}${round(message)}`
+    case 'timeout-now':
+      return `timeout-now t${term}`
   }
 }
 
-const vote = (message: { preVote: boolean }): string => (message.preVote ? 'pre-vote' : 'vote')
+function vote(message: { readonly preVote: boolean; readonly transfer?: boolean }): string {
+  if (message.preVote) return 'pre-vote'
+  return message.transfer === true ? 'vote-at-once' : 'vote'
+}
+
+/** Rounds of reads are numbered from a place that a boot draws: only the count within the boot is shown. */
+const round = ({ context }: { readonly context: number }): string =>
+  context === 0 ? '' : ` round ${context % 2 ** 20}`
 
 export const position = ({ index, term }: LogPosition): string => `${index}@${term}`
 
@@ -62,6 +75,8 @@ function showEffect(effect: Effect): string[] {
       ]
     case 'accepted':
       return [`accepted ${position(effect.first)}: ${effect.ids.join(' ')}`]
+    case 'read-ready':
+      return [`read at ${effect.index}: ${effect.ids.join(' ')}`]
     case 'reject':
       return [`reject ${effect.reason}: ${effect.ids.join(' ')}`]
   }

@@ -63,7 +63,7 @@ export function texts(messages: readonly Message[]): readonly string[] {
 }
 
 export function heartbeat(from: NodeId, to: NodeId, commit: number): Message {
-  return { kind: 'heartbeat', from, to, term: asTerm(1), commit: asLogIndex(commit) }
+  return { kind: 'heartbeat', from, to, term: asTerm(1), commit: asLogIndex(commit), context: 0 }
 }
 
 export function append(from: NodeId, to: NodeId, payload: Uint8Array): AppendEntries {
@@ -152,7 +152,13 @@ const constant = <Kind extends Message['kind']>(kind: Kind) => fc.constant(kind)
 export const anyMessage: fc.Arbitrary<Message> = fc
   .oneof(
     fc
-      .record({ kind: constant('request-vote'), term, preVote: fc.boolean(), last: position })
+      .record({
+        kind: constant('request-vote'),
+        term,
+        preVote: fc.boolean(),
+        transfer: fc.boolean(),
+        last: position,
+      })
       .map(vote => ({
         ...vote,
         last: { ...vote.last, term: asTerm(Math.min(vote.last.term, vote.term)) },
@@ -171,7 +177,10 @@ export const anyMessage: fc.Arbitrary<Message> = fc
       prevIndex: index,
       hint: position,
     }),
-    fc.record({ kind: constant('heartbeat'), term, commit: index }),
-    fc.record({ kind: constant('heartbeat-reply'), term }),
+    fc.record({ kind: constant('heartbeat'), term, commit: index, context: count }),
+    fc.record({ kind: constant('heartbeat-reply'), term, context: count }),
+    fc.record({ kind: constant('read-index'), term, context: count }),
+    fc.record({ kind: constant('read-index-reply'), term, context: count, index }),
+    fc.record({ kind: constant('timeout-now'), term }),
   )
   .map(message => ({ ...message, from: node0, to: node1 }))
