@@ -48,12 +48,15 @@ export function advanceReads(core: Core): void {
   else if (state.leader !== null) ask(core)
 }
 
-/** An answer got lost: asks again. A new attempt has a new context. */
+/**
+ * An answer got lost: asks again. A new attempt has a new context, and drops the earlier one: sooner
+ * than an election timeout, it could drop every answer that is merely slow.
+ */
 export function retryReads({ options, state }: Core): void {
   const { reads } = state
   if (reads.round === null || state.role.kind === 'leader') return
   reads.round.ticks++
-  if (reads.round.ticks < options.heartbeatTicks) return
+  if (reads.round.ticks < options.electionTicks) return
   reads.waiting.unshift(...reads.round.readers)
   reads.round = null
 }
