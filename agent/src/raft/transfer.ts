@@ -3,12 +3,13 @@ import type { NodeId } from './types.ts'
 
 /**
  * Hands the leadership over (thesis §3.10): no new proposals, the target is brought level, then
- * told to campaign at once. Given up after one election timeout, or with the leadership.
+ * told to campaign at once. Given up after one election timeout, or with the leadership; until then
+ * another request changes nothing, so that no number of them keeps writes out for longer.
  * @param wanted null: whoever is active and nearest
  */
 export function onTransfer(core: Core, wanted: NodeId | null): void {
   const { role } = core.state
-  if (role.kind !== 'leader') return
+  if (role.kind !== 'leader' || role.transfer !== null) return
   const to = wanted ?? nearest(role)
   if (to === null || !role.progress.has(to)) return
   role.transfer = { to, ticks: 0 }
