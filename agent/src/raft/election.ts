@@ -9,8 +9,7 @@ import { asTerm, type LogPosition } from './types.ts'
 export function onElectionTimeout(core: Core): void {
   const { options, state } = core
   restartElectionTimer(core)
-  // What was committed before the start has to be in the machine before this node leads anybody.
-  if (state.applied < state.commitAtStart) return
+  if (!mayLead(core)) return
   state.leader = null
   state.role = { kind: 'candidate', preVote: true, granted: new Set([options.id]) }
   if (wins(core)) campaign(core, false)
@@ -29,7 +28,12 @@ function campaign(core: Core, transfer: boolean): void {
 
 /** The leader hands over: it is not asked first whether a campaign could be won (thesis §3.10). */
 export function onTimeoutNow(core: Core): void {
-  if (core.state.role.kind === 'follower') campaign(core, true)
+  if (core.state.role.kind === 'follower' && mayLead(core)) campaign(core, true)
+}
+
+/** What was committed before the start has to be in the machine before this node leads anybody. */
+function mayLead({ state }: Core): boolean {
+  return state.applied >= state.commitAtStart
 }
 
 /** The disk holds {term, vote}: a candidate's own vote counts from now on. */
