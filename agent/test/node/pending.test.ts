@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { CommittedEntry, Result } from '../../src/machine/state-machine.ts'
+import type { Result } from '../../src/machine/state-machine.ts'
 import type { Outcome } from '../../src/node/outcome.ts'
 import { Pending } from '../../src/node/pending.ts'
 import { asLogIndex, asTerm } from '../../src/raft/types.ts'
