@@ -21,13 +21,20 @@ export class KvStore {
   readonly #get: Statement<[Uint8Array], KvRow>
   readonly #stored: Statement<[], { index: number; term: number }>
   readonly #advance: Statement<[number, number]>
-  readonly #transaction: Transaction<Run>
-  /** what `_raft` holds; changes only after a COMMIT */
+  readonly #begin: Statement<[]>
+  readonly #commit: Statement<[]>
+  readonly #rollback: Statement<[]>
+  /** one batch: a savepoint of the transaction that is open */
+  readonly #batch: Transaction<Run>
+  /** what queries see */
   #applied: LogPosition
+  /** what `_raft` holds; changes only after a COMMIT */
+  #committed: LogPosition
 
   constructor({ db, applied }: OpenedDatabase) {
     this.#db = db
     this.#applied = applied
+    this.#committed = applied
     this.#upsert = db.prepare(
       `INSERT INTO kv(key, value, create_index, modify_index) VALUES(?, ?, ?, ?)
        ON CONFLICT(key) DO UPDATE SET value = excluded.value, modify_index = excluded.modify_index`,
@@ -38,21 +45,54 @@ export class KvStore {
     )
     this.#stored = db.prepare('SELECT applied_index AS "index", applied_term AS term FROM _raft')
     this.#advance = db.prepare('UPDATE _raft SET applied_index = ?, applied_term = ?')
-    this.#transaction = db.transaction<Run>((entries, skipped) => this.#run(entries, skipped))
+    this.#begin = db.prepare('BEGIN IMMEDIATE')
+    this.#commit = db.prepare('COMMIT')
+    this.#rollback = db.prepare('ROLLBACK')
+    this.#batch = db.transaction<Run>((entries, skipped) => this.#run(entries, skipped))
   }
 
   get applied(): LogPosition {
     return this.#applied
   }
 
-  /** As `StateMachine.apply`. Any error rolls the whole batch back. */
+  /** Entries that queries see and a crash would take back: the log gives them again. */
+  get uncommitted(): number {
+    return this.#applied.index - this.#committed.index
+  }
+
+  /**
+   * As `StateMachine.apply`. Any error rolls the whole batch back. Several batches share one
+   * transaction: a page that many entries change is written once, not once a batch.
+   */
   apply(entries: readonly CommittedEntry[]): (Result | null)[] {
     const skipped = countApplied(this.#applied, entries)
     const last = entries.at(-1)
     if (last === undefined || skipped === entries.length) return entries.map(() => null)
-    const results = this.#transaction.immediate(entries, skipped)
-    this.#applied = last.position
-    return results
+    this.#open()
+    try {
+      const results = this.#batch(entries, skipped)
+      this.#applied = last.position
+      return results
+    } catch (error) {
+      // Some errors of the disk make SQLite take the whole transaction back by itself.
+      if (!this.#db.inTransaction) this.#applied = this.#committed
+      throw error
+    }
+  }
+
+  /** Puts what was applied, and its position, into the file. */
+  commit(): void {
+    if (!this.#db.inTransaction) return
+    try {
+      const { changes } = this.#advance.run(this.#applied.index, this.#applied.term)
+      assert(changes === 1, 'the position has one row')
+      this.#commit.run()
+      this.#committed = this.#applied
+    } catch (error) {
+      if (this.#db.inTransaction) this.#rollback.run()
+      this.#applied = this.#committed
+      throw error
+    }
   }
 
   get(key: Uint8Array): KvAnswer {
@@ -63,18 +103,19 @@ export class KvStore {
     this.#db.close()
   }
 
-  #run(entries: readonly CommittedEntry[], skipped: number): (Result | null)[] {
+  #open(): void {
+    if (this.#db.inTransaction) return
+    this.#begin.run()
     const stored = this.#stored.get()
-    const same = stored?.index === this.#applied.index && stored.term === this.#applied.term
+    const same = stored?.index === this.#committed.index && stored.term === this.#committed.term
     assert(same, 'the stored position is the one that this process wrote')
+  }
+
+  #run(entries: readonly CommittedEntry[], skipped: number): (Result | null)[] {
     const results: (Result | null)[] = []
-    let position = this.#applied
     for (const [at, entry] of entries.entries()) {
       results.push(at < skipped ? null : this.#applyOne(entry))
-      position = entry.position
     }
-    const { changes } = this.#advance.run(position.index, position.term)
-    assert(changes === 1, 'the position has one row')
     return results
   }
 
