@@ -105,10 +105,14 @@ ensure_nginx() {
 
 # The headers of this very Node: beside it, or Debian's own package. Without them node-gyp would have to download them.
 use_headers() {
-  local prefix
+  local prefix header
   prefix=$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")
-  if [ ! -e "$prefix/include/node/node.h" ] && [ "$prefix" = /usr ] && may_install; then apt_install libnode-dev; fi
-  if [ -e "$prefix/include/node/node.h" ]; then export npm_config_nodedir=$prefix; fi
+  header=$prefix/include/node/node_version.h
+  if [ ! -e "$header" ] && [ "$prefix" = /usr ] && may_install; then apt_install libnode-dev; fi
+  # those of another Node would compile, and crash
+  if grep -qs "NODE_MAJOR_VERSION $(node -p 'process.versions.node.split(".")[0]')\$" "$header"; then
+    export npm_config_nodedir=$prefix
+  fi
 }
 
 database_loads() {
