@@ -56,6 +56,11 @@ export class FilePeerIdentities implements PeerIdentities {
     return new FilePeerIdentities(file, parse(file, await read(file)))
   }
 
+  /** Whether any peer was ever met from this directory. */
+  get hasMetPeers(): boolean {
+    return this.#known.size > 0
+  }
+
   async verify(peer: NodeId, incarnation: string): Promise<string | null> {
     if (this.#known.get(peer) === incarnation) return null
     const mine = this.#turn.then(() => this.#record(peer, incarnation))
