@@ -132,8 +132,14 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     })
   }
 
+  /** A machine that cannot be read is damaged: the node stops rather than answer some keys and not others. */
   async query(query: Query): Promise<Answer> {
-    return this.#options.machine.query(query)
+    try {
+      return await this.#options.machine.query(query)
+    } catch (error) {
+      this.#fail(error)
+      throw error
+    }
   }
 
   waitApplied(index: LogIndex, timeoutMs: number): Promise<boolean> {

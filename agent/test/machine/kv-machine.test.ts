@@ -263,3 +263,16 @@ t.test('a clean close leaves one complete file', async t => {
   t.equal(get(again, 'k'), 'w')
   await again.close()
 })
+
+t.test('a flipped byte of a value is found when it is read, and never served', async t => {
+  const { machine, file } = await opened(t)
+  await machine.apply([entry(1, 1, setText('k', 'a value that is easy to find'))])
+  await machine.close()
+  const bytes = readFileSync(file)
+  const at = bytes.indexOf('easy to find')
+  bytes[at] = (bytes[at] ?? 0) ^ 1
+  writeFileSync(file, bytes)
+  machine.open(IDENTITY)
+  t.throws(() => get(machine, 'k'), { name: 'Damage' })
+  t.equal(get(machine, 'another'), null)
+})

@@ -1,12 +1,18 @@
 import type { Database, Statement, Transaction } from 'better-sqlite3'
 import { assert, unreachable } from '../../lib/assert.ts'
 import { DecodeError } from '../../lib/bytes.ts'
+import { crc32c } from '../../lib/crc32c.ts'
 import type { LogIndex, LogPosition } from '../../raft/types.ts'
 import { countApplied } from '../position.ts'
 import type { CommittedEntry, Result } from '../state-machine.ts'
 import { decodeCommand, type KvCommand } from './command.ts'
 import type { KvAnswer, KvRow } from './query.ts'
 import type { OpenedDatabase } from './schema.ts'
+
+/** The file does not hold what was written to it: the node stops, and the others have the data. */
+class Damage extends Error {
+  override readonly name = 'Damage'
+}
 
 const DONE: Result = { kind: 'done', value: null }
 const UNDECODABLE: Result = { kind: 'rejected', code: 'UNDECODABLE' }
@@ -16,9 +22,9 @@ type Run = (entries: readonly CommittedEntry[], skipped: number) => (Result | nu
 /** The tables behind a KvMachine: all that runs on the writer's connection, and none of it waits. */
 export class KvStore {
   readonly #db: Database
-  readonly #upsert: Statement<[Uint8Array, Uint8Array, number, number]>
+  readonly #upsert: Statement<[Uint8Array, Uint8Array, number, number, number]>
   readonly #delete: Statement<[Uint8Array]>
-  readonly #get: Statement<[Uint8Array], KvRow>
+  readonly #get: Statement<[Uint8Array], KvRow & { readonly checksum: number }>
   readonly #stored: Statement<[], { index: number; term: number }>
   readonly #advance: Statement<[number, number]>
   readonly #begin: Statement<[]>
@@ -36,12 +42,13 @@ export class KvStore {
     this.#applied = applied
     this.#committed = applied
     this.#upsert = db.prepare(
-      `INSERT INTO kv(key, value, create_index, modify_index) VALUES(?, ?, ?, ?)
-       ON CONFLICT(key) DO UPDATE SET value = excluded.value, modify_index = excluded.modify_index`,
+      `INSERT INTO kv(key, value, create_index, modify_index, checksum) VALUES(?, ?, ?, ?, ?)
+       ON CONFLICT(key) DO UPDATE SET value = excluded.value, modify_index = excluded.modify_index,
+         checksum = excluded.checksum`,
     )
     this.#delete = db.prepare('DELETE FROM kv WHERE key = ?')
     this.#get = db.prepare(
-      'SELECT value, create_index AS createIndex, modify_index AS modifyIndex FROM kv WHERE key = ?',
+      'SELECT value, create_index AS createIndex, modify_index AS modifyIndex, checksum FROM kv WHERE key = ?',
     )
     this.#stored = db.prepare('SELECT applied_index AS "index", applied_term AS term FROM _raft')
     this.#advance = db.prepare('UPDATE _raft SET applied_index = ?, applied_term = ?')
@@ -96,7 +103,12 @@ export class KvStore {
   }
 
   get(key: Uint8Array): KvAnswer {
-    return { applied: this.#applied, row: this.#get.get(key) ?? null }
+    const found = this.#get.get(key)
+    if (found === undefined) return { applied: this.#applied, row: null }
+    const { checksum, ...row } = found
+    if (checksum !== checksumOf(key, row.value))
+      throw new Damage('a value differs from its checksum')
+    return { applied: this.#applied, row }
   }
 
   close(): void {
@@ -130,7 +142,9 @@ export class KvStore {
   #execute(command: KvCommand, index: LogIndex): void {
     switch (command.kind) {
       case 'set':
-        for (const { key, value } of command.pairs) this.#upsert.run(key, value, index, index)
+        for (const { key, value } of command.pairs) {
+          this.#upsert.run(key, value, index, index, checksumOf(key, value))
+        }
         return
       case 'delete':
         this.#delete.run(command.key)
@@ -139,6 +153,11 @@ export class KvStore {
         unreachable(command)
     }
   }
+}
+
+/** SQLite checks the shape of its pages, not the bytes of a value. */
+function checksumOf(key: Uint8Array, value: Uint8Array): number {
+  return crc32c(key) ^ crc32c(value)
 }
 
 /** Null when undecodable: the only failure that every replica shares, known before anything was changed. */

@@ -25,7 +25,8 @@ const CREATE = `
     key BLOB PRIMARY KEY NOT NULL,
     value BLOB NOT NULL,
     create_index INTEGER NOT NULL,
-    modify_index INTEGER NOT NULL
+    modify_index INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
 `
 
