@@ -2,7 +2,7 @@
 
 import { parseArgs } from 'node:util'
 import { followCluster } from './lib/follow.ts'
-import { agentUrl, gatewayUrl, type Place } from './lib/layout.ts'
+import { agentUrl, defaultDirectory, gatewayUrl, type Place } from './lib/layout.ts'
 import { down, isRunning, up } from './lib/operations.ts'
 import { SHAPE_HELP, SHAPE_OPTIONS, UsageError, wantedPlace } from './lib/options.ts'
 
@@ -71,6 +71,7 @@ function welcome(place: Place): string {
   const urls = nodes.map(node => (shape.nginx ? gatewayUrl(node) : agentUrl(node)))
   const shown = urls.map(url => url.replace('http://127.0.0.1', 'localhost'))
   const at = (index: number) => shown[index % shown.length] ?? ''
+  const data = place.directory === defaultDirectory() ? '' : ` --data ${place.directory}`
   const gateways = nodes.map(
     (node, index) => `  ${node.id}  ${urls[index]}  agent ${agentUrl(node)}  log ${node.agentLog}`,
   )
@@ -88,8 +89,8 @@ Try, in another terminal:
   curl -XPOST ${at(1)}/key -d '{"user2": "robin"}'
   curl -XDELETE ${at(2)}/key/user2
   curl ${at(0)}/raft
-  scripts/cluster status
-  scripts/cluster kill node0
+  scripts/cluster status${data}
+  scripts/cluster kill node0${data}
 
 Ctrl-C stops all of it.
 `

@@ -28,16 +28,19 @@ may_install() {
 }
 
 updated=
+apt_update() {
+  [ -z "$updated" ] || return 0
+  "${as_root[@]}" apt-get update -qq >/dev/null 2>&1 || say 'apt-get update had errors; going on with the lists that are here'
+  updated=1
+}
+
 policy=
 # apt_install PACKAGE...: without starting the services in them, which would take ports and memory of the machine.
 apt_install() {
   say "installing by apt-get: $*"
   local log
   log=$(mktemp)
-  if [ -z "$updated" ]; then
-    "${as_root[@]}" apt-get update -q >"$log" 2>&1 || say 'apt-get update had errors; going on with the lists that are here'
-    updated=1
-  fi
+  apt_update
   if [ ! -e /usr/sbin/policy-rc.d ]; then
     policy=/usr/sbin/policy-rc.d
     printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
@@ -64,14 +67,36 @@ need() {
   apt_install "$@"
 }
 
-node_fits() {
-  node -e 'const [a, b] = process.versions.node.split(".").map(Number)
-    process.exit((a === 20 && b >= 19) || (a === 22 && b >= 12) || a > 22 ? 0 : 1)'
+NODE_WANTED='20.19 or later, or 22.12 or later'
+
+# version_fits 20.19.2+dfsg-1
+version_fits() {
+  local major=${1%%.*} rest=${1#*.}
+  local minor=${rest%%.*}
+  case $major in
+    20) [ "$minor" -ge 19 ] ;;
+    22) [ "$minor" -ge 12 ] ;;
+    *) [ "$major" -gt 22 ] ;;
+  esac
+}
+
+# Looks before it installs: what would be too old is not put on the machine.
+install_node() {
+  may_install || need "Node.js ($NODE_WANTED)" nodejs npm
+  apt_update
+  local offered
+  offered=$(apt-cache policy nodejs | sed -n 's/^ *Candidate: \([0-9].*\)/\1/p')
+  version_fits "${offered:-0.0}" ||
+    fail "this system's packages have Node.js ${offered:-not at all}: install $NODE_WANTED in another way (Debian 13 has it), and run this again."
+  apt_install nodejs npm ca-certificates
 }
 
 ensure_node() {
-  if ! has node; then need 'Node.js (20.19 or later, or 22.12 or later)' nodejs npm ca-certificates; fi
-  node_fits || fail "Node.js $(node -v) is too old: install 20.19 or later, or 22.12 or later (Debian 13 has it), and run this again."
+  if ! has node; then install_node; fi
+  local version
+  version=$(node -v)
+  version_fits "${version#v}" ||
+    fail "Node.js $version is too old: install $NODE_WANTED (Debian 13 has it), and run this again."
   if ! has npm; then need npm npm ca-certificates; fi
 }
 
@@ -105,10 +130,14 @@ ensure_nginx() {
 
 # The headers of this very Node: beside it, or Debian's own package. Without them node-gyp would have to download them.
 use_headers() {
-  local prefix
+  local prefix header
   prefix=$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")
-  if [ ! -e "$prefix/include/node/node.h" ] && [ "$prefix" = /usr ] && may_install; then apt_install libnode-dev; fi
-  if [ -e "$prefix/include/node/node.h" ]; then export npm_config_nodedir=$prefix; fi
+  header=$prefix/include/node/node_version.h
+  if [ ! -e "$header" ] && [ "$prefix" = /usr ] && may_install; then apt_install libnode-dev; fi
+  # those of another Node would compile, and crash
+  if grep -qs "NODE_MAJOR_VERSION $(node -p 'process.versions.node.split(".")[0]')\$" "$header"; then
+    export npm_config_nodedir=$prefix
+  fi
 }
 
 database_loads() {

@@ -8,6 +8,7 @@ import { SystemClock } from './clock/system-clock.ts'
 import { type Config, readConfig } from './config.ts'
 import { startHttp } from './http/server.ts'
 import { loadOrCreateIdentity } from './log/identity-file.ts'
+import type { LogStore } from './log/log-store.ts'
 import { MemoryLogStore } from './log/memory-log-store.ts'
 import { SegmentLogStore } from './log/segment-log-store.ts'
 import { KvMachine } from './machine/kv/kv-machine.ts'
@@ -15,7 +16,11 @@ import type { Recording } from './node/flight-recorder.ts'
 import { RaftNode } from './node/node.ts'
 import { encodeFlightLog } from './node/recording-file.ts'
 import type { Identity } from './raft/types.ts'
-import { FilePeerIdentities, MemoryPeerIdentities } from './transport/peer-identities.ts'
+import {
+  FilePeerIdentities,
+  MemoryPeerIdentities,
+  type PeerIdentities,
+} from './transport/peer-identities.ts'
 import { TcpTransport } from './transport/tcp-transport.ts'
 
 const USAGE = `The agent of one raft-nginx node: Raft, its log, and the state machine.
@@ -55,23 +60,19 @@ async function main(): Promise<void> {
 }
 
 async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
-  const identity = await identityOf(config)
+  const { identity, identities, log, machine } = await storageOf(config)
   const clock = new SystemClock()
   const seed = randomBytes(4).readUInt32LE()
   const node = new RaftNode({
     identity,
     members: config.nodes,
-    log: config.inMemory
-      ? new MemoryLogStore()
-      : new SegmentLogStore({ directory: config.log.dir }),
-    machine: new KvMachine({ file: config.inMemory ? null : join(config.raftDir, 'kv.sqlite') }),
+    log,
+    machine,
     transport: new TcpTransport({
       identity,
       listen: config.transport.listen,
       members: config.nodes,
-      identities: config.inMemory
-        ? new MemoryPeerIdentities()
-        : await FilePeerIdentities.open(config.raftDir),
+      identities,
       clock,
       log: (level, line) => logger[level](line),
       seed,
@@ -158,11 +159,31 @@ function commandLine(usage: (problem: string) => never) {
   }
 }
 
-/** A process in memory is a new incarnation each time: it has forgotten what it promised. */
-async function identityOf(config: Config): Promise<Identity> {
+/** What the node keeps, and who it is because of it. */
+async function storageOf(config: Config): Promise<{
+  readonly identity: Identity
+  readonly identities: PeerIdentities
+  readonly log: LogStore
+  readonly machine: KvMachine
+}> {
   const name = { clusterId: config.clusterName, nodeId: config.nodeId }
-  if (config.inMemory) return { ...name, incarnation: randomUUID() }
-  return loadOrCreateIdentity(config.raftDir, name, randomUUID)
+  if (config.inMemory) {
+    return {
+      // A new one for each process: it has forgotten what the one before it promised.
+      identity: { ...name, incarnation: randomUUID() },
+      identities: new MemoryPeerIdentities(),
+      log: new MemoryLogStore(),
+      machine: new KvMachine({ file: null }),
+    }
+  }
+  const identity = await loadOrCreateIdentity(config.raftDir, name, randomUUID)
+  const identities = await FilePeerIdentities.open(config.raftDir)
+  return {
+    identity,
+    identities,
+    log: new SegmentLogStore({ directory: config.log.dir, mustExist: identities.hasMetPeers }),
+    machine: new KvMachine({ file: join(config.raftDir, 'kv.sqlite') }),
+  }
 }
 
 /** Returns where; null when it cannot be written: a disk that failed is why it may be tried. */
@@ -177,6 +198,10 @@ function saveFlightLog(config: Config, recording: Recording, error: string): str
   }
 }
 
+/** With its causes, where they say more. */
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  if (!(error instanceof Error)) return String(error)
+  if (error.cause === undefined) return error.message
+  const cause = messageOf(error.cause)
+  return error.message.includes(cause) ? error.message : `${error.message}: ${cause}`
 }

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
 /** Pipelined requests above this are left in the kernel until earlier ones have their answers. */
@@ -40,10 +40,16 @@ export class Connections {
     socket.pause()
   }
 
-  answered({ socket }: IncomingMessage): void {
+  /**
+   * The answer is complete, though perhaps not sent yet. The next request starts once it is: a client that
+   * asks for more than it reads would else have all its answers kept here (2,000 fit into one packet).
+   */
+  answered({ socket }: IncomingMessage, outgoing: ServerResponse): void {
     const connection = this.#of(socket)
     connection.unanswered--
-    if (connection.waiting.length > 0 && !connection.starting) startWaiting(connection, socket)
+    if (connection.waiting.length === 0 || connection.starting) return
+    if (outgoing.writableFinished) startWaiting(connection, socket)
+    else outgoing.once('finish', () => startWaiting(connection, socket))
   }
 
   /**

@@ -38,7 +38,7 @@ export function createListener(options: ListenerOptions): Listener {
     if (closing()) outgoing.shouldKeepAlive = false
     outgoing.writeHead(reply.status, reply.headers)
     outgoing.end(incoming.method === 'HEAD' || reply.body === '' ? undefined : reply.body)
-    connections.answered(incoming)
+    connections.answered(incoming, outgoing)
   }
 
   const start = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
@@ -52,7 +52,7 @@ export function createListener(options: ListenerOptions): Listener {
     if (handler === null && closing()) outgoing.shouldKeepAlive = false
     const done =
       handler === null
-        ? throughHono(exchange, outgoing).then(() => connections.answered(incoming))
+        ? throughHono(exchange, outgoing).then(() => connections.answered(incoming, outgoing))
         : settle(api, handler, exchange).then(reply => send(incoming, outgoing, reply))
     done.catch((error: unknown) => abort(api, incoming, error))
   }

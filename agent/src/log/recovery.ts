@@ -20,11 +20,15 @@ export interface OpenLog {
 }
 
 /**
- * Reads the whole log of a directory, or creates an empty one. Changes files only to cut a torn tail (C4).
+ * Reads the whole log of a directory, or creates an empty one unless it must exist. Changes files only to cut a torn tail (C4).
  * On a rejection every file is closed.
  * @throws LogRefusal naming file and offset (C5, C9)
  */
-export async function recover(disk: Disk, directory: string, identity: Identity): Promise<OpenLog> {
+export async function recover(
+  disk: Disk,
+  directory: string,
+  { identity, mustExist }: { readonly identity: Identity; readonly mustExist: boolean },
+): Promise<OpenLog> {
   // A name that a dead run left may not be durable yet.
   await disk.syncDirectory(directory)
   const segments = segmentNumbers(await disk.list(directory))
@@ -34,6 +38,11 @@ export async function recover(disk: Disk, directory: string, identity: Identity)
   const files = new Map<number, DiskFile>()
   try {
     if (segments.length === 0) {
+      if (mustExist) {
+        throw new LogRefusal(
+          `${directory}: the log is gone, although this node has taken part in its cluster; what it promised there is lost with it`,
+        )
+      }
       const tail = await createSegment(disk, directory, { segment: 1, sequence: 1, identity })
       files.set(1, tail.file)
       return { outline: new LogOutline(), files, tail, sequence: 1 }

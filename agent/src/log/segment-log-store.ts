@@ -14,6 +14,8 @@ import { createSegment, segmentName } from './segment.ts'
 export interface SegmentLogOptions {
   /** Of the log alone; made if missing. */
   readonly directory: string
+  /** The node has taken part in its cluster: a log that is not there was lost. Default false. */
+  readonly mustExist?: boolean
   /** A new segment starts once the last one is so large; default 64 MiB. */
   readonly segmentBytes?: number
   /** Default: the machine's. */
@@ -30,6 +32,7 @@ interface Owned extends OpenLog {
 /** The durable log: files of frames, one write a batch, durable when the write returns. */
 export class SegmentLogStore implements LogStore {
   readonly #directory: string
+  readonly #mustExist: boolean
   readonly #segmentBytes: number
   readonly #disk: Disk
   #log: Owned | null = null
@@ -39,8 +42,10 @@ export class SegmentLogStore implements LogStore {
   /** Calls that use the files: `close` waits for them. */
   readonly #running = new Set<Promise<unknown>>()
 
-  constructor({ directory, segmentBytes = 64 * 2 ** 20, disk = systemDisk }: SegmentLogOptions) {
+  constructor(options: SegmentLogOptions) {
+    const { directory, mustExist = false, segmentBytes = 64 * 2 ** 20, disk = systemDisk } = options
     this.#directory = directory
+    this.#mustExist = mustExist
     this.#segmentBytes = segmentBytes
     this.#disk = disk
   }
@@ -51,7 +56,10 @@ export class SegmentLogStore implements LogStore {
     const lock = this.#disk.lock(join(this.#directory, 'owner.lock'))
     if (lock === null) throw new LogRefusal(`${this.#directory}: in use by another process`)
     try {
-      const log = await recover(this.#disk, this.#directory, identity)
+      const log = await recover(this.#disk, this.#directory, {
+        identity,
+        mustExist: this.#mustExist,
+      })
       this.#log = { ...log, identity, salt: saltOf(identity), lock }
       return log.outline.state()
     } catch (cause) {

@@ -55,9 +55,10 @@ export interface StateMachine<Query, Answer> {
    */
   open(identity: Identity): Awaitable<LogPosition>
   /**
-   * Applies a batch in log order in ONE transaction that also stores the position of its last
-   * entry; resolves once visible to `query`. Entries at or below the applied position are skipped
-   * (result null). Where a batch begins and ends must not matter.
+   * Applies a batch in log order; resolves once visible to `query`. What reaches the disk is always
+   * a whole number of batches together with the position of the last entry, in ONE transaction; a
+   * crash may take the newest batches back, and the log gives them again. Entries at or below the
+   * applied position are skipped (result null). Where a batch begins and ends must not matter.
    * @throws Divergence | Gap | the error of the surroundings; then nothing of the batch has happened
    */
   apply(entries: readonly CommittedEntry[]): Awaitable<readonly (Result | null)[]>

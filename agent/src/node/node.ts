@@ -128,8 +128,14 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     return this.#requests.propose(encodeEnvelope({ timeMs, idempotency, command }))
   }
 
+  /** A machine that cannot be read is damaged: the node stops rather than answer some keys and not others. */
   async query(query: Query): Promise<Answer> {
-    return this.#options.machine.query(query)
+    try {
+      return await this.#options.machine.query(query)
+    } catch (error) {
+      this.#fail(error)
+      throw error
+    }
   }
 
   linearizable(timeoutMs: number): Promise<ReadOutcome> {

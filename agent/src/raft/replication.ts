@@ -31,7 +31,8 @@ export function replicate(core: Core, leader: Leader, to: NodeId): void {
         kind: 'load',
         to,
         from: peer.next,
-        upTo: log.last.index,
+        // What is not on disk yet is in memory, and cannot be read.
+        upTo: log.durable,
         term: state.term,
         bytesMax: options.messageBytesMax,
       })

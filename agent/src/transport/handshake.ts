@@ -67,7 +67,10 @@ export function decodeOpening(body: Uint8Array): Opening {
   return { ...greeting, incarnation }
 }
 
-/** Why this side does not take part with `greeting`, in words; null when it does. The incarnation is checked by `PeerIdentities`. */
+/**
+ * Why this side does not take part with `greeting`, in words; null when it does. The incarnation is checked by `PeerIdentities`.
+ * The words go to whoever dialled, so they never name what a member has to know: the cluster, an incarnation.
+ */
 export function objection(
   greeting: Greeting,
   self: Identity,
@@ -75,7 +78,7 @@ export function objection(
 ): string | null {
   const { clusterId, from, to } = greeting
   if (clusterId !== self.clusterId) {
-    return `${from} belongs to cluster ${clusterId}, ${self.nodeId} to cluster ${self.clusterId}`
+    return `${from} belongs to cluster ${clusterId}, ${self.nodeId} to another`
   }
   if (from === self.nodeId) return `another agent goes by the id of this node, ${from}`
   if (!isMember(from)) return `${from} is not a member in the configuration of ${self.nodeId}`

@@ -10,7 +10,8 @@ import type { NodeId } from '../raft/types.ts'
 export interface PeerIdentities {
   /**
    * Null once `incarnation` is recorded for this peer, as durably as the node's own promises; else
-   * the sentence that refuses it. No message of a peer counts before.
+   * the sentence that refuses it, which the peer is told: so it does not name the recorded incarnation.
+   * No message of a peer counts before.
    * Rejects when it cannot be recorded; nothing is remembered then, and it may be tried again.
    */
   verify(peer: NodeId, incarnation: string): Promise<string | null>
@@ -27,7 +28,7 @@ export class MemoryPeerIdentities implements PeerIdentities {
     const known = this.#known.get(peer)
     if (known === undefined) this.#known.set(peer, incarnation)
     if (known === undefined || known === incarnation) return null
-    return `${peer} was known as another process (incarnation ${known}, now ${incarnation}); it kept everything in memory, its old promises are lost, so it may not vote. A cluster in memory starts anew only when all its nodes are stopped first.`
+    return `${peer} was known as another process (incarnation now ${incarnation}); it kept everything in memory, its old promises are lost, so it may not vote. A cluster in memory starts anew only when all its nodes are stopped first.`
   }
 }
 
@@ -55,6 +56,11 @@ export class FilePeerIdentities implements PeerIdentities {
     return new FilePeerIdentities(file, parse(file, await read(file)))
   }
 
+  /** Whether any peer was ever met from this directory. */
+  get hasMetPeers(): boolean {
+    return this.#known.size > 0
+  }
+
   async verify(peer: NodeId, incarnation: string): Promise<string | null> {
     if (this.#known.get(peer) === incarnation) return null
     const mine = this.#turn.then(() => this.#record(peer, incarnation))
@@ -66,7 +72,7 @@ export class FilePeerIdentities implements PeerIdentities {
     const known = this.#known.get(peer)
     if (known === incarnation) return null
     if (known !== undefined) {
-      return `${peer} was known with another data directory (incarnation ${known}, now ${incarnation}); its old promises are lost with it, so it may not vote. Restore its data directory, or check that no other agent runs under its id.`
+      return `${peer} was known with another data directory (incarnation now ${incarnation}); its old promises are lost with it, so it may not vote. Restore its data directory, or check that no other agent runs under its id.`
     }
     const next = new Map(this.#known).set(peer, incarnation)
     try {

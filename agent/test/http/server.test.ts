@@ -84,6 +84,27 @@ t.test('thousands of pipelined requests are answered in turn, none by another', 
   t.equal(node.proposals, 1)
 })
 
+t.test('a client that asks for more than it reads has no answers kept for it', async t => {
+  const { node, tcp } = await serve(t)
+  const count = 100
+  const value = 'v'.repeat(200_000)
+  await request(tcp, 'POST /key', { body: JSON.stringify({ a: value }) })
+  let served = 0
+  const query = node.query.bind(node)
+  node.query = asked => {
+    served++
+    return query(asked)
+  }
+  const socket = connect(tcp).pause()
+  socket.write(`${GET.repeat(count)}GET /key/a HTTP/1.0\r\n\r\n`)
+  await new Promise(resolve => setTimeout(resolve, 300))
+  t.ok(served < count, `${served} answers wait for a client that reads none`)
+  let received = 0
+  for await (const chunk of socket) received += (chunk as Buffer).length
+  t.equal(served, count + 1)
+  t.ok(received > (count + 1) * value.length, 'all answers arrive once it reads')
+})
+
 t.test('attack 16: connections above the limit are refused, others are served', async t => {
   const { tcp, unix } = await serve(t, { limits: { connectionsMax: 3 } })
   const held = [connect(tcp), connect(tcp), connect(tcp)]

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { loadOrCreateIdentity } from '../../src/log/identity-file.ts'
+import { SegmentLogStore } from '../../src/log/segment-log-store.ts'
 import { asNodeId } from '../../src/raft/types.ts'
 import { SimulatedDisk } from './simulated-disk.ts'
 
@@ -67,3 +68,20 @@ t.test('C9 another cluster, another node or an unreadable identity is refused', 
     await t.rejects(load(NAME), { name: 'LogRefusal', message: /not an identity/ })
   }
 })
+
+t.test(
+  'a log that is gone as a whole is refused where the node has taken part already',
+  async t => {
+    const disk = new SimulatedDisk()
+    const identity = { ...NAME, incarnation: 'first' }
+    const log = { directory: '/var/data/log', disk }
+    const lost = new SegmentLogStore({ ...log, mustExist: true })
+    await t.rejects(lost.open(identity), { name: 'LogRefusal', message: /the log is gone/ })
+    const created = new SegmentLogStore(log)
+    await created.open(identity)
+    await created.close()
+    const found = new SegmentLogStore({ ...log, mustExist: true })
+    await found.open(identity)
+    await found.close()
+  },
+)

@@ -93,6 +93,7 @@ for (const [cause, body, error] of [
     const trigger = `CREATE TRIGGER fault BEFORE INSERT ON kv WHEN NEW.key = x'62' BEGIN ${body}; END`
     const { machine, file } = await opened(t, trigger)
     await machine.apply([entry(1, 1, setText('a', 'before'))])
+    await machine.checkpoint() // commits: what SQLite ends by itself, it takes back to here
     const pairs = ['a', 'b'].map(key => ({ key: text(key), value: text('after') }))
     const batch = [
       entry(2, 1, setText('a', 'during')),
@@ -119,6 +120,7 @@ for (const [cause, body, error] of [
 t.test('a position that this process did not write stops the machine', async t => {
   const { machine, file } = await opened(t)
   await machine.apply([entry(1, 1, setText('k', 'a'))])
+  await machine.checkpoint()
   new Database(file).exec('UPDATE _raft SET applied_index = 7').close()
   await t.rejects(machine.apply([entry(2, 1, setText('k', 'b'))]), /the stored position/)
   t.equal(get(machine, 'k'), 'a')
@@ -196,8 +198,6 @@ t.test('the WAL stays bounded under constant writes', async t => {
     return statSync(`${file}-wal`).size
   }
   await write()
-  const before = await write()
-  const batchBytes = (await write()) - before
   await machine.checkpoint() // so that the thread's start is in no round
   let longest = 0
   let peak = 0
@@ -214,13 +214,15 @@ t.test('the WAL stays bounded under constant writes', async t => {
     await checkpoint
     longest = Math.max(longest, index - first)
   }
-  t.comment(`${index - start} batches of ${batchBytes} bytes, ${longest} in the longest round`)
-  t.ok(peak < (longest + 2) * batchBytes, `the WAL grew to ${peak}: it holds one round, not more`)
+  t.comment(`${index - start} batches, ${longest} in the longest round`)
+  // A commit of these 50 rows writes 200 kB; a round has two.
+  t.ok(peak < 2_000_000, `the WAL grew to ${peak}: it holds one round, not more`)
 })
 
 t.test('a reader outside the process puts the restart off and costs nothing else', async t => {
   const { machine, file } = await opened(t)
   await machine.apply([entry(1, 1, setText('k', 'old'))])
+  await machine.checkpoint()
   const reader = new Database(file, { readonly: true })
   t.teardown(() => reader.close())
   reader.exec('BEGIN')
@@ -230,9 +232,10 @@ t.test('a reader outside the process puts the restart off and costs nothing else
   await machine.apply([entry(4, 1, setText('m', 'new'))])
   t.equal(reader.prepare('SELECT count(*) FROM kv').pluck().get(), 1)
   reader.exec('COMMIT')
-  const before = statSync(`${file}-wal`).size
   await machine.checkpoint()
+  const before = statSync(`${file}-wal`).size
   await machine.apply([entry(5, 1, setText('n', 'new'))])
+  await machine.checkpoint()
   t.equal(statSync(`${file}-wal`).size, before, 'the WAL is written from its start again')
   t.strictSame([get(machine, 'k'), get(machine, 'n')], ['new', 'new'])
 })
@@ -259,4 +262,17 @@ t.test('a clean close leaves one complete file', async t => {
   t.strictSame(again.open(IDENTITY), { index: 2, term: 1 })
   t.equal(get(again, 'k'), 'w')
   await again.close()
+})
+
+t.test('a flipped byte of a value is found when it is read, and never served', async t => {
+  const { machine, file } = await opened(t)
+  await machine.apply([entry(1, 1, setText('k', 'a value that is easy to find'))])
+  await machine.close()
+  const bytes = readFileSync(file)
+  const at = bytes.indexOf('easy to find')
+  bytes[at] = (bytes[at] ?? 0) ^ 1
+  writeFileSync(file, bytes)
+  machine.open(IDENTITY)
+  t.throws(() => get(machine, 'k'), { name: 'Damage' })
+  t.equal(get(machine, 'another'), null)
 })

@@ -102,6 +102,17 @@ t.test('a failed write stops the node and acknowledges nothing', async t => {
   t.strictSame(await node.propose(bytes('b')), { kind: 'no-leader' })
 })
 
+t.test('a machine that cannot be read stops the node', async t => {
+  const cluster = await InProcessCluster.start(1)
+  const { node, machine, fatal } = await cluster.leader()
+  machine.query = () => {
+    throw new Error('damaged')
+  }
+  await t.rejects(node.query(null), /damaged/)
+  t.match(fatal, [{ message: 'damaged' }])
+  t.notOk(node.status().ready)
+})
+
 t.test('readiness follows the leader: known, and caught up with', async t => {
   const cluster = await InProcessCluster.start(3)
   t.teardown(() => cluster.stop())

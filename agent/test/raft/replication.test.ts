@@ -1,7 +1,17 @@
 import t from 'tap'
 import { asLogIndex, asNodeId } from '../../src/raft/types.ts'
 import { alike, Cluster } from './cluster.ts'
-import { alive, append, follower, grant, leader, type Member, matched, refusal } from './harness.ts'
+import {
+  alive,
+  append,
+  candidate,
+  follower,
+  grant,
+  leader,
+  type Member,
+  matched,
+  refusal,
+} from './harness.ts'
 
 /** A leader of term 2 whose followers are level and idle. */
 function settled(limits: Parameters<typeof leader>[1] = {}): Member {
@@ -295,3 +305,16 @@ t.test('the window is empty again after a probe: what was lost does not fill it'
     'a late answer ends the probe, and the stream begins with nothing in flight',
   )
 })
+
+t.test(
+  'A9 only what is on disk is asked from disk: the newest entries may still be on their way',
+  async t => {
+    const a = candidate({ log: [1, 1, 1], term: 1 }, { messageBytesMax: 50 })
+    a.receive(grant({ from: 'b', term: 2 }))
+    t.equal(a.raft.state.role.kind, 'leader')
+    t.ok(a.raft.durable < a.raft.last.index, 'the no-op is not durable yet')
+    t.strictSame(a.receive(refusal({ from: 'b', term: 2, prevIndex: 3, hint: [1, 1] })), [
+      'load for b t2 2..3 max 50',
+    ])
+  },
+)

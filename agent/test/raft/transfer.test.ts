@@ -210,7 +210,7 @@ t.test(
   async t => {
     const a = follower({ log: [1, 1], term: 1, commit: 2, applied: 1 })
     t.equal(a.raft.state.applied, 1)
-    t.strictSame(a.receive(timeoutNow('b', 1)), [])
+    t.strictSame(a.receive(timeoutNow('b', 1)), ['apply 2..2: from disk'])
     t.match(a.raft.state, { term: 1, role: { kind: 'follower' } })
   },
 )

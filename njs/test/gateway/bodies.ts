@@ -108,6 +108,15 @@ function headers(t: Test): void {
     }
   })
 
+  t.test('a client of HTTP/1.0 need not name a host, the forwarded request does', async t => {
+    const fleet = await startFleet(t)
+    for (const method of ['GET', 'DELETE']) {
+      t.equal((await send(fleet.port, `${method} /key/a HTTP/1.0\r\n\r\n`)).status, 200)
+      const [arrival] = (method === 'GET' ? fleet.local : fleet.one).arrivals
+      t.equal(arrival?.headers.host, 'raft-nginx')
+    }
+  })
+
   t.test('what belongs to the request passes: idempotency, conditions, tokens', async t => {
     const fleet = await startFleet(t)
     const sent = { 'idempotency-key': 'k1', 'if-match': '"7"', authorization: 'Bearer t' }

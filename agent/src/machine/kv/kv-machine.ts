@@ -12,6 +12,10 @@ export interface KvMachineOptions {
   readonly file: string | null
 }
 
+/** A transaction is committed after so many entries, or so long after it began, ms: what a kill makes the log replay. */
+const COMMIT_ENTRIES = 5_000
+const COMMIT_MS = 250
+
 /** What exists between `open` and `close`. */
 interface Open {
   readonly store: KvStore
@@ -27,6 +31,9 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
   /** while a checkpoint needs the writer to hold still; applies wait for it, reads do not */
   #gate: Promise<void> | null = null
   #checkpoint: Promise<void> | null = null
+  #commitTimer: NodeJS.Timeout | null = null
+  /** of a commit that nobody waited for: final */
+  #failure: unknown = null
   /** at the last complete checkpoint; null when unknown */
   #checkpointed: LogPosition | null = null
 
@@ -51,7 +58,11 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
 
   async apply(entries: readonly CommittedEntry[]): Promise<readonly (Result | null)[]> {
     while (this.#gate !== null) await this.#gate
-    return this.#opened().store.apply(entries)
+    const { store } = this.#opened()
+    const results = store.apply(entries)
+    if (store.uncommitted >= COMMIT_ENTRIES) store.commit()
+    else this.#commitSoon()
+    return results
   }
 
   query(query: KvQuery): KvAnswer {
@@ -77,6 +88,8 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
     if (open === null) return
     this.#open = null
     this.#checkpointed = null
+    if (this.#commitTimer !== null) clearTimeout(this.#commitTimer)
+    if (this.#failure === null) open.store.commit()
     // In this order: whoever closes last copies the rest of the WAL, which belongs on the thread; and
     // the owner's lock must outlive both.
     open.store.close()
@@ -87,7 +100,9 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
   async #runCheckpoint(): Promise<void> {
     const { store, checkpointer } = this.#opened()
     if (checkpointer === null || store.applied === this.#checkpointed) return
+    store.commit()
     await checkpointer.copy()
+    store.commit()
     const restart = checkpointer.restart().finally(() => {
       this.#gate = null
     })
@@ -96,7 +111,20 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
     if (await restart) this.#checkpointed = applied
   }
 
+  /** A kill takes back what was not committed, and the log gives it again: so it need not be at once. */
+  #commitSoon(): void {
+    this.#commitTimer ??= setTimeout(() => {
+      this.#commitTimer = null
+      try {
+        this.#open?.store.commit()
+      } catch (error) {
+        this.#failure = error
+      }
+    }, COMMIT_MS).unref()
+  }
+
   #opened(): Open {
+    if (this.#failure !== null) throw this.#failure
     if (this.#open === null) throw new Error('the machine is not open')
     return this.#open
   }

@@ -24,7 +24,6 @@ export class Sessions {
   readonly #remember: Statement<[string, Uint8Array, string | null, number]>
   readonly #forgetExpired: Statement<[number]>
   readonly #forgetOldest: Statement<[]>
-  readonly #count: Statement<[], number>
 
   constructor(db: Database) {
     this.#find = db.prepare(
@@ -41,7 +40,6 @@ export class Sessions {
     this.#forgetOldest = db.prepare(
       'DELETE FROM _sessions WHERE key IN (SELECT key FROM _sessions ORDER BY time_ms, key LIMIT 1)',
     )
-    this.#count = db.prepare<[], number>('SELECT sessions FROM _raft').pluck()
   }
 
   /** Runs `execute` unless this request was answered before; `count` is how many are remembered now. */
@@ -65,11 +63,6 @@ export class Sessions {
     left -= this.#forgetExpired.run(expiry).changes
     if (left > SESSIONS_MAX) left -= this.#forgetOldest.run().changes
     return { result, count: left }
-  }
-
-  /** As the last transaction left it. */
-  count(): number {
-    return this.#count.get() ?? 0
   }
 }
 
