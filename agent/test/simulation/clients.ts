@@ -1,97 +1,266 @@
 import type { Entry } from '../../src/raft/types.ts'
+import { Attempts } from './attempts.ts'
 import type { Chance } from './chance.ts'
 import { must } from './invariants.ts'
-import type { Settled, SimulatedNode } from './node.ts'
+import { judge } from './linearizability.ts'
+import { encodeCommand, type Write } from './machine.ts'
+import type { Action, Answer, Operation } from './model.ts'
+import type { Readable, Settled, SimulatedNode } from './node.ts'
 import type { Tally } from './tally.ts'
-
-/** `open` may happen or not; `refused` must never show an effect; `answered` must show everywhere. */
-type Fate = 'open' | 'answered' | 'refused'
+import type { Weather } from './weather.ts'
 
 interface Parts {
   readonly nodes: readonly SimulatedNode[]
   readonly chance: Chance
-  readonly rate: number
+  readonly weather: Weather['clients']
   readonly reached: Tally
+  /** highest index that any node knows to be committed */
+  readonly commit: () => number
 }
 
-/** Clients that propose through any node, and remember what they were told. */
+/** What one client wants now, until it is told or gives up. */
+interface Wish {
+  readonly request: string
+  readonly action: Action
+  readonly called: number
+  /** of the attempt under way; null between two */
+  attempt: number | null
+  attempts: number
+  /** an attempt went without an answer: it may still take effect */
+  uncertain: boolean
+  /** of the attempt, or until the next one */
+  ticks: number
+}
+
+interface Client {
+  name: number
+  wish: Wish | null
+  /** until the next wish */
+  idle: number
+  /** what it last saw, by key */
+  readonly seen: Map<string, string | null>
+}
+
+const REGISTERS = ['x', 'y']
+const COUNTERS = ['n']
+/** Enough histories stay undecided beyond this that nothing would be learnt. */
+const OPERATIONS_MAX = 400
+
+/** Clients that write and read through any node, try again with the same request, and remember all. */
 export class Clients {
   readonly #parts: Parts
-  /** by id; a proposal is made once and names itself in its payload */
-  readonly #fates: Fate[] = []
-  readonly #happened = new Set<number>()
+  readonly #attempts: Attempts
+  readonly #clients: Client[]
+  readonly #wishes = new Map<number, Client>()
+  /** of reads under way: what was committed when they began */
+  readonly #committed = new Map<number, number>()
+  readonly #history: Operation[] = []
+  #time = 0
+  #names = 0
+  #calm = false
 
   constructor(parts: Parts) {
     this.#parts = parts
+    this.#attempts = new Attempts(parts.reached)
+    this.#clients = Array.from({ length: parts.weather.count }, () => this.#newClient())
   }
 
   tick(): void {
-    const { nodes, chance, rate } = this.#parts
-    if (!chance.happens(rate)) return
-    const node = chance.oneOf(nodes)
-    if (node.up) this.propose(node, chance.within(1, 3))
+    const { nodes, chance, weather } = this.#parts
+    if (!this.#calm && chance.happens(weather.rate)) {
+      const node = chance.oneOf(nodes)
+      if (node.up) this.propose(node, chance.within(1, 3))
+    }
+    for (const client of this.#clients) {
+      if (client.wish !== null) this.#pursue(client, client.wish)
+      else if (client.idle-- <= 0 && this.#history.length < OPERATIONS_MAX) this.#wish(client)
+    }
   }
 
-  /** Returns the first of `count` consecutive ids. */
+  /** From now on nobody gives up, and nobody proposes in bulk. */
+  calm(): void {
+    this.#calm = true
+  }
+
+  /** Only what is wished for already; true when nothing is. */
+  finish(): boolean {
+    for (const client of this.#clients) if (client.wish !== null) this.#pursue(client, client.wish)
+    return this.#clients.every(({ wish }) => wish === null)
+  }
+
+  /** In bulk, and without trying again. Returns the first of `count` consecutive ids. */
   propose(node: SimulatedNode, count: number): number {
-    const first = this.#fates.length
-    const proposals = Array.from({ length: count }, (_, at) => {
-      const text = `op ${first + at}`.padEnd(this.#parts.chance.within(4, 30))
-      return { id: first + at, payload: new Uint8Array(Buffer.from(text)) }
+    const first = this.#attempts.next
+    const proposals = Array.from({ length: count }, () => {
+      const id = this.#attempts.begin('write')
+      const command = { attempt: id, request: null, action: null }
+      return { id, payload: encodeCommand(command, this.#parts.chance.within(4, 30)) }
     })
-    for (let i = 0; i < count; i++) this.#fates.push('open')
     node.step({ kind: 'propose', proposals })
     return first
   }
 
-  fate(id: number): Fate | undefined {
-    return this.#fates[id]
+  isAnswered(id: number): boolean {
+    return this.#attempts.fate(id) === 'answered'
+  }
+
+  isOpen(id: number): boolean {
+    return this.#attempts.fate(id) === 'open'
   }
 
   refused(ids: readonly number[]): void {
-    for (const id of ids) this.#refuse(id)
+    for (const id of ids) this.#failed(id)
   }
 
   /** An entry replaced at its position surely never happens. */
-  settled({ id, mine }: Settled): void {
-    if (mine) {
-      this.#parts.reached.add('write answered')
-      this.#fates[id] = 'answered'
-    } else {
+  settled({ id, mine, fresh, machine }: Settled): void {
+    if (!mine) {
       this.#parts.reached.add('write superseded')
-      this.#refuse(id)
+      this.#failed(id)
+      return
     }
+    this.#attempts.answered(id)
+    const client = this.#wishes.get(id)
+    if (client?.wish?.attempt !== id) return
+    if (!fresh) this.#parts.reached.add('retry answered from memory')
+    const answer = machine.answerTo(client.wish.request)
+    must(answer !== null, 'Machines: a request that was applied is remembered')
+    this.#told(client, client.wish, answer)
   }
 
   applied(entry: Entry): void {
-    const id = idOf(entry)
-    if (id === null) return
-    must(this.#fates[id] !== 'refused', 'Clients: what was refused never happens')
-    this.#happened.add(id)
+    this.#attempts.applied(entry)
   }
 
-  /** At the end: every node holds every answered write, once. */
-  checkMachines(): void {
-    for (const { machine } of this.#parts.nodes) {
-      const ids = machine.map(idOf).filter(id => id !== null)
-      const held = new Set(ids)
-      must(held.size === ids.length, 'Clients: a write happens once')
-      for (const [id, fate] of this.#fates.entries()) {
-        must(
-          fate !== 'answered' || held.has(id),
-          'Clients: an answered write is applied everywhere',
-        )
-      }
+  /** The node may answer these reads now. */
+  readable({ ids, index, machine }: Readable): void {
+    for (const id of ids) {
+      const client = this.#wishes.get(id)
+      const committed = this.#committed.get(id) ?? 0
+      must(index >= committed, 'Reads: nothing that was committed before the read is missed')
+      this.#attempts.answered(id)
+      const wish = client?.wish
+      if (client === undefined || wish?.attempt !== id || wish.action.kind !== 'get') continue
+      const cells = wish.action.keys.map(key => machine.read(key))
+      this.#told(client, wish, { kind: 'seen', cells })
     }
   }
 
-  #refuse(id: number): void {
-    must(!this.#happened.has(id), 'Clients: what happened is never refused')
-    this.#fates[id] = 'refused'
+  /** At the end, when nobody waits any more. */
+  check(): void {
+    this.#attempts.checkMachines(this.#parts.nodes)
+    const verdict = judge(this.#history)
+    if (verdict.kind === 'violation') {
+      must(false, `Linearizable: ${JSON.stringify(verdict.at)}`)
+    }
+    must(verdict.kind === 'linearizable', 'Linearizable: undecided, too many possibilities')
   }
-}
 
-function idOf({ kind, payload }: Entry): number | null {
-  if (kind !== 'command') return null
-  return Number(Buffer.from(payload).toString('latin1').slice(3).trim())
+  #newClient(): Client {
+    const { chance, weather } = this.#parts
+    const idle = chance.within(0, weather.idleMax)
+    return { name: this.#names++, wish: null, idle, seen: new Map() }
+  }
+
+  #wish(client: Client): void {
+    const called = this.#time++
+    client.wish = {
+      request: `${client.name}.${called}`,
+      action: this.#draw(client, called),
+      called,
+      attempt: null,
+      attempts: 0,
+      uncertain: false,
+      ticks: 0,
+    }
+    this.#pursue(client, client.wish)
+  }
+
+  #draw({ seen }: Client, number: number): Action {
+    const { chance } = this.#parts
+    const key = chance.oneOf(REGISTERS)
+    const value = `${number}`
+    const draw = chance.within(1, 100)
+    if (draw <= 40) return { kind: 'get', keys: [chance.oneOf([...REGISTERS, ...COUNTERS])] }
+    if (draw <= 60) return { kind: 'put', pairs: [[key, value]] }
+    if (draw <= 75) {
+      return { kind: 'compare-and-set', key, expected: seen.get(key) ?? null, value }
+    }
+    if (draw <= 80) return { kind: 'delete', key }
+    return { kind: 'add', key: chance.oneOf(COUNTERS), amount: 1 }
+  }
+
+  #pursue(client: Client, wish: Wish): void {
+    if (wish.ticks-- > 0) return
+    if (wish.attempt !== null) {
+      if (wish.action.kind !== 'get') wish.uncertain = true
+      this.#parts.reached.add('attempt without an answer')
+      wish.attempt = null
+    }
+    if (this.#givesUp(wish)) this.#forget(client, wish)
+    else this.#attempt(client, wish)
+  }
+
+  #givesUp({ attempts }: Wish): boolean {
+    const { chance, weather } = this.#parts
+    return !this.#calm && attempts > 0 && chance.happens(weather.giveUp)
+  }
+
+  /** What surely had no effect, and a read, leave no trace; the rest may happen at any time. */
+  #forget(client: Client, { action, called, uncertain }: Wish): void {
+    this.#parts.reached.add(uncertain ? 'client gave up in doubt' : 'client gave up')
+    if (uncertain) this.#history.push({ action, called, returned: null, answer: null })
+    client.wish = null
+    // A client is one thread: whoever does not know what it did goes on under another name.
+    client.name = this.#names++
+  }
+
+  #attempt(client: Client, wish: Wish): void {
+    const { chance, nodes, weather } = this.#parts
+    const node = chance.oneOf(nodes)
+    wish.attempts++
+    wish.ticks = chance.within(2, 5)
+    if (!node.up) return
+    const { action, request } = wish
+    const id = this.#attempts.begin(action.kind === 'get' ? 'read' : 'write')
+    wish.attempt = id
+    wish.ticks = chance.within(5, weather.patienceMax)
+    this.#wishes.set(id, client)
+    if (action.kind === 'get') this.#read(node, id)
+    else this.#write(node, id, { request, action })
+  }
+
+  #read(node: SimulatedNode, id: number): void {
+    this.#committed.set(id, this.#parts.commit())
+    node.step({ kind: 'read', ids: [id] })
+  }
+
+  #write(
+    node: SimulatedNode,
+    attempt: number,
+    { request, action }: { readonly request: string; readonly action: Write },
+  ): void {
+    const payload = encodeCommand({ attempt, request, action })
+    node.step({ kind: 'propose', proposals: [{ id: attempt, payload }] })
+  }
+
+  #failed(id: number): void {
+    this.#attempts.refused(id)
+    const wish = this.#wishes.get(id)?.wish
+    if (wish?.attempt !== id) return
+    wish.attempt = null
+    wish.ticks = this.#parts.chance.within(1, 5)
+  }
+
+  #told(client: Client, { action, called }: Wish, answer: Answer): void {
+    const { chance, weather } = this.#parts
+    this.#history.push({ action, called, returned: this.#time++, answer })
+    if (action.kind === 'get' && answer.kind === 'seen') {
+      for (const [at, key] of action.keys.entries()) {
+        client.seen.set(key, answer.cells[at]?.value ?? null)
+      }
+    }
+    client.wish = null
+    client.idle = chance.within(0, weather.idleMax)
+  }
 }

@@ -11,14 +11,25 @@ export const STATES = [
   'commit of an older term through a newer one',
   'commit on followers alone',
   'completion of an earlier term',
+  'client gave up in doubt',
   'entries loaded',
   'leader deposed with uncommitted entries',
   'leader stepped down unheard',
   'leaders',
   'pre-vote refused',
+  'read answered',
+  'read asked again',
+  'read asks the next leader',
+  'read refused',
+  'read waits for the first commit',
+  'reads share a round',
   'refused: no-leader',
   'refused: not-leader',
   'refused: overloaded',
+  'retry answered from memory',
+  'transfer done',
+  'transfer given up',
+  'transfer waits for the target',
   'truncation of more than one entry',
   'vote refused',
   'window full',
@@ -32,11 +43,15 @@ interface Before {
   readonly term: number
   readonly commit: number
   readonly length: number
+  readonly transfer: boolean
+  readonly reading: boolean
 }
 
 /** Counts the states that a run has reached. */
 export class Coverage {
   readonly reached: Tally
+  /** node/term of campaigns that a leader ordered */
+  readonly #ordered = new Set<string>()
   readonly #before = new Map<SimulatedNode, Before>()
 
   constructor(reached: Tally) {
@@ -53,6 +68,7 @@ export class Coverage {
     }
     if (input.kind === 'loaded') this.reached.add('entries loaded')
     for (const effect of effects) this.#effect(effect, before)
+    this.#reads(node, input, before)
     if (leads && node.raft.durable < state.commit) this.reached.add('commit on followers alone')
     this.#before.set(node, {
       boot: node.boot,
@@ -60,6 +76,8 @@ export class Coverage {
       term: state.term,
       commit: state.commit,
       length: node.log.length,
+      transfer: state.role.kind === 'leader' && state.role.transfer !== null,
+      reading: state.reads.round !== null,
     })
   }
 
@@ -67,14 +85,34 @@ export class Coverage {
     const { role, term } = node.raft.state
     const leads = role.kind === 'leader'
     if (leads && !before.leads) this.reached.add('leaders')
+    if (leads && !before.leads && this.#ordered.has(`${node.id}/${term}`)) {
+      this.reached.add('transfer done')
+    }
     if (leads && before.leads) this.#leads(node, role, before)
     if (leads || !before.leads) return
     if (term === before.term) this.reached.add('leader stepped down unheard')
     if (before.commit < before.length) this.reached.add('leader deposed with uncommitted entries')
   }
 
-  #leads({ raft, log }: SimulatedNode, { progress }: Leader, before: Before): void {
+  #reads({ raft }: SimulatedNode, input: Input, before: Before | undefined): void {
+    const { role, term, reads } = raft.state
+    if (role.kind === 'leader' && reads.waiting.length > 0 && reads.round === null) {
+      this.reached.add('read waits for the first commit')
+    }
+    if ((reads.round?.readers.length ?? 0) > 1) this.reached.add('reads share a round')
+    if (role.kind === 'leader' || reads.round?.ticks !== 0 || before === undefined) return
+    if (input.kind === 'tick' && before.reading) this.reached.add('read asked again')
+    if (before.term < term && before.reading) {
+      this.reached.add('read asks the next leader')
+    }
+  }
+
+  #leads({ raft, log }: SimulatedNode, { progress, transfer }: Leader, before: Before): void {
     const { commit, term } = raft.state
+    if (before.transfer && transfer === null) this.reached.add('transfer given up')
+    if (transfer !== null && progress.get(transfer.to)?.match !== raft.last.index) {
+      this.reached.add('transfer waits for the target')
+    }
     if (commit > before.commit && log.termAt(before.commit + 1) !== term) {
       this.reached.add('commit of an older term through a newer one')
     }
@@ -98,6 +136,9 @@ export class Coverage {
   }
 
   #message(message: Extract<Effect, { kind: 'send' }>['message']): void {
+    if (message.kind === 'request-vote' && message.transfer) {
+      this.#ordered.add(`${message.from}/${message.term}`)
+    }
     if (message.kind === 'append-entries-refusal') this.reached.add('append refused')
     if (message.kind !== 'request-vote-reply' || message.granted) return
     this.reached.add(message.preVote ? 'pre-vote refused' : 'vote refused')

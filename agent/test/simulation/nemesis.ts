@@ -9,6 +9,8 @@ import type { Weather } from './weather.ts'
 interface Parts {
   readonly weather: Weather
   readonly chance: Chance
+  /** apart from `chance`, so that transfers leave the other faults alone */
+  readonly transfers: Chance
   readonly scheduler: Scheduler
   readonly network: SimulatedNetwork
   readonly nodes: readonly SimulatedNode[]
@@ -37,12 +39,13 @@ export class Nemesis {
   }
 
   tick(): void {
-    const { weather, chance, nodes } = this.#parts
-    const { partitionEvery, crash, harass } = weather.nemesis
+    const { weather, chance, transfers, nodes } = this.#parts
+    const { partitionEvery, crash, harass, transfer } = weather.nemesis
     if (this.#calm) return
     if (partitionEvery > 0 && chance.happens(1 / partitionEvery)) this.#startPartition()
     if (chance.happens(crash)) this.#kill(nodes)
     if (chance.happens(harass)) this.#harass()
+    if (transfers.happens(transfer)) this.#transfer()
   }
 
   /** Asked when a write has just completed, and nobody knows of it. */
@@ -118,6 +121,16 @@ export class Nemesis {
     } else {
       network.heal()
     }
+  }
+
+  /** To anybody: level or not, reached or not, up or not. */
+  #transfer(): void {
+    const { transfers, faults, nodes } = this.#parts
+    const to = transfers.oneOf([null, ...nodes.map(({ id }) => id)])
+    const leader = this.#leader()
+    if (leader === undefined) return
+    faults.add('transfer asked for')
+    leader.step({ kind: 'transfer', to })
   }
 
   #crash(node: SimulatedNode, ticks: number): void {

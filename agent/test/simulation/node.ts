@@ -4,10 +4,11 @@ import type { Input } from '../../src/raft/input.ts'
 import type { Message } from '../../src/raft/message.ts'
 import { Raft } from '../../src/raft/raft.ts'
 import type { RaftOptions } from '../../src/raft/state.ts'
-import { type Entry, type LogIndex, type NodeId, ORIGIN, type Term } from '../../src/raft/types.ts'
+import type { Entry, LogIndex, NodeId, Term } from '../../src/raft/types.ts'
 import type { Chance } from './chance.ts'
 import { SimulatedDisk } from './disk.ts'
 import { type Histories, LogMirror } from './history.ts'
+import { SimulatedMachine } from './machine.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { Tally } from './tally.ts'
 import type { Weather } from './weather.ts'
@@ -28,6 +29,7 @@ export interface Witness {
   rejected(reject: Reject): void
   /** The entry at the position of proposal `id` was applied here; `mine` if it is that proposal. */
   settled(settled: Settled): void
+  readable(readable: Readable): void
   /** A write is durable, and nobody was told yet; true: the node crashes now. */
   crashesAt(node: SimulatedNode): boolean
 }
@@ -36,6 +38,16 @@ export interface Settled {
   readonly id: number
   readonly entry: Entry
   readonly mine: boolean
+  /** false: the request had taken effect before, through another proposal */
+  readonly fresh: boolean
+  readonly machine: SimulatedMachine
+}
+
+/** The machine has reached the index that these reads need. */
+export interface Readable {
+  readonly ids: readonly number[]
+  readonly index: LogIndex
+  readonly machine: SimulatedMachine
 }
 
 interface Parts {
@@ -54,7 +66,7 @@ export class SimulatedNode {
   readonly id: NodeId
   readonly disk: SimulatedDisk
   /** what the machine holds; behind the log after some crashes, never ahead of it */
-  readonly machine: Entry[] = []
+  readonly machine = new SimulatedMachine()
   raft: Raft
   log: LogMirror
   /** counts the starts: a leader that crashed is not the leader that comes back */
@@ -64,6 +76,8 @@ export class SimulatedNode {
   /** proposals that wait for their fate, by index */
   #pending = new Map<LogIndex, { id: number; term: Term }>()
   #applies: Apply[] = []
+  /** reads whose index is known, and not applied yet */
+  #readings: { readonly ids: readonly number[]; readonly index: LogIndex }[] = []
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -94,6 +108,7 @@ export class SimulatedNode {
     this.disk.crash()
     this.#pending = new Map()
     this.#applies = []
+    this.#readings = []
     this.#loseSomeOfTheMachine()
   }
 
@@ -106,8 +121,7 @@ export class SimulatedNode {
   #createRaft(): Raft {
     const { options, chance } = this.#parts
     const seed = chance.within(0, 0xffff_fffe)
-    const { index, term } = this.machine.at(-1) ?? ORIGIN
-    return new Raft({ ...options, seed }, this.disk.image.recovered({ index, term }))
+    return new Raft({ ...options, seed }, this.disk.image.recovered(this.machine.position))
   }
 
   #carryOut(effect: Effect): void {
@@ -135,6 +149,10 @@ export class SimulatedNode {
         break
       case 'reject':
         witness.rejected(effect)
+        break
+      case 'read-ready':
+        this.#readings.push(effect)
+        this.#answerReads()
         break
     }
   }
@@ -169,6 +187,7 @@ export class SimulatedNode {
       if (apply === undefined) return
       const entries = apply.entries ?? this.disk.image.slice(apply.from, apply.upTo)
       for (const entry of entries) this.#apply(entry)
+      this.#answerReads()
       const last = entries.at(-1)
       assert(last?.index === apply.upTo, 'all that was asked for is applied')
       if (this.#applies.length > 0) this.#applyLater()
@@ -179,12 +198,20 @@ export class SimulatedNode {
 
   #apply(entry: Entry): void {
     const { witness } = this.#parts
-    this.machine.push(entry)
+    const fresh = this.machine.apply(entry)
     witness.applied(this, entry)
     const pending = this.#pending.get(entry.index)
     if (pending === undefined) return
     this.#pending.delete(entry.index)
-    witness.settled({ id: pending.id, entry, mine: pending.term === entry.term })
+    const mine = pending.term === entry.term
+    witness.settled({ id: pending.id, entry, mine, fresh, machine: this.machine })
+  }
+
+  #answerReads(): void {
+    const { machine } = this
+    const readable = this.#readings.filter(({ index }) => index <= machine.length)
+    this.#readings = this.#readings.filter(({ index }) => index > machine.length)
+    for (const { ids, index } of readable) this.#parts.witness.readable({ ids, index, machine })
   }
 
   /** After some ticks, unless the node crashed meanwhile. */
@@ -200,7 +227,7 @@ export class SimulatedNode {
   #loseSomeOfTheMachine(): void {
     const { chance, faults } = this.#parts
     if (this.machine.length === 0 || !chance.happens(0.3)) return
-    this.machine.length = chance.within(0, this.machine.length - 1)
+    this.machine.setBack(chance.within(0, this.machine.length - 1))
     faults.add('crash set the machine back')
   }
 }

@@ -36,8 +36,20 @@ export interface Weather {
     readonly crashAtWrite: number
     /** a leader with uncommitted entries is harassed with this probability in a tick */
     readonly harass: number
+    /** a leader is told to hand over with this probability in a tick */
+    readonly transfer: number
   }
-  readonly proposals: number
+  readonly clients: {
+    /** proposals in bulk with this probability in a tick */
+    readonly rate: number
+    readonly count: number
+    /** ticks between two wishes of a client */
+    readonly idleMax: number
+    /** ticks that a client waits for an answer */
+    readonly patienceMax: number
+    /** share of attempts without success after which a client gives up */
+    readonly giveUp: number
+  }
 }
 
 export function drawWeather(seed: number, nodes: number | null): Weather {
@@ -62,8 +74,15 @@ export function drawWeather(seed: number, nodes: number | null): Weather {
       crash: maybe(0.004 * chance.share()),
       crashAtWrite: maybe(0.1 * chance.share() ** 2),
       harass: maybe(0.15 * chance.share()),
+      transfer: maybe(0.03 * chance.share()),
     },
-    proposals: 0.02 + 0.3 * chance.share(),
+    clients: {
+      rate: 0.02 + 0.3 * chance.share(),
+      count: chance.within(1, 5),
+      idleMax: chance.within(2, 40),
+      patienceMax: chance.within(10, 120),
+      giveUp: chance.oneOf([0, 0.02, 0.1]),
+    },
   }
 }
 

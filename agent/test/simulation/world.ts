@@ -84,12 +84,14 @@ class World {
     this.#clients = new Clients({
       nodes: this.#nodes,
       chance: chance('clients'),
-      rate: weather.proposals,
+      weather: weather.clients,
       reached: this.reached,
+      commit: () => this.#invariants.commit,
     })
     this.#nemesis = new Nemesis({
       weather,
       chance: chance('nemesis'),
+      transfers: chance('transfers'),
       scheduler,
       network: this.#network,
       nodes: this.#nodes,
@@ -115,10 +117,11 @@ class World {
     this.#network.calm()
     for (const { disk } of this.#nodes) disk.calm()
     this.#nemesis.calm()
+    this.#clients.calm()
     this.#getsWell()
     this.#staysWell()
     this.#yields()
-    this.#clients.checkMachines()
+    this.#clients.check()
   }
 
   #createNodes(seed: number, histories: Histories): SimulatedNode[] {
@@ -160,6 +163,7 @@ class World {
         if (settled.mine) this.#invariants.answered(settled.entry)
         this.#clients.settled(settled)
       },
+      readable: readable => this.#clients.readable(readable),
       crashesAt: node => this.#nemesis.crashesAtCompletion(node),
     }
   }
@@ -182,6 +186,14 @@ class World {
     this.#scheduler.advance()
   }
 
+  /** Some time with clients at work. */
+  #pass(ticks: number): void {
+    for (let tick = 0; tick < ticks; tick++) {
+      this.#clients.tick()
+      this.#tick()
+    }
+  }
+
   #tickUntil(done: () => boolean, ticks: number): boolean {
     for (let tick = 0; tick < ticks; tick++) {
       if (done()) return true
@@ -197,10 +209,12 @@ class World {
       const leader = this.#leader()
       if (leader === null) return false
       const id = this.#clients.propose(leader, 1)
-      this.#tickUntil(() => this.#clients.fate(id) !== 'open', 2 * ELECTION_TICKS)
-      return this.#clients.fate(id) === 'answered'
+      this.#tickUntil(() => !this.#clients.isOpen(id), 2 * ELECTION_TICKS)
+      return this.#clients.isAnswered(id)
     }
     must(this.#tickUntil(answered, 15 * ELECTION_TICKS), 'Live: a write answered within 15 E')
+    const served = this.#tickUntil(() => this.#clients.finish(), 30 * ELECTION_TICKS)
+    must(served, 'Live: every client has its answer within 30 E')
     const converged = this.#tickUntil(() => this.#invariants.converged(), 30 * ELECTION_TICKS)
     must(converged, 'Live: all logs equal and applied within 30 E')
   }
@@ -212,11 +226,13 @@ class World {
     const { term } = leader.raft.state
     const away = this.#nodes.find(node => node !== leader)
     if (away !== undefined && this.#nodes.length >= 3) this.#isolate(away)
-    this.#tickUntil(() => false, 6 * ELECTION_TICKS)
+    this.#pass(6 * ELECTION_TICKS)
     this.#network.heal()
-    this.#tickUntil(() => false, 6 * ELECTION_TICKS)
+    this.#pass(6 * ELECTION_TICKS)
     const stayed = this.#leader() === leader && leader.raft.state.term === term
     must(stayed, 'No term inflation: a node that comes back disturbs no leader')
+    const served = this.#tickUntil(() => this.#clients.finish(), 15 * ELECTION_TICKS)
+    must(served, 'Live: every client has its answer from a stable cluster')
     const converged = this.#tickUntil(() => this.#invariants.converged(), 3 * ELECTION_TICKS)
     must(converged, 'Live: all logs equal again')
   }
@@ -226,11 +242,14 @@ class World {
     const leader = this.#leader()
     if (leader === null || this.#nodes.length < 3) return
     this.#isolate(leader)
-    this.#tickUntil(() => false, 2 * ELECTION_TICKS)
+    this.#pass(2 * ELECTION_TICKS)
     must(leader.raft.state.role.kind !== 'leader', 'Live: a leader that hears nobody steps down')
     const replaced = this.#tickUntil(() => this.#leader() !== null, LEADER_WITHIN)
     must(replaced, 'Live: another leader in time')
+    this.#pass(2 * ELECTION_TICKS)
     this.#network.heal()
+    const served = this.#tickUntil(() => this.#clients.finish(), 30 * ELECTION_TICKS)
+    must(served, 'Live: every client has its answer after a change of leader')
     const converged = this.#tickUntil(() => this.#invariants.converged(), 30 * ELECTION_TICKS)
     must(converged, 'Live: all logs equal after a change of leader')
   }
