@@ -14,6 +14,7 @@ export interface Ask {
   readonly method?: string
   readonly path: string
   readonly body?: string
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /** Longer than the gateway waits: 15 s. */
@@ -68,6 +69,7 @@ export class Client {
     return new Promise(resolve => {
       const request = http.request(new URL(ask.path, this.#base), {
         method: ask.method ?? 'GET',
+        headers: ask.headers ?? {},
         agent,
         timeout: TIMEOUT_MS,
       })

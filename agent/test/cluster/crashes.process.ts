@@ -4,7 +4,7 @@ import t from 'tap'
 import { gatewayUrl, type NodePlace } from '../../../scripts/lib/layout.ts'
 import { kill, pause, resume, start, up } from '../../../scripts/lib/operations.ts'
 import { startCluster, type TestCluster, until } from './harness.ts'
-import { type Load, statusesText } from './load.ts'
+import { statusesText } from './load.ts'
 
 t.setTimeout(600_000)
 
@@ -21,7 +21,7 @@ t.test('kill -9 of the leader: writes go on, and no 200 is lost', async t => {
     const loads = survivors.map((url, at) =>
       cluster.load({ urls: [url], prefix: `kill-${round}-${at}`, writersPerUrl: 4 }),
     )
-    await Promise.all(loads.map(load => grows(load, 100)))
+    await Promise.all(loads.map(load => cluster.grows(load, 100)))
     const killed = performance.now()
     await kill(leader)
     await until('writes succeed through each surviving gateway', () =>
@@ -32,7 +32,7 @@ t.test('kill -9 of the leader: writes go on, and no 200 is lost', async t => {
       t.comment(`first write ${ms.toFixed(0)} ms after kill -9 of ${leader.id}`)
       t.ok(ms < FAILOVER_MS_MAX, 'soon')
     }
-    await Promise.all(loads.map(load => grows(load, 100)))
+    await Promise.all(loads.map(load => cluster.grows(load, 100)))
     t.equal(await start(cluster.place, leader), 'ready', 'the killed one catches up')
     for (const load of loads) {
       await load.stop()
@@ -46,7 +46,7 @@ t.test('kill -9 of all three at once under load: every 200 is there after the re
   const cluster = await startCluster(t)
   for (let round = 0; round < 3; round++) {
     const load = cluster.load({ prefix: `all-${round}`, writersPerUrl: 8 })
-    await grows(load, 300)
+    await cluster.grows(load, 300)
     await Promise.all(cluster.nodes.map(kill))
     await load.stop()
     await up(cluster.place)
@@ -61,7 +61,7 @@ for (const left of ['a follower', 'the leader'] as const) {
     const leader = await cluster.leader()
     const rest = left === 'the leader' ? leader : (cluster.others(leader)[0] ?? leader)
     const load = cluster.load({ urls: [gatewayUrl(rest)], prefix: 'two', writersPerUrl: 4 })
-    await grows(load, 100)
+    await cluster.grows(load, 100)
     await Promise.all(cluster.others(rest).map(kill))
     await refusing(cluster, rest)
     const kept = load.acknowledged.size
@@ -90,7 +90,7 @@ t.test('a steady writer sees 200, 503 and 504 only while leaders come and go', a
   const load = cluster.load({ prefix: 'steady', writersPerUrl: 2 })
   for (let round = 0; round < 6; round++) {
     const leader = await cluster.leader()
-    await grows(load, 100)
+    await cluster.grows(load, 100)
     const begin = performance.now()
     if (round % 2 === 0) await kill(leader)
     else pause(leader)
@@ -127,11 +127,6 @@ function first(nodes: readonly NodePlace[]): NodePlace {
   const [node] = nodes
   if (node === undefined) throw new Error('a cluster has nodes')
   return node
-}
-
-async function grows(load: Load, by: number): Promise<void> {
-  const before = load.acknowledged.size
-  await until('writes are acknowledged', () => load.acknowledged.size >= before + by)
 }
 
 /** A leader that lost its followers notices within an election timeout. */

@@ -77,6 +77,12 @@ export class TestCluster {
     return load
   }
 
+  /** Until `load` has `by` more acknowledged writes. */
+  async grows(load: Load, by: number): Promise<void> {
+    const before = load.acknowledged.size
+    await until('writes are acknowledged', () => load.acknowledged.size >= before + by)
+  }
+
   /** Every node has applied what any of them has committed. */
   async settled(): Promise<void> {
     await until('all nodes have applied the same', async () => {
