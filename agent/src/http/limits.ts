@@ -21,6 +21,8 @@ export interface HttpLimits {
   readonly connectionsMax: number
   /** how long `close()` lets running requests finish */
   readonly closeGraceMs: number
+  /** Before that, kept connections are told with their next answer that they end, ms. */
+  readonly closeDrainMs: number
 }
 
 /** A slow client is gone within 10 s: the timeouts are looked at once a second. */
@@ -37,4 +39,5 @@ export const HTTP_LIMITS: HttpLimits = {
   keepAliveMs: 75_000,
   connectionsMax: 4096,
   closeGraceMs: 500,
+  closeDrainMs: 150,
 }

@@ -1,6 +1,7 @@
 import { chmod } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo, ListenOptions } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Logger } from '../node/logger.ts'
 import { Connections } from './connections.ts'
 import type { Api } from './exchange.ts'
@@ -46,6 +47,9 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const servers: Server[] = []
   const close = async (): Promise<void> => {
     closing = true
+    // A kept connection that is closed just as a request is sent on it costs that request its answer: each is
+    // told first, with the answer that it gets meanwhile.
+    if (servers.length > 0) await pause(api.limits.closeDrainMs)
     await Promise.all(servers.map(server => closeServer(server, api.limits.closeGraceMs)))
   }
   const open = async (where: ListenOptions): Promise<Server> => {
