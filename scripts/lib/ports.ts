@@ -2,13 +2,28 @@
 
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { commandLine, openFiles, processIds } from './processes.ts'
 
 const LISTEN = '0A'
 
+/** The kernel closes a killed process's sockets a moment after it lets the process go. */
+const DYING_MS = 1_000
+const POLL_MS = 20
+
 /** Null when `port` is free on the loopback interface; else who has it, as far as that can be told. */
 export async function portTakenBy(port: number): Promise<string | null> {
-  if (await isFree(port)) return null
+  const deadline = performance.now() + DYING_MS
+  while (!(await isFree(port))) {
+    const owner = ownerOf(port)
+    if (owner !== null) return owner
+    if (performance.now() > deadline) return 'a process that only its owner or root can see'
+    await sleep(POLL_MS)
+  }
+  return null
+}
+
+function ownerOf(port: number): string | null {
   const inodes = new Set([
     ...socketsOf('/proc/net/tcp', port),
     ...socketsOf('/proc/net/tcp6', port),
@@ -16,8 +31,7 @@ export async function portTakenBy(port: number): Promise<string | null> {
   const owner = processIds().find(pid =>
     openFiles(pid).some(file => inodes.has(/^socket:\[(\d+)\]$/.exec(file)?.[1] ?? '')),
   )
-  if (owner === undefined) return 'a process that only its owner or root can see'
-  return `process ${owner}: ${commandLine(owner).slice(0, 120)}`
+  return owner === undefined ? null : `process ${owner}: ${commandLine(owner).slice(0, 120)}`
 }
 
 function isFree(port: number): Promise<boolean> {
