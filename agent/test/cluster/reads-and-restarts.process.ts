@@ -4,6 +4,7 @@
  */
 
 import t from 'tap'
+import type { NodePlace } from '../../../scripts/lib/layout.ts'
 import { kill, pause, resume, start, stop } from '../../../scripts/lib/operations.ts'
 import { startCluster, type TestCluster, until } from './harness.ts'
 import { statusesText } from './load.ts'
@@ -67,7 +68,7 @@ t.test(
         body: JSON.stringify({ k: value }),
         headers: { 'Idempotency-Key': 'request-1' },
       })
-    t.equal((await repeat(0, 'first')).status, 200)
+    t.equal((await repeat(at(cluster, 0), 'first')).status, 200)
     t.equal((await cluster.gateway(at(cluster, 1)).write({ k: 'second' })).status, 200)
     const leader = await cluster.leader()
     await kill(leader)
@@ -75,13 +76,13 @@ t.test(
     t.equal(await start(cluster.place, leader), 'ready')
     await cluster.settled()
     for (const node of cluster.nodes) t.equal(await cluster.agent(node).read('k'), 'second')
-    const other = await repeat(1, 'third')
+    const other = await repeat(at(cluster, 1), 'third')
     t.equal(other.status, 422)
     t.match(JSON.parse(other.body), { code: 'KEY_REUSED' })
   },
 )
 
-function at(cluster: TestCluster, index: number) {
+function at(cluster: TestCluster, index: number): NodePlace {
   const node = cluster.nodes[index % cluster.nodes.length]
   if (node === undefined) throw new Error('a cluster has nodes')
   return node
