@@ -61,8 +61,8 @@ t.test(
   'a write with an Idempotency-Key takes effect once, whichever gateways it comes through',
   async t => {
     const cluster = await startCluster(t)
-    const repeat = (node: number, value: string) =>
-      cluster.gateway(at(cluster, node)).ask({
+    const repeat = (node: NodePlace, value: string) =>
+      cluster.gateway(node).ask({
         method: 'POST',
         path: '/key',
         body: JSON.stringify({ k: value }),
