@@ -216,8 +216,8 @@ export class Clients {
   }
 
   #attempt(client: Client, wish: Wish): void {
-    const { chance, nodes, weather } = this.#parts
-    const node = chance.oneOf(nodes)
+    const { chance, weather } = this.#parts
+    const node = this.#choose(wish)
     wish.attempts++
     wish.ticks = chance.within(2, 5)
     if (!node.up) return
@@ -228,6 +228,14 @@ export class Clients {
     this.#wishes.set(id, client)
     if (action.kind === 'get') this.#read(node, id)
     else this.#write(node, id, { request, action })
+  }
+
+  /** Any node; one that was refused often follows what a node says of its leader. */
+  #choose({ attempts }: Wish): SimulatedNode {
+    const { chance, nodes } = this.#parts
+    const node = chance.oneOf(nodes)
+    if (attempts === 0 || chance.happens(0.5)) return node
+    return nodes.find(({ id }) => id === node.raft.state.leader) ?? node
   }
 
   #read(node: SimulatedNode, id: number): void {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { parseArgs } from 'node:util'
+import { killMutants } from './mutation.ts'
 import { Tally } from './tally.ts'
 import { simulate } from './world.ts'
 
@@ -9,15 +10,21 @@ const HELP = `Walks the real core through simulated networks, disks and crashes,
   --seed S    the first of them (default: drawn, and printed)
   --nodes K   members of the cluster, 1 to 7 (default: drawn by each seed)
   --json      end with one line of JSON
+  --first     stop at the first violation
+  --mutants   instead: change one line of the core at a time; every change must be noticed
+  --only ID   of the mutants
   --help`
 
-function main(): number {
+async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       seeds: { type: 'string', default: '100' },
       seed: { type: 'string' },
       nodes: { type: 'string' },
       json: { type: 'boolean', default: false },
+      first: { type: 'boolean', default: false },
+      mutants: { type: 'boolean', default: false },
+      only: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   })
@@ -25,13 +32,14 @@ function main(): number {
     say(HELP)
     return 0
   }
+  if (values.mutants) return (await killMutants(values.only ?? null, say)) > 0 ? 1 : 0
   const first =
     values.seed === undefined ? Date.now() % 1_000_000_000 : whole('seed', values.seed, 0)
   const seeds = whole('seeds', values.seeds, 1)
   const nodes = values.nodes === undefined ? null : whole('nodes', values.nodes, 1)
   if (nodes !== null && nodes > 7) throw new RangeError('--nodes: at most 7')
   say(`seeds ${first} to ${first + seeds - 1}`)
-  const report = walk({ first, seeds, nodes })
+  const report = walk({ first, seeds, nodes, stop: values.first })
   say(values.json ? JSON.stringify(report) : JSON.stringify(report, null, 2))
   return report.violations > 0 ? 1 : 0
 }
@@ -40,9 +48,11 @@ interface Walk {
   readonly first: number
   readonly seeds: number
   readonly nodes: number | null
+  /** at the first violation */
+  readonly stop: boolean
 }
 
-function walk({ first, seeds, nodes }: Walk) {
+function walk({ first, seeds, nodes, stop }: Walk) {
   const faults = new Tally()
   const reached = new Tally()
   const hash = createHash('sha256')
@@ -58,8 +68,9 @@ function walk({ first, seeds, nodes }: Walk) {
     violations++
     say(`seed ${seed}: ${outcome.violation}`)
     say(
-      `  repeat: npx tsx agent/test/simulation/run.ts --seeds 1 --seed ${seed}${nodes === null ? '' : ` --nodes ${nodes}`}`,
+      `  repeat: npm run simulate -- --seeds 1 --seed ${seed}${nodes === null ? '' : ` --nodes ${nodes}`}`,
     )
+    if (stop) break
   }
   return { seeds, events, violations, hash: hash.digest('hex').slice(0, 16), faults, reached }
 }
@@ -76,4 +87,4 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`)
 }
 
-process.exitCode = main()
+process.exitCode = await main()

@@ -15,7 +15,7 @@ t.test('every promise is kept on every seed, and every state that matters is rea
     reached.merge(outcome.reached)
     if (outcome.violation !== null) {
       t.fail(`seed ${outcome.seed}: ${outcome.violation}`, {
-        repeat: `npx tsx agent/test/simulation/run.ts --seeds 1 --seed ${outcome.seed}`,
+        repeat: `npm run simulate -- --seeds 1 --seed ${outcome.seed}`,
       })
     }
   }

@@ -231,7 +231,7 @@ class World {
     this.#pass(6 * ELECTION_TICKS)
     const stayed = this.#leader() === leader && leader.raft.state.term === term
     must(stayed, 'No term inflation: a node that comes back disturbs no leader')
-    const served = this.#tickUntil(() => this.#clients.finish(), 15 * ELECTION_TICKS)
+    const served = this.#tickUntil(() => this.#clients.finish(), 20 * ELECTION_TICKS)
     must(served, 'Live: every client has its answer from a stable cluster')
     const converged = this.#tickUntil(() => this.#invariants.converged(), 3 * ELECTION_TICKS)
     must(converged, 'Live: all logs equal again')

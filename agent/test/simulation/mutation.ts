@@ -1,0 +1,129 @@
+import { spawn } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { FIRST_SEED, MUTANTS, type Mutant } from './mutants.ts'
+
+type Verdict =
+  | { readonly kind: 'killed'; readonly by: string }
+  | { readonly kind: 'survived' }
+  /** not a single event differs: worse, for the changed line was never tried */
+  | { readonly kind: 'not reached' }
+  /** the table does not fit the source any more */
+  | { readonly kind: 'broken'; readonly why: string }
+
+const AGENT = join(import.meta.dirname, '../..')
+/** Below the repository, so that packages resolve, and ignored by all tools. */
+const BUILD = join(AGENT, '../build')
+const LOADER = join(AGENT, '../node_modules/tsx/dist/loader.mjs')
+const WORKERS = 2
+const RUN_MS_MAX = 240_000
+
+/**
+ * Changes one line at a time in copies of the sources, and runs what has to notice it, each in a
+ * process of its own. Returns how many went unnoticed.
+ */
+export async function killMutants(
+  only: string | null,
+  say: (line: string) => void,
+): Promise<number> {
+  const mutants = MUTANTS.filter(({ id }) => only === null || id === only)
+  if (mutants.length === 0) throw new RangeError(`no mutant ${only}`)
+  mkdirSync(BUILD, { recursive: true })
+  const directory = mkdtempSync(join(BUILD, 'mutants-'))
+  try {
+    const queue = [...mutants]
+    let unnoticed = 0
+    const work = async (name: string): Promise<void> => {
+      const bench = new Bench(join(directory, name))
+      for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
+        const verdict = await bench.try(mutant)
+        if (verdict.kind !== 'killed') unnoticed++
+        say(`${mutant.id} ${show(verdict)}: ${mutant.change}`)
+      }
+    }
+    await Promise.all(Array.from({ length: WORKERS }, (_, at) => work(`worker-${at}`)))
+    say(`${mutants.length} mutants, ${unnoticed} unnoticed`)
+    return unnoticed
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+/** A copy of the sources that holds one mutant at a time. */
+class Bench {
+  readonly #agent: string
+
+  constructor(directory: string) {
+    this.#agent = join(directory, 'agent')
+    for (const part of ['src', 'test']) {
+      cpSync(join(AGENT, part), join(this.#agent, part), { recursive: true })
+    }
+  }
+
+  async try(mutant: Mutant): Promise<Verdict> {
+    const path = join(this.#agent, mutant.file)
+    const source = readFileSync(path, 'utf8')
+    const found = source.split(mutant.find).length - 1
+    if (found !== 1) return { kind: 'broken', why: `its line occurs ${found} times` }
+    writeFileSync(
+      path,
+      source.replace(mutant.find, () => mutant.replace),
+    )
+    try {
+      return await this.#judge(mutant)
+    } finally {
+      writeFileSync(path, source)
+    }
+  }
+
+  async #judge({ scenario, seeds }: Mutant): Promise<Verdict> {
+    if (scenario !== null) {
+      const name = await this.#scenario(scenario)
+      if (name !== null) return { kind: 'killed', by: `by scenario "${name}"` }
+    }
+    if (seeds === 0) return { kind: 'survived' }
+    const mutated = await this.#walk(this.#agent, seeds)
+    if (mutated.by !== null) return { kind: 'killed', by: mutated.by }
+    const original = await this.#walk(AGENT, seeds)
+    return { kind: mutated.hash === original.hash ? 'not reached' : 'survived' }
+  }
+
+  /** The name of the first test that fails; null: none does. */
+  async #scenario(file: string): Promise<string | null> {
+    const { code, output } = await run([join(this.#agent, 'test', file)])
+    if (code === 0) return null
+    const failed = /^not ok \d+ - (.*?)(?: # time=.*)?$/m.exec(output)
+    return failed?.[1]?.replaceAll('\\', '') ?? `${file} crashes`
+  }
+
+  async #walk(agent: string, seeds: number): Promise<{ by: string | null; hash: string }> {
+    const { code, output } = await run([
+      join(agent, 'test/simulation/run.ts'),
+      ...['--seed', `${FIRST_SEED}`, '--seeds', `${seeds}`, '--first', '--json'],
+    ])
+    const hash = /"hash":"(\w+)"/.exec(output)?.[1] ?? ''
+    const violation = /^seed (\d+): (.*)$/m.exec(output)
+    if (violation !== null) return { by: `at seed ${violation[1]} (${violation[2]})`, hash }
+    return { by: code === 0 ? null : 'by a run that does not end well', hash }
+  }
+}
+
+function run(args: readonly string[]): Promise<{ code: number | null; output: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, ['--import', LOADER, ...args], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+      timeout: RUN_MS_MAX,
+    })
+    let output = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text
+    })
+    child.on('error', reject)
+    child.on('close', code => resolve({ code, output }))
+  })
+}
+
+function show(verdict: Verdict): string {
+  if (verdict.kind === 'killed') return `killed ${verdict.by}`
+  return verdict.kind === 'broken' ? `broken, ${verdict.why}` : verdict.kind
+}
