@@ -72,7 +72,10 @@ t.test(
     t.equal((await cluster.gateway(at(cluster, 1)).write({ k: 'second' })).status, 200)
     const leader = await cluster.leader()
     await kill(leader)
-    await until('the repetition is answered', async () => (await repeat(2, 'first')).status === 200)
+    for (const node of cluster.others(leader)) {
+      const answered = async () => (await repeat(node, 'first')).status === 200
+      await until(`the repetition is answered through ${node.id}`, answered)
+    }
     t.equal(await start(cluster.place, leader), 'ready')
     await cluster.settled()
     for (const node of cluster.nodes) t.equal(await cluster.agent(node).read('k'), 'second')
