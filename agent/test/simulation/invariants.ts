@@ -31,6 +31,8 @@ export class Invariants {
   readonly #before = new Map<NodeId, Snapshot>()
   readonly #leaders = new Map<Term, string>()
   readonly #votes = new Map<string, NodeId>()
+  /** by leader, its boot and term, and peer */
+  readonly #matches = new Map<string, LogIndex>()
   readonly #positions = new Map<string, Link>()
   /** by index - 1: what was committed, and in which term first */
   readonly #committed: { readonly link: Link; readonly term: Term }[] = []
@@ -179,12 +181,21 @@ export class Invariants {
   #commits({ raft, log }: SimulatedNode, index: number): void {
     const link = log.linkAt(index)
     const known = this.#committed[index - 1] ?? { link, term: raft.state.term }
+    if (this.#committed[index - 1] === undefined) this.#onDisks(log.termAt(index), index)
     must(known.link === link, 'State Machine Safety: all commit the same entry at an index')
     this.#committed[index - 1] = known
   }
 
+  /** Whoever commits it first. */
+  #onDisks(term: Term | null, index: number): void {
+    must(term !== null, 'commitIndex never passes the log')
+    const position = { index: index as LogIndex, term }
+    const copies = this.#nodes.filter(({ disk }) => disk.image.holds(position)).length
+    must(copies >= majority(this.#nodes.length), 'Durable: what is committed is on a majority')
+  }
+
   /** What a leader counts is on the disk of whoever said so, as long as that one is in its term. */
-  #counts({ raft, log }: SimulatedNode, message: Message): void {
+  #counts({ id, boot, raft, log }: SimulatedNode, message: Message): void {
     const { role, term } = raft.state
     if (role.kind !== 'leader' || message.kind !== 'append-entries-reply') return
     const progress = role.progress.get(message.from)
@@ -192,6 +203,9 @@ export class Invariants {
     if (progress === undefined || peer === undefined || message.term !== term) return
     const { match, next } = progress
     must(match < next && next <= log.length + 1, 'Progress: matchIndex < nextIndex ≤ last + 1')
+    const key = `${id}/${boot}/${term}/${message.from}`
+    must(match >= (this.#matches.get(key) ?? 0), 'Progress: matchIndex never decreases')
+    this.#matches.set(key, match)
     if (match === 0 || peer.disk.image.hardState.term > term) return
     const matchTerm = log.termAt(match)
     must(

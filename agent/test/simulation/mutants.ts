@@ -223,8 +223,8 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/raft/transfer.ts',
     find: 'if (leader.transfer.ticks >= options.electionTicks) leader.transfer = null',
     replace: '',
-    scenario: null,
-    seeds: 500,
+    scenario: 'raft/transfer.test.ts',
+    seeds: 0,
   },
   {
     id: 'M29',
@@ -313,8 +313,8 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/raft/progress.ts',
     find: 'if (match > this.match) this.match = match',
     replace: 'this.match = match',
-    scenario: 'raft/replication.test.ts',
-    seeds: 500,
+    scenario: null,
+    seeds: 200,
   },
   {
     id: 'M39',

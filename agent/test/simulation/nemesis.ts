@@ -11,6 +11,7 @@ interface Parts {
   readonly chance: Chance
   /** apart from `chance`, so that transfers leave the other faults alone */
   readonly transfers: Chance
+  readonly pauses: Chance
   readonly scheduler: Scheduler
   readonly network: SimulatedNetwork
   readonly nodes: readonly SimulatedNode[]
@@ -39,13 +40,14 @@ export class Nemesis {
   }
 
   tick(): void {
-    const { weather, chance, transfers, nodes } = this.#parts
-    const { partitionEvery, crash, harass, transfer } = weather.nemesis
+    const { weather, chance, transfers, pauses, nodes } = this.#parts
+    const { partitionEvery, crash, harass, transfer, pause } = weather.nemesis
     if (this.#calm) return
     if (partitionEvery > 0 && chance.happens(1 / partitionEvery)) this.#startPartition()
     if (chance.happens(crash)) this.#kill(nodes)
     if (chance.happens(harass)) this.#harass()
     if (transfers.happens(transfer)) this.#transfer()
+    if (pauses.happens(pause)) this.#pause()
   }
 
   /** Asked when a write has just completed, and nobody knows of it. */
@@ -70,7 +72,10 @@ export class Nemesis {
     this.#calm = true
     // No heal of the storm may end a partition of the calm.
     this.#partition++
-    for (const node of this.#parts.nodes) if (!node.up) node.restart()
+    for (const node of this.#parts.nodes) {
+      if (node.up) node.resume()
+      else node.restart()
+    }
   }
 
   #leader(): SimulatedNode | undefined {
@@ -121,6 +126,18 @@ export class Nemesis {
     } else {
       network.heal()
     }
+  }
+
+  /** Leaders above all: one that wakes up does not know that it was replaced. */
+  #pause(): void {
+    const { pauses, faults, nodes, scheduler } = this.#parts
+    const leader = pauses.happens(0.5) ? this.#leader() : undefined
+    const node = leader ?? pauses.oneOf(nodes)
+    const ticks = pauses.within(5, 60)
+    if (!node.up || node.paused) return
+    faults.add('pause')
+    node.pause()
+    scheduler.after(ticks, () => node.resume())
   }
 
   /** To anybody: level or not, reached or not, up or not. */

@@ -54,6 +54,7 @@ interface Parts {
   readonly options: RaftOptions
   readonly weather: Weather
   readonly chance: Chance
+  readonly clock: Chance
   readonly scheduler: Scheduler
   readonly faults: Tally
   readonly histories: Histories
@@ -72,9 +73,14 @@ export class SimulatedNode {
   /** counts the starts: a leader that crashed is not the leader that comes back */
   boot = 0
   up = true
+  /** stands still, as a process that is stopped or a machine that is moved */
+  paused = false
   readonly #parts: Parts
   /** proposals that wait for their fate, by index */
   #pending = new Map<LogIndex, { id: number; term: Term }>()
+  #backlog: (() => void)[] = []
+  #time = 0
+  #rate: number
   #applies: Apply[] = []
   /** reads whose index is known, and not applied yet */
   #readings: { readonly ids: readonly number[]; readonly index: LogIndex }[] = []
@@ -82,6 +88,8 @@ export class SimulatedNode {
   constructor(parts: Parts) {
     this.#parts = parts
     this.id = parts.options.id
+    const { slowest, fastest } = parts.weather.clocks
+    this.#rate = slowest + (fastest - slowest) * parts.clock.share()
     this.disk = new SimulatedDisk({
       weather: parts.weather.disk,
       chance: parts.chance,
@@ -93,8 +101,37 @@ export class SimulatedNode {
     this.log = new LogMirror(parts.histories, [])
   }
 
+  /** Time passes here as fast as the node's own clock runs; a node that stands still takes one tick for all. */
+  tick(): void {
+    if (this.paused) return
+    for (this.#time += this.#rate; this.#time >= 1; this.#time--) this.step({ kind: 'tick' })
+  }
+
+  /** What happens meanwhile waits. */
+  pause(): void {
+    this.paused = true
+  }
+
+  resume(): void {
+    this.paused = false
+    const backlog = this.#backlog
+    this.#backlog = []
+    const { boot } = this
+    for (const happen of backlog) if (boot === this.boot) happen()
+  }
+
+  /** No more faults of its disk and clock. */
+  calm(): void {
+    this.#rate = 1
+    this.disk.calm()
+  }
+
   step(input: Input): void {
     if (!this.up) return
+    if (this.paused) {
+      this.#backlog.push(() => this.step(input))
+      return
+    }
     const effects = this.raft.step(input)
     for (const effect of effects) if (effect.kind === 'persist') this.log.follow(effect)
     this.#parts.witness.stepped(this, input, effects)
@@ -105,6 +142,8 @@ export class SimulatedNode {
   crash(): void {
     this.up = false
     this.boot++
+    this.paused = false
+    this.#backlog = []
     this.disk.crash()
     this.#pending = new Map()
     this.#applies = []
@@ -163,6 +202,10 @@ export class SimulatedNode {
   }
 
   #completed(writes: readonly Persist[]): void {
+    if (this.paused) {
+      this.#backlog.push(() => this.#completed(writes))
+      return
+    }
     if (this.#parts.witness.crashesAt(this)) return
     const { boot } = this
     for (const { receipt, whenDurable } of writes) {
@@ -219,7 +262,9 @@ export class SimulatedNode {
     const { chance, scheduler } = this.#parts
     const { boot } = this
     scheduler.after(chance.within(0, 2), () => {
-      if (boot === this.boot) happen()
+      if (boot !== this.boot) return
+      if (this.paused) this.#backlog.push(happen)
+      else happen()
     })
   }
 

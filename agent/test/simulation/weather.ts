@@ -27,6 +27,8 @@ export interface Weather {
     /** share of writes that take several E */
     readonly stuck: number
   }
+  /** ticks of a node in one of the simulation: its clock runs at a rate in [slowest, fastest] */
+  readonly clocks: { readonly slowest: number; readonly fastest: number }
   readonly nemesis: {
     /** a partition begins every so many ticks on average; 0: never */
     readonly partitionEvery: number
@@ -38,6 +40,8 @@ export interface Weather {
     readonly harass: number
     /** a leader is told to hand over with this probability in a tick */
     readonly transfer: number
+    /** a node stands still for 5 to 60 ticks with this probability in a tick */
+    readonly pause: number
   }
   readonly clients: {
     /** proposals in bulk with this probability in a tick */
@@ -69,12 +73,14 @@ export function drawWeather(seed: number, nodes: number | null): Weather {
       ticksMax: chance.within(0, 6),
       stuck: chance.happens(0.1) ? 0.02 : 0,
     },
+    clocks: chance.happens(0.5) ? { slowest: 0.8, fastest: 1.25 } : { slowest: 1, fastest: 1 },
     nemesis: {
       partitionEvery: maybe(chance.within(50, 400)),
       crash: maybe(0.004 * chance.share()),
       crashAtWrite: maybe(0.1 * chance.share() ** 2),
       harass: maybe(0.15 * chance.share()),
       transfer: maybe(0.03 * chance.share()),
+      pause: maybe(0.01 * chance.share()),
     },
     clients: {
       rate: 0.02 + 0.3 * chance.share(),

@@ -92,6 +92,7 @@ class World {
       weather,
       chance: chance('nemesis'),
       transfers: chance('transfers'),
+      pauses: chance('pauses'),
       scheduler,
       network: this.#network,
       nodes: this.#nodes,
@@ -115,7 +116,7 @@ class World {
       this.#tick()
     }
     this.#network.calm()
-    for (const { disk } of this.#nodes) disk.calm()
+    for (const node of this.#nodes) node.calm()
     this.#nemesis.calm()
     this.#clients.calm()
     this.#getsWell()
@@ -139,6 +140,7 @@ class World {
           },
           weather: this.#weather,
           chance: new Chance(seed, `node ${id}`),
+          clock: new Chance(seed, `clock ${id}`),
           scheduler: this.#scheduler,
           faults: this.faults,
           histories,
@@ -182,7 +184,7 @@ class World {
   }
 
   #tick(): void {
-    for (const node of this.#nodes) node.step({ kind: 'tick' })
+    for (const node of this.#nodes) node.tick()
     this.#scheduler.advance()
   }
 
@@ -229,12 +231,22 @@ class World {
     this.#pass(6 * ELECTION_TICKS)
     this.#network.heal()
     this.#pass(6 * ELECTION_TICKS)
+    this.#comesBackLevel(away)
     const stayed = this.#leader() === leader && leader.raft.state.term === term
     must(stayed, 'No term inflation: a node that comes back disturbs no leader')
     const served = this.#tickUntil(() => this.#clients.finish(), 20 * ELECTION_TICKS)
     must(served, 'Live: every client has its answer from a stable cluster')
-    const converged = this.#tickUntil(() => this.#invariants.converged(), 3 * ELECTION_TICKS)
+    const converged = this.#tickUntil(() => this.#invariants.converged(), 15 * ELECTION_TICKS)
     must(converged, 'Live: all logs equal again')
+  }
+
+  /** With no writes meanwhile its log is no reason to refuse it: only that a leader is heard. */
+  #comesBackLevel(away: SimulatedNode | undefined): void {
+    this.#tickUntil(() => this.#clients.finish(), 20 * ELECTION_TICKS)
+    if (away !== undefined && this.#nodes.length >= 3) this.#isolate(away)
+    this.#tickUntil(() => false, 3 * ELECTION_TICKS)
+    this.#network.heal()
+    this.#tickUntil(() => false, 3 * ELECTION_TICKS)
   }
 
   /** A leader that reaches nobody steps down, and the others have a new one (thesis §6.2). */
