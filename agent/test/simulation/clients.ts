@@ -71,6 +71,7 @@ export class Clients {
       const node = chance.oneOf(nodes)
       if (node.up) this.propose(node, chance.within(1, 3))
     }
+    this.#tryDeposed()
     for (const client of this.#clients) {
       if (client.wish !== null) this.#pursue(client, client.wish)
       else if (client.idle-- <= 0 && this.#history.length < OPERATIONS_MAX) this.#wish(client)
@@ -154,6 +155,18 @@ export class Clients {
       must(false, `Linearizable: ${JSON.stringify(verdict.at)}`)
     }
     must(verdict.kind === 'linearizable', 'Linearizable: undecided, too many possibilities')
+  }
+
+  /** Where stale reads come from: another leads already, and the old leader does not know. */
+  #tryDeposed(): void {
+    const { nodes, chance, reached } = this.#parts
+    const leaders = nodes.filter(({ up, raft }) => up && raft.state.role.kind === 'leader')
+    const [old, ...others] = leaders.sort((a, b) => a.raft.state.term - b.raft.state.term)
+    const leader = others.at(-1)
+    if (old === undefined || leader === undefined || !chance.happens(0.5)) return
+    reached.add('read at a deposed leader')
+    this.propose(leader, 1)
+    this.#read(old, this.#attempts.begin('read'))
   }
 
   #newClient(): Client {

@@ -20,6 +20,7 @@ export const STATES = [
   'read answered',
   'read asked again',
   'read asks the next leader',
+  'read at a deposed leader',
   'read refused',
   'read waits for the first commit',
   'reads share a round',

@@ -174,6 +174,13 @@ t.test('too many possibilities are no verdict', async t => {
   t.equal(judge(history(...adds, [20, 21, get, seen('65535')]), 500).kind, 'undecided')
 })
 
+t.test('unknowns that are alike are not told apart', async t => {
+  const adds = Array.from({ length: 40 }, (_, at): Step => [at, null, add(1), null])
+  const verdict = (value: string) => judge(history(...adds, [50, 51, get, seen(value)]), 500).kind
+  t.equal(verdict('40'), 'linearizable')
+  t.equal(verdict('41'), 'violation')
+})
+
 t.test('it agrees with brute force on 3,000 small histories', async t => {
   const chance = new Chance(1, 'histories')
   const kinds = { linearizable: 0, violation: 0, undecided: 0 }

@@ -42,6 +42,8 @@ class Search {
   readonly #operations: readonly Operation[]
   readonly #max: number
   readonly #model: Model
+  /** Equal for operations without an answer of which any may stand for any other; null for the rest. */
+  readonly #twins: readonly (string | null)[]
   readonly #open = new Set<number>()
   #frontier = new Map<string, Configuration>()
 
@@ -49,6 +51,7 @@ class Search {
     this.#operations = operations
     this.#max = max
     this.#model = new Model(operations)
+    this.#twins = twinsOf(operations)
     const start = { state: this.#model.initial, placed: [] }
     this.#frontier.set(nameOf(start), start)
   }
@@ -105,8 +108,12 @@ class Search {
 
   #successors({ state, placed }: Configuration): Configuration[] {
     const successors: Configuration[] = []
+    const tried = new Set<string>()
     for (const each of this.#open) {
       if (placed.includes(each)) continue
+      const twin = this.#twins[each] ?? null
+      if (twin !== null && tried.has(twin)) continue
+      if (twin !== null) tried.add(twin)
       const operation = this.#at(each)
       const after = this.#model.after(state, operation)
       // Without an answer and without an effect it explains nothing.
@@ -126,6 +133,26 @@ class Search {
     if (found === undefined) throw new RangeError(`no operation ${operation}`)
     return found
   }
+}
+
+/** Two that were never answered, and write the same or what nobody ever saw, need not be told apart. */
+function twinsOf(operations: readonly Operation[]): (string | null)[] {
+  const met = new Set<string | null>()
+  for (const { action, answer } of operations) {
+    if (action.kind === 'compare-and-set') met.add(action.expected)
+    if (answer?.kind === 'seen') for (const { value } of answer.cells) met.add(value)
+  }
+  // A sum tells what it was added to.
+  const sums = operations.some(({ action }) => action.kind === 'add')
+  const unseen = (value: string): string => (sums || met.has(value) ? value : '?')
+  return operations.map(({ action, answer, returned }) => {
+    if (answer !== null || returned !== null) return null
+    if (action.kind === 'compare-and-set') {
+      return JSON.stringify({ ...action, value: unseen(action.value) })
+    }
+    if (action.kind !== 'put') return JSON.stringify(action)
+    return JSON.stringify({ put: action.pairs.map(([key, value]) => [key, unseen(value)]) })
+  })
 }
 
 /** At equal times calls come first: the order is then left open. */

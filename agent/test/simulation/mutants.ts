@@ -133,7 +133,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'if (round.confirmed.size >= majority(options.voters.length)) finish(core, round, state.commit)\n  else broadcastHeartbeat(core)',
     replace: 'finish(core, round, state.commit)',
     scenario: null,
-    seeds: 50,
+    seeds: 500,
   },
   {
     id: 'M19',
@@ -168,8 +168,8 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/raft/reading.ts',
     find: 'round.index === null || round.context !== context) return',
     replace: 'round.index === null) return',
-    scenario: null,
-    seeds: 500,
+    scenario: 'raft/reads.test.ts',
+    seeds: 0,
   },
   {
     id: 'M23',
@@ -177,8 +177,8 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/raft/reading.ts',
     find: 'round.confirmed.size >= majority(options.voters.length)) finish(core, round, round.index)',
     replace: 'round.confirmed.size >= 2) finish(core, round, round.index)',
-    scenario: null,
-    seeds: 500,
+    scenario: 'raft/reads.test.ts',
+    seeds: 0,
   },
   {
     id: 'M24',
@@ -215,7 +215,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "if (reader.kind === 'own') continue",
     replace: 'continue',
     scenario: null,
-    seeds: 50,
+    seeds: 500,
   },
   {
     id: 'M28',
@@ -304,8 +304,8 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/raft/following.ts',
     find: '    acceptUpTo(core, message, state.commit)\n',
     replace: '    acceptUpTo(core, message, log.last.index)\n',
-    scenario: null,
-    seeds: 100,
+    scenario: 'raft/replication.test.ts',
+    seeds: 0,
   },
   {
     id: 'M38',

@@ -1,6 +1,6 @@
-import { spawn } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { runChild } from './child.ts'
 import { FIRST_SEED, MUTANTS, type Mutant } from './mutants.ts'
 
 type Verdict =
@@ -14,9 +14,7 @@ type Verdict =
 const AGENT = join(import.meta.dirname, '../..')
 /** Below the repository, so that packages resolve, and ignored by all tools. */
 const BUILD = join(AGENT, '../build')
-const LOADER = join(AGENT, '../node_modules/tsx/dist/loader.mjs')
 const WORKERS = 2
-const RUN_MS_MAX = 240_000
 
 /**
  * Changes one line at a time in copies of the sources, and runs what has to notice it, each in a
@@ -90,14 +88,14 @@ class Bench {
 
   /** The name of the first test that fails; null: none does. */
   async #scenario(file: string): Promise<string | null> {
-    const { code, output } = await run([join(this.#agent, 'test', file)])
+    const { code, output } = await runChild([join(this.#agent, 'test', file)])
     if (code === 0) return null
     const failed = /^not ok \d+ - (.*?)(?: # time=.*)?$/m.exec(output)
     return failed?.[1]?.replaceAll('\\', '') ?? `${file} crashes`
   }
 
   async #walk(agent: string, seeds: number): Promise<{ by: string | null; hash: string }> {
-    const { code, output } = await run([
+    const { code, output } = await runChild([
       join(agent, 'test/simulation/run.ts'),
       ...['--seed', `${FIRST_SEED}`, '--seeds', `${seeds}`, '--first', '--json'],
     ])
@@ -106,21 +104,6 @@ class Bench {
     if (violation !== null) return { by: `at seed ${violation[1]} (${violation[2]})`, hash }
     return { by: code === 0 ? null : 'by a run that does not end well', hash }
   }
-}
-
-function run(args: readonly string[]): Promise<{ code: number | null; output: string }> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--import', LOADER, ...args], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-      timeout: RUN_MS_MAX,
-    })
-    let output = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      output += text
-    })
-    child.on('error', reject)
-    child.on('close', code => resolve({ code, output }))
-  })
 }
 
 function show(verdict: Verdict): string {
