@@ -42,7 +42,7 @@ export class Nemesis {
   tick(): void {
     const { weather, chance, transfers, pauses, nodes } = this.#parts
     const { partitionEvery, crash, harass, transfer, pause } = weather.nemesis
-    if (this.#calm) return
+    if (this.#rests()) return
     if (partitionEvery > 0 && chance.happens(1 / partitionEvery)) this.#startPartition()
     if (chance.happens(crash)) this.#kill(nodes)
     if (chance.happens(harass)) this.#harass()
@@ -53,7 +53,7 @@ export class Nemesis {
   /** Asked when a write has just completed, and nobody knows of it. */
   crashesAtCompletion(node: SimulatedNode): boolean {
     const { weather, chance, faults } = this.#parts
-    if (this.#calm || !chance.happens(weather.nemesis.crashAtWrite)) return false
+    if (this.#rests() || !chance.happens(weather.nemesis.crashAtWrite)) return false
     faults.add('crash after a write completed')
     this.#crash(node, chance.within(1, 3))
     return true
@@ -62,7 +62,7 @@ export class Nemesis {
   /** Asked when the effects of a step were started. */
   afterIssue(node: SimulatedNode, effects: readonly Effect[]): void {
     const { weather, chance, faults } = this.#parts
-    if (this.#calm || !node.up || !effects.some(({ kind }) => kind === 'persist')) return
+    if (this.#rests() || !node.up || !effects.some(({ kind }) => kind === 'persist')) return
     if (!chance.happens(weather.nemesis.crashAtWrite)) return
     faults.add('crash after a write was issued')
     this.#crash(node, chance.within(1, 3))
@@ -76,6 +76,12 @@ export class Nemesis {
       if (node.up) node.resume()
       else node.restart()
     }
+  }
+
+  #rests(): boolean {
+    const { weather, scheduler } = this.#parts
+    const { from, to } = weather.nemesis
+    return this.#calm || scheduler.now < from || scheduler.now >= to
   }
 
   #leader(): SimulatedNode | undefined {

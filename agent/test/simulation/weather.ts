@@ -30,6 +30,9 @@ export interface Weather {
   /** ticks of a node in one of the simulation: its clock runs at a rate in [slowest, fastest] */
   readonly clocks: { readonly slowest: number; readonly fastest: number }
   readonly nemesis: {
+    /** acts in ticks [from, to) only */
+    readonly from: number
+    readonly to: number
     /** a partition begins every so many ticks on average; 0: never */
     readonly partitionEvery: number
     /** a node crashes with this probability in a tick */
@@ -59,9 +62,11 @@ export interface Weather {
 export function drawWeather(seed: number, nodes: number | null): Weather {
   const chance = new Chance(seed, 'weather')
   const maybe = (share: number): number => (chance.happens(0.5) ? share : 0)
+  const members = drawNodes(chance)
+  const ticks = chance.within(400, 1200)
   return {
-    nodes: nodes ?? drawNodes(chance),
-    ticks: chance.within(400, 1200),
+    nodes: nodes ?? members,
+    ticks,
     limits: drawLimits(chance),
     network: {
       loss: maybe(0.3 * chance.share() ** 2),
@@ -75,6 +80,8 @@ export function drawWeather(seed: number, nodes: number | null): Weather {
     },
     clocks: chance.happens(0.5) ? { slowest: 0.8, fastest: 1.25 } : { slowest: 1, fastest: 1 },
     nemesis: {
+      from: 0,
+      to: ticks,
       partitionEvery: maybe(chance.within(50, 400)),
       crash: maybe(0.004 * chance.share()),
       crashAtWrite: maybe(0.1 * chance.share() ** 2),

@@ -34,9 +34,30 @@ export interface Outcome {
   readonly reached: Tally
 }
 
+/** One input of one node, and what its core asked for. */
+export interface TraceEvent {
+  readonly time: number
+  readonly node: SimulatedNode
+  readonly input: Input
+  readonly effects: readonly Effect[]
+}
+
+export type Trace = (event: TraceEvent) => void
+
+/** All that a run depends on. */
+export interface Scenario {
+  readonly seed: number
+  readonly weather: Weather
+}
+
 /** Runs one seed to its end, or to the first broken promise. */
 export function simulate(seed: number, nodes: number | null = null): Outcome {
-  const world = new World(seed, nodes)
+  return play({ seed, weather: drawWeather(seed, nodes) })
+}
+
+/** @param trace is told every event */
+export function play({ seed, weather }: Scenario, trace: Trace | null = null): Outcome {
+  const world = new World({ seed, weather }, trace)
   let violation: string | null = null
   try {
     world.run()
@@ -53,6 +74,7 @@ class World {
   readonly reached = new Tally()
   events = 0
   readonly #weather: Weather
+  readonly #trace: Trace | null
   readonly #scheduler = new Scheduler()
   readonly #nodes: readonly SimulatedNode[]
   readonly #network: SimulatedNetwork
@@ -62,8 +84,8 @@ class World {
   readonly #coverage: Coverage
   readonly #hash = createHash('sha256')
 
-  constructor(seed: number, nodes: number | null) {
-    const weather = drawWeather(seed, nodes)
+  constructor({ seed, weather }: Scenario, trace: Trace | null) {
+    this.#trace = trace
     const chance = (concern: string): Chance => new Chance(seed, concern)
     const scheduler = this.#scheduler
     const faults = this.faults
@@ -179,6 +201,7 @@ class World {
     this.#hash.update(
       `${this.now} ${node.id}${node.boot} ${what} ${term} ${commit} ${last.index}@${last.term} ${effects.length}\n`,
     )
+    this.#trace?.({ time: this.now, node, input, effects })
     this.#invariants.stepped(node, input, effects)
     this.#coverage.stepped(node, input, effects)
   }
