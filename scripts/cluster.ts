@@ -135,8 +135,9 @@ async function bringUp(values: ReturnType<typeof parse>['values']): Promise<stri
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => interrupt.abort(new Error(`given up at ${signal}`)))
   }
-  const began = await up(place, { signal: interrupt.signal })
-  const text = statusText(await viewCluster(place))
+  const { began, refused } = await up(place, { signal: interrupt.signal })
+  const strangers = refused.map(({ node, reason }) => `${node.id} takes no part: ${reason}\n`)
+  const text = strangers.join('') + statusText(await viewCluster(place))
   return began ? `ready\n${text}` : `runs already\n${text}`
 }
 

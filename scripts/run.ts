@@ -53,7 +53,8 @@ async function runCluster(place: Place): Promise<number> {
   }
   console.log(`starting ${place.nodes.length} nodes`)
   try {
-    await up(place, { signal: interrupt.signal })
+    const { refused } = await up(place, { signal: interrupt.signal })
+    for (const { node, reason } of refused) console.log(`${node.id} takes no part: ${reason}`)
     console.log(welcome(place))
     await followCluster(place, interrupt.signal)
   } catch (error) {

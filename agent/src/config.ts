@@ -26,6 +26,8 @@ export interface NodeConfig {
 
 /** A complete, checked configuration: every default is filled in, every path is absolute. See `config/settings.ts` for meanings. */
 export interface Config {
+  /** what it was read from */
+  readonly file: string
   readonly clusterName: string
   readonly nodeId: NodeId
   /** all voters, this node included */
@@ -106,7 +108,7 @@ export function loadConfig({ file, text, env, overrides }: ConfigSources): Confi
     ...faults.map(fault => line(fault, sourceOf(fault.path, given, file))),
   ]
   if (lines.length > 0) return { kind: 'faults', faults: lines }
-  return { kind: 'config', config: toConfig(found as Settings, dirname(resolve(file))) }
+  return { kind: 'config', config: toConfig(found as Settings, resolve(file)) }
 }
 
 /** `loadConfig` of a file on disk. */
@@ -144,7 +146,8 @@ function line({ path, problem }: Fault, source: string): string {
   return `${source}: ${pathText(path)} ${problem}`
 }
 
-function toConfig(found: Settings, directory: string): Config {
+function toConfig(found: Settings, file: string): Config {
+  const directory = dirname(file)
   const nodes = found.nodes.map(node => ({
     id: asNodeId(node.id),
     address: node.address,
@@ -156,6 +159,7 @@ function toConfig(found: Settings, directory: string): Config {
   const raftDir = resolve(directory, found.raft_dir)
   const { snapshot, log, transport, server, limits } = found
   return {
+    file,
     clusterName: found.cluster_name,
     nodeId: own.id,
     nodes,

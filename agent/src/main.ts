@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
 import { SystemClock } from './clock/system-clock.ts'
@@ -176,7 +176,9 @@ async function storageOf(config: Config): Promise<{
       machine: new KvMachine({ file: null }),
     }
   }
-  const identity = await loadOrCreateIdentity(config.raftDir, name, randomUUID)
+  // The earlier Go program's configurations have "raft_dir": "./".
+  const expected = dirname(config.file) === config.raftDir ? [basename(config.file)] : []
+  const identity = await loadOrCreateIdentity(config.raftDir, name, randomUUID, { expected })
   const identities = await FilePeerIdentities.open(config.raftDir)
   return {
     identity,

@@ -34,6 +34,7 @@ t.test('the smallest configuration has every default, and absolute paths', async
   t.same(load({ nodes }), {
     kind: 'config',
     config: {
+      file: '/etc/raft/node.json',
       clusterName: 'raft-nginx',
       nodeId: 'a',
       nodes: [{ id: 'a', address: 'localhost:8185', raftBind: 'localhost:8186', gateway: null }],

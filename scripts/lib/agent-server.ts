@@ -54,6 +54,7 @@ export interface AgentStatus {
   readonly appliedIndex: number
   readonly ready: boolean
   readonly notReady: string
+  readonly links: readonly { readonly lastError: string | null }[]
 }
 
 export async function agentStatus(node: NodePlace): Promise<AgentStatus | null> {

@@ -58,9 +58,21 @@ export function defaultDirectory(): string {
   return join(ROOT, '.cluster')
 }
 
+/** What nginx's configuration can name without doubt. */
+const PLAIN = /^[A-Za-z0-9._/@+,=-]*$/
+
 /** Makes the directory where it is missing, and gives its real path. */
 export function clusterDirectory(given: string): string {
   const directory = resolve(given)
+  for (const [path, advice] of [
+    [ROOT, 'move the checkout'],
+    [directory, 'choose another with --data'],
+  ] as const) {
+    if (PLAIN.test(path)) continue
+    throw new Error(
+      `${path}: only A-Z a-z 0-9 . _ / @ + , = - can stand in a path here, since nginx's configuration has to name it: ${advice}`,
+    )
+  }
   mkdirSync(directory, { recursive: true })
   return realpathSync(directory)
 }

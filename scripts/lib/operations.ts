@@ -21,7 +21,7 @@ import {
   processesUsing,
   signalGroup,
 } from './processes.ts'
-import { type Awaited, awaitReady } from './ready.ts'
+import { type Awaited, awaitReady, type Refused } from './ready.ts'
 
 /** A clean stop takes less than 2 s. */
 const GRACE_MS = 4_000
@@ -33,8 +33,15 @@ export interface UpOptions {
   readonly signal?: AbortSignal
 }
 
-/** Starts what does not run. When that fails, what it started is ended again. @returns whether anything was started */
-export async function up(place: Place, options: UpOptions = {}): Promise<boolean> {
+export interface Up {
+  /** whether anything was started */
+  readonly began: boolean
+  /** runs, and takes no part */
+  readonly refused: readonly Refused[]
+}
+
+/** Starts what does not run. When that fails, what it started is ended again. */
+export async function up(place: Place, options: UpOptions = {}): Promise<Up> {
   checkSameCluster(place)
   checkNotPaused(place)
   const idle = place.nodes.filter(node => agentPid(node) === null)
@@ -49,12 +56,12 @@ export async function up(place: Place, options: UpOptions = {}): Promise<boolean
     for (const node of idle) begun.push({ node, part: 'agent', started: await startAgent(node) })
     for (const node of closed)
       begun.push({ node, part: 'nginx', started: await startGateway(node) })
-    await awaitReady(place, { begun, signal: options.signal ?? null })
+    const refused = await awaitReady(place, { begun, signal: options.signal ?? null })
+    return { began: begun.length > 0, refused }
   } catch (error) {
     await Promise.all(begun.map(({ node, part }) => endServer(serverOf(node, part), GRACE_MS)))
     throw error
   }
-  return begun.length > 0
 }
 
 /** Ends every process of the cluster, paused ones too. @returns how many it ended */

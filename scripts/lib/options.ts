@@ -73,7 +73,10 @@ export function existingDirectory(given: string | undefined): string | null {
 export function existingPlace(given: string | undefined): Place {
   const directory = existingDirectory(given)
   const place = directory === null ? null : savedPlace(directory)
-  if (place === null) throw new Error(`no cluster in ${directory ?? given}: cluster up`)
+  if (place === null)
+    throw new Error(
+      `no cluster in ${directory ?? given ?? defaultDirectory()}: start one with scripts/cluster up`,
+    )
   return place
 }
 

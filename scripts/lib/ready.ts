@@ -1,6 +1,7 @@
 /** Waits until what was started serves, and tells why it does not. */
 
 import { setTimeout as sleep } from 'node:timers/promises'
+import { agentStatus } from './agent-server.ts'
 import { gatewayErrorLog, gatewayPid } from './gateway-server.ts'
 import { agentUrl, gatewayUrl, type NodePlace, type Place } from './layout.ts'
 import { tailOf } from './log-tail.ts'
@@ -26,13 +27,25 @@ export interface Awaiting {
   readonly signal: AbortSignal | null
 }
 
-/** @throws Error when something that was started ends, or is not ready in time; with the end of its log */
-export async function awaitReady(place: Place, awaiting: Awaiting): Promise<void> {
-  const nodes = awaiting.only === undefined ? place.nodes : [awaiting.only]
+/** A node that the others do not let take part: no waiting makes it ready. */
+export interface Refused {
+  readonly node: NodePlace
+  readonly reason: string
+}
+
+/**
+ * @returns who was refused, if the others are a majority and ready without
+ * @throws Error when something that was started ends, or is not ready in time; with the end of its log
+ */
+export async function awaitReady(place: Place, awaiting: Awaiting): Promise<readonly Refused[]> {
+  const all = awaiting.only === undefined ? place.nodes : [awaiting.only]
   const deadline = performance.now() + DEADLINE_MS
   for (;;) {
+    const refused = await refusedOf(awaiting.only === undefined ? all : [])
+    const spared = refused.length * 2 < place.nodes.length ? refused : []
+    const nodes = all.filter(node => !spared.some(each => each.node === node))
     const waiting = await firstNotReady(nodes, awaiting)
-    if (waiting === null) return
+    if (waiting === null) return spared
     awaiting.signal?.throwIfAborted()
     const dead = awaiting.begun.find(({ started }) => started.ended() !== null)
     if (dead !== undefined) {
@@ -46,6 +59,15 @@ export async function awaitReady(place: Place, awaiting: Awaiting): Promise<void
     }
     await sleep(POLL_MS)
   }
+}
+
+async function refusedOf(nodes: readonly NodePlace[]): Promise<readonly Refused[]> {
+  const statuses = await Promise.all(nodes.map(agentStatus))
+  return nodes.flatMap((node, at) => {
+    const errors = statuses[at]?.links.map(link => link.lastError ?? '') ?? []
+    const reason = errors.find(error => error.includes(`${node.id} was known with another`))
+    return reason === undefined ? [] : [{ node, reason }]
+  })
 }
 
 interface NotReady {

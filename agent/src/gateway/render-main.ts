@@ -43,10 +43,18 @@ export async function main(args: readonly string[]): Promise<number> {
     verdict = installDropIn(folder, files, test, line.check)
   }
   if (verdict.ok && line.reload && !line.check) {
-    verdict = runNginx(binary, ['-s', 'reload', ...(line['drop-in'] === undefined ? own : [])])
+    verdict = reload(binary, line['drop-in'] === undefined ? own : ['-c', path.join(folder, MAIN)])
   }
   process.stderr.write(verdict.text)
   return verdict.ok ? 0 : 1
+}
+
+/** After the files are in place: a fault here leaves them there. */
+function reload(binary: string, target: readonly string[]): Verdict {
+  const verdict = runNginx(binary, ['-s', 'reload', ...target])
+  if (verdict.ok) return verdict
+  const text = `the files are in place, but nginx was not reloaded:\n${verdict.text}`
+  return { ok: false, text }
 }
 
 async function gather(line: CommandLine, binary: string): Promise<RenderInput> {

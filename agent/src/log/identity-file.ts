@@ -15,6 +15,12 @@ export interface NodeName {
   readonly nodeId: NodeId
 }
 
+export interface IdentityOptions {
+  readonly disk?: Disk
+  /** Names that a new directory may hold as well: the node's own configuration may lie in it. */
+  readonly expected?: readonly string[]
+}
+
 /**
  * Reads who owns a data directory, or makes a new directory this node's own. Durable when it resolves.
  * @param drawIncarnation called once if the directory is new: a name that no wiped disk had before
@@ -24,7 +30,7 @@ export async function loadOrCreateIdentity(
   dataDir: string,
   name: NodeName,
   drawIncarnation: () => string,
-  disk: Disk = systemDisk,
+  { disk = systemDisk, expected = [] }: IdentityOptions = {},
 ): Promise<Identity> {
   await makeDirectoryDurably(disk, dataDir)
   // Two processes that start on one new directory must not draw two incarnations.
@@ -35,9 +41,11 @@ export async function loadOrCreateIdentity(
     await disk.syncDirectory(dataDir)
     const names = await disk.list(dataDir)
     if (names.includes(NAME)) return await load(disk, join(dataDir, NAME), name)
-    const other = names.find(found => !HARMLESS.includes(found))
+    const other = names.find(found => ![...HARMLESS, ...expected].includes(found))
     if (other !== undefined) {
-      throw new LogRefusal(`${dataDir}: ${NAME} is missing, but ${other} is there`)
+      throw new LogRefusal(
+        `${dataDir}: ${NAME} is missing, but ${other} is there; a new node needs an empty directory`,
+      )
     }
     const identity = { ...name, incarnation: drawIncarnation() }
     const text = `${JSON.stringify(identity, null, 2)}\n`

@@ -150,6 +150,7 @@ export class Inbox {
     const messages: Message[] = []
     for (const body of bodies) {
       if (body[0] === BODY.ping && body.length === 1) continue
+      if (body[0] === BODY.refusal) throw new DecodeError(refusalText(body))
       if (body[0] !== BODY.messages) throw new DecodeError(`unknown body ${body[0]}`)
       for (const message of decodeMessages(body, direction)) messages.push(message)
     }
@@ -223,6 +224,12 @@ export class Inbox {
     this.#strangers.delete(visitor)
     socket.destroy()
   }
+}
+
+/** A peer that was welcomed and then does not take part with us says why. */
+function refusalText(body: Uint8Array): string {
+  const opening = decodeOpening(body)
+  return opening.kind === 'refusal' ? `refused by it: ${opening.reason}` : 'no refusal'
 }
 
 /** Helps whoever finds the line in the log: the usual visitors of a wrong port. */

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { agentPid, agentStatus, startAgent } from '../../../scripts/lib/agent-server.ts'
 import type { NodePlace } from '../../../scripts/lib/layout.ts'
-import { kill, start, stop, up, wipe } from '../../../scripts/lib/operations.ts'
+import { down, kill, start, stop, up, wipe } from '../../../scripts/lib/operations.ts'
 import { endServer } from '../../../scripts/lib/processes.ts'
 import { freeBasePort, startCluster, until } from './harness.ts'
 
@@ -67,6 +67,11 @@ t.test('a wiped node comes back as a stranger: it is refused, and the rest goes 
   const status = await agentStatus(wiped)
   t.not(status?.ready, true, 'the stranger is not ready')
   t.equal(status?.appliedIndex ?? 0, 0, 'and was given nothing')
+  await down(cluster.place.directory)
+  const { refused } = await up(cluster.place)
+  const strangers = refused.map(({ node }) => node.id)
+  t.strictSame(strangers, [wiped.id], 'the cluster starts without it, and says so')
+  t.equal((await cluster.gateway(leader).write({ after: 'yes' })).status, 200)
 })
 
 t.test('a second agent on the same data directory refuses to start', async t => {

@@ -10,16 +10,16 @@ t.test('a new directory draws an incarnation once, and every later start reads i
   const disk = new SimulatedDisk()
   let drawn = 0
   const draw = () => `incarnation-${++drawn}`
-  const first = await loadOrCreateIdentity('/var/data', NAME, draw, disk)
+  const first = await loadOrCreateIdentity('/var/data', NAME, draw, { disk })
   t.strictSame(first, { ...NAME, incarnation: 'incarnation-1' })
   const restarted = disk.restarted('power lost')
-  t.strictSame(await loadOrCreateIdentity('/var/data', NAME, draw, restarted), first)
+  t.strictSame(await loadOrCreateIdentity('/var/data', NAME, draw, { disk: restarted }), first)
   t.equal(drawn, 1)
 })
 
 t.test('a power loss at any step of the creation leaves a directory that starts again', async t => {
   const create = (disk: SimulatedDisk, incarnation: string) =>
-    loadOrCreateIdentity('/data', NAME, () => incarnation, disk)
+    loadOrCreateIdentity('/data', NAME, () => incarnation, { disk })
   const whole = new SimulatedDisk()
   await create(whole, 'x')
   for (let at = 1; at <= whole.operations; at++) {
@@ -43,7 +43,7 @@ t.test('files without an identity are refused: they belong to somebody', async t
     await disk.makeDirectory('/data')
     disk.replace(`/data/${file}`, new Uint8Array(1))
     await t.rejects(
-      loadOrCreateIdentity('/data', NAME, () => 'x', disk),
+      loadOrCreateIdentity('/data', NAME, () => 'x', { disk }),
       { name: 'LogRefusal', message: new RegExp(`identity.json is missing, but ${file} is there`) },
     )
   }
@@ -53,13 +53,25 @@ t.test('lost+found of a fresh volume is no reason to refuse', async t => {
   const disk = new SimulatedDisk()
   await disk.makeDirectory('/data')
   await disk.makeDirectory('/data/lost+found')
-  t.match(await loadOrCreateIdentity('/data', NAME, () => 'x', disk), { incarnation: 'x' })
+  t.match(await loadOrCreateIdentity('/data', NAME, () => 'x', { disk }), { incarnation: 'x' })
+})
+
+t.test('a configuration may lie in the directory that it names as raft_dir', async t => {
+  const disk = new SimulatedDisk()
+  await disk.makeDirectory('/data')
+  disk.replace('/data/config.json', new Uint8Array(1))
+  const expected = ['config.json']
+  const load = () => loadOrCreateIdentity('/data', NAME, () => 'x', { disk, expected })
+  t.match(await load(), { incarnation: 'x' })
+  disk.replace('/data/log', new Uint8Array(1))
+  disk.lose('/data/identity.json')
+  await t.rejects(load(), { message: /identity.json is missing, but log is there/ })
 })
 
 t.test('C9 another cluster, another node or an unreadable identity is refused', async t => {
   const disk = new SimulatedDisk()
-  await loadOrCreateIdentity('/data', NAME, () => 'x', disk)
-  const load = (name: typeof NAME) => loadOrCreateIdentity('/data', name, () => 'y', disk)
+  await loadOrCreateIdentity('/data', NAME, () => 'x', { disk })
+  const load = (name: typeof NAME) => loadOrCreateIdentity('/data', name, () => 'y', { disk })
   const message = /belongs to node node0 of cluster c, this is /
   await t.rejects(load({ ...NAME, clusterId: 'd' }), { name: 'LogRefusal', message })
   await t.rejects(load({ ...NAME, nodeId: asNodeId('node1') }), { name: 'LogRefusal', message })
