@@ -343,4 +343,22 @@ export const MUTANTS: readonly Mutant[] = [
     scenario: 'machine/kv-sessions.test.ts',
     seeds: 0,
   },
+  {
+    id: 'M42',
+    change: 'a follower asks again before a slow answer can arrive',
+    file: 'src/raft/reading.ts',
+    find: 'if (reads.round.ticks < options.electionTicks) return',
+    replace: 'if (reads.round.ticks < options.heartbeatTicks) return',
+    scenario: null,
+    seeds: 200,
+  },
+  {
+    id: 'M43',
+    change: 'a second request begins a transfer anew',
+    file: 'src/raft/transfer.ts',
+    find: "if (role.kind !== 'leader' || role.transfer !== null) return",
+    replace: "if (role.kind !== 'leader') return",
+    scenario: 'raft/transfer.test.ts',
+    seeds: 0,
+  },
 ]
