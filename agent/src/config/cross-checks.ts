@@ -1,4 +1,4 @@
-import { parseHostPort } from '../transport/host-port.ts'
+import { parseHostPort } from '../lib/host-port.ts'
 import { type Fault, show } from './fault.ts'
 import type { Settings } from './settings.ts'
 import { isObject } from './sources.ts'

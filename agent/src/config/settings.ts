@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { parseHostPort } from '../transport/host-port.ts'
+import { parseHostPort } from '../lib/host-port.ts'
 
 /**
  * Every setting as it stands in the file, with its unit, range and default. Settings that say

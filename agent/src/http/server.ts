@@ -2,6 +2,7 @@ import { chmod } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo, ListenOptions } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
+import { parseHostPort } from '../lib/host-port.ts'
 import type { Logger } from '../node/logger.ts'
 import { Connections } from './connections.ts'
 import type { Api } from './exchange.ts'
@@ -60,7 +61,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     return server
   }
   try {
-    const tcp = await open(hostPort(server.listen))
+    const tcp = await open(listenOptions(server.listen))
     if (server.socket !== null) {
       await clearSocketPath(server.socket)
       await open({ path: server.socket })
@@ -74,11 +75,10 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
 }
 
 /** No host: all interfaces. */
-function hostPort(listen: string): ListenOptions {
-  const match = /^(.*):([0-9]+)$/.exec(listen)
-  if (match === null) throw new Error(`not host:port: ${listen}`)
-  const host = (match[1] ?? '').replace(/^\[(.*)\]$/, '$1')
-  const port = Number(match[2])
+function listenOptions(listen: string): ListenOptions {
+  const address = parseHostPort(listen)
+  if (address === null) throw new Error(`not host:port: ${listen}`)
+  const { host, port } = address
   return host === '' ? { port } : { host, port }
 }
 

@@ -19,11 +19,11 @@ interface Waiting {
 export class Pending {
   /** ascending by deadline; of one index there may be several, of different terms */
   #waiting: Waiting[] = []
-  readonly #leader: () => Extract<Outcome, { kind: 'not-leader' }>
+  readonly #superseded: () => Extract<Outcome, { kind: 'not-leader' }>
 
   /** @param superseded what to answer when another entry was applied at the index */
   constructor(superseded: () => Extract<Outcome, { kind: 'not-leader' }>) {
-    this.#leader = superseded
+    this.#superseded = superseded
   }
 
   get size(): number {
@@ -71,7 +71,7 @@ export class Pending {
     result: Result | null | undefined,
   ): Outcome {
     if (entry === undefined || result === undefined || result === null) return { kind: 'unknown' }
-    if (entry.position.term !== waiting.term) return this.#leader()
+    if (entry.position.term !== waiting.term) return this.#superseded()
     return { kind: 'applied', position: entry.position, result }
   }
 }

@@ -21,10 +21,12 @@ export function becomeLeader(core: Core): void {
   assert(state.vote === options.id, 'a leader voted for itself')
   const progress = new Map<NodeId, Progress>()
   for (const voter of options.voters) {
-    if (voter !== options.id) progress.set(voter, new Progress(asLogIndex(log.last.index + 1)))
+    if (voter === options.id) continue
+    const peer = new Progress(asLogIndex(log.last.index + 1))
+    // Counts as alive for one check of the quorum: its vote just arrived, or it may still be dialling.
+    peer.active = true
+    progress.set(voter, peer)
   }
-  // A peer counts as alive for one check of the quorum: its vote just arrived, or it may still be dialling.
-  for (const peer of progress.values()) peer.active = true
   state.role = { kind: 'leader', progress, uncommitted: [], uncommittedBytes: 0, transfer: null }
   state.leader = options.id
   state.electionElapsed = 0

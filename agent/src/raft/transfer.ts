@@ -5,7 +5,7 @@ import type { NodeId } from './types.ts'
  * Hands the leadership over (thesis §3.10): no new proposals, the target is brought level, then
  * told to campaign at once. Given up after one election timeout, or with the leadership; until then
  * another request changes nothing, so that no number of them keeps writes out for longer.
- * @param wanted null: whoever is active and nearest
+ * @param wanted null: whoever is reachable and nearest
  */
 export function onTransfer(core: Core, wanted: NodeId | null): void {
   const { role } = core.state

@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Cancel } from '../clock/clock.ts'
 import { DecodeError } from '../lib/bytes.ts'
+import type { HostPort } from '../lib/host-port.ts'
 import type { Message } from '../raft/message.ts'
 import type { NodeId } from '../raft/types.ts'
 import { BODY, decodeMessages, encodeFrame, FrameReader } from './frame.ts'
@@ -13,7 +14,6 @@ import {
   refusalFrame,
   versionObjection,
 } from './handshake.ts'
-import type { HostPort } from './host-port.ts'
 import { StrangerLog } from './stranger-log.ts'
 import { describeError, type TcpContext } from './tcp-context.ts'
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { parseHostPort } from '../../src/transport/host-port.ts'
+import { parseHostPort } from '../../src/lib/host-port.ts'
 import { FilePeerIdentities } from '../../src/transport/peer-identities.ts'
 import { node0, node1, node2 } from './harness.ts'
 
