@@ -117,6 +117,6 @@ export class Applier {
 /** As the machine sees it: the cluster's own entries only move its position. */
 function committed(entry: Entry): CommittedEntry {
   const position: LogPosition = { index: entry.index, term: entry.term }
-  if (entry.kind === 'no-op') return { position, command: null, timeMs: 0, idempotency: null }
+  if (entry.kind !== 'command') return { position, command: null, timeMs: 0, idempotency: null }
   return { position, ...decodeEnvelope(entry.payload) }
 }

@@ -4,7 +4,13 @@ import { asLogIndex, asTerm, type Entry } from './types.ts'
 /** Bytes that an entry takes beside its payload, on disk and on the wire. */
 export const ENTRY_OVERHEAD_BYTES = 21
 
-const KINDS = ['command', 'no-op'] as const satisfies readonly Entry['kind'][]
+/** On disk and on the wire for ever: a place is never used again for something else. */
+const KINDS = [
+  'command',
+  'no-op',
+  'configuration',
+  'check',
+] as const satisfies readonly Entry['kind'][]
 
 /** Entry: index f64, term f64, kind u8, payload length u32, payload. Used by log and transport alike. */
 export function encodeEntry(writer: ByteWriter, entry: Entry): void {

@@ -39,9 +39,13 @@ export const ORIGIN: LogPosition = { index: asLogIndex(0), term: asTerm(0) }
 
 /** One of Raft's log entries (§5.3). */
 export interface Entry extends LogPosition {
-  /** `no-op`: appended by a new leader, so that it can commit what earlier terms left (§8). */
-  readonly kind: 'command' | 'no-op'
-  /** Opaque to the core; empty for a no-op. Never modified after it was proposed. */
+  /**
+   * `no-op`: appended by a new leader, so that it can commit what earlier terms left (§8).
+   * `configuration`: the whole new configuration, in force once applied (§6).
+   * `check`: every node states what its machine has come to here.
+   */
+  readonly kind: 'command' | 'no-op' | 'configuration' | 'check'
+  /** Of a command opaque to the core; empty for a no-op and a check. Never modified once proposed. */
   readonly payload: Uint8Array
 }
 

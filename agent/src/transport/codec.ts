@@ -151,9 +151,8 @@ function decodeEntries(reader: ByteReader, prev: LogPosition, term: Term): reado
     if (entry.index !== before.index + 1) throw new DecodeError('entries with a gap')
     if (entry.term < before.term || entry.term < 1)
       throw new DecodeError('entries of falling terms')
-    if (entry.kind === 'no-op' && entry.payload.length > 0) {
-      throw new DecodeError('a no-op with a payload')
-    }
+    const empty = entry.kind === 'no-op' || entry.kind === 'check'
+    if (empty && entry.payload.length > 0) throw new DecodeError(`a ${entry.kind} with a payload`)
     entries.push(entry)
     before = entry
   }
