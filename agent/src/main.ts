@@ -22,6 +22,7 @@ import {
   type PeerIdentities,
 } from './transport/peer-identities.ts'
 import { TcpTransport } from './transport/tcp-transport.ts'
+import type { Contact } from './transport/transport.ts'
 
 const USAGE = `The agent of one raft-nginx node: Raft, its log, and the state machine.
 
@@ -70,8 +71,8 @@ async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
     machine,
     transport: new TcpTransport({
       identity,
+      contact: contactOf(config),
       listen: config.transport.listen,
-      members: config.nodes,
       identities,
       clock,
       log: (level, line) => logger[level](line),
@@ -186,6 +187,14 @@ async function storageOf(config: Config): Promise<{
     log: new SegmentLogStore({ directory: config.log.dir, mustExist: identities.hasMetPeers }),
     machine: new KvMachine({ file: join(config.raftDir, 'kv.sqlite') }),
   }
+}
+
+/** What this node tells its peers of itself. */
+function contactOf({ nodes, nodeId }: Config): Contact {
+  const own = nodes.find(node => node.id === nodeId)
+  if (own === undefined) throw new Error(`${nodeId} is not one of the nodes`)
+  const { address, raftBind, gateway } = own
+  return { address, raftBind, gateway }
 }
 
 /** Returns where; null when it cannot be written: a disk that failed is why it may be tried. */

@@ -98,11 +98,17 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
       { ...recovered, applied },
     )
     logger.info({ term: recovered.hardState.term, last: recovered.last, applied }, 'recovered')
+    transport.setMembership({
+      members: members.map(({ id, raftBind }) => ({ id, raftBind, incarnation: '' })),
+      open: false,
+    })
     await transport.start({
       onMessages: messages => {
         for (const message of messages) this.#post({ kind: 'receive', message })
       },
       onUnreachable: peer => this.#post({ kind: 'unreachable', peer }),
+      onMet: () => {},
+      onGone: () => {},
     })
     this.#cancelTicks = clock.every(tickMs, () => {
       this.#tickDue = true

@@ -8,6 +8,7 @@ import { BODY, encodeFrame, encodeMessages, FrameReader } from './frame.ts'
 import {
   decodeOpening,
   GREETING_BYTES_MAX,
+  type Greeting,
   greetingFrame,
   type Opening,
   objection,
@@ -15,7 +16,7 @@ import {
   versionObjection,
 } from './handshake.ts'
 import { describeError, type TcpContext } from './tcp-context.ts'
-import type { PeerLink } from './transport.ts'
+import type { MetPeer, PeerLink } from './transport.ts'
 
 const PING = encodeFrame(body => body.u8(BODY.ping))
 
@@ -25,20 +26,30 @@ export interface Peer {
   readonly address: HostPort
 }
 
+/** What a link tells its transport. */
+export interface LinkHandler {
+  onUnreachable(peer: NodeId): void
+  onMet(peer: MetPeer): void
+  onGone(peer: NodeId): void
+}
+
 type State =
   | { readonly kind: 'idle' }
   | { readonly kind: 'waiting'; readonly cancel: Cancel }
   | { readonly kind: 'greeting' | 'verifying'; readonly socket: Socket; readonly cancel: Cancel }
-  | { readonly kind: 'connected'; readonly socket: Socket }
+  | { readonly kind: 'connected'; readonly socket: Socket; readonly incarnation: string }
   | { readonly kind: 'closed' }
 
 /** The connection that this node dials to one peer, and on which it only sends; dials again for ever. */
 export class DialledLink {
   readonly #peer: Peer
   readonly #context: TcpContext
-  readonly #onUnreachable: (peer: NodeId) => void
+  readonly #handler: LinkHandler
   #state: State = { kind: 'idle' }
   #lastError: string | null = null
+  #refusedByPeer = false
+  /** was connected, and not found to be gone since */
+  #wasThere = false
   #lastLogged = ''
   /** messages of this turn */
   #turn: Message[] = []
@@ -49,10 +60,27 @@ export class DialledLink {
   /** pings without a sign of the peer */
   #silentPings = 0
 
-  constructor(peer: Peer, context: TcpContext, onUnreachable: (peer: NodeId) => void) {
+  constructor(peer: Peer, context: TcpContext, handler: LinkHandler) {
     this.#peer = peer
     this.#context = context
-    this.#onUnreachable = onUnreachable
+    this.#handler = handler
+  }
+
+  dials({ host, port }: HostPort): boolean {
+    const { address } = this.#peer
+    return address.host === host && address.port === port
+  }
+
+  /** The membership has changed: is who was connected still believed? */
+  review(): void {
+    const state = this.#state
+    if (state.kind !== 'connected') return
+    this.#context.admission.verify(this.#peer.id, state.incarnation).then(
+      refusal => {
+        if (refusal !== null) this.#refuse(state.socket, refusal)
+      },
+      error => this.#break(state.socket, describeError(error)),
+    )
   }
 
   /** Dials at once, unless a connection exists or is being made. */
@@ -68,7 +96,8 @@ export class DialledLink {
 
   status(): PeerLink {
     const connected = this.#state.kind === 'connected'
-    return { peer: this.#peer.id, connected, lastError: connected ? null : this.#lastError }
+    const lastError = connected ? null : this.#lastError
+    return { peer: this.#peer.id, connected, lastError, refused: !connected && this.#refusedByPeer }
   }
 
   /** Every `pingMs`: finds out whether the peer still takes what is sent. */
@@ -86,17 +115,20 @@ export class DialledLink {
     if (socket.writableLength === 0) socket.write(PING)
   }
 
-  close(): void {
+  /** For ever. @param reason what the peer is told, if it is connected */
+  close(reason: string | null = null): void {
     const state = this.#state
     this.#state = { kind: 'closed' }
     this.#turn = []
     if ('cancel' in state) state.cancel()
-    if ('socket' in state) state.socket.destroy()
+    if (!('socket' in state)) return
+    if (reason === null) state.socket.destroy()
+    else endWith(state.socket, refusalFrame(reason))
   }
 
   #dial(): void {
     const { id, address } = this.#peer
-    const { clock, limits, identity } = this.#context
+    const { clock, limits, self } = this.#context
     const socket = connect({ ...address, noDelay: true, keepAlive: true })
     const cancel = clock.after(limits.handshakeMs, () => {
       this.#break(socket, `no greeting within ${limits.handshakeMs / 1000} s`)
@@ -104,11 +136,18 @@ export class DialledLink {
     this.#attempts++
     this.#state = { kind: 'greeting', socket, cancel }
     const reader = new FrameReader(GREETING_BYTES_MAX)
-    socket.on('connect', () => socket.write(greetingFrame('hello', identity, id)))
+    socket.on('connect', () => socket.write(greetingFrame('hello', self, id)))
     socket.on('data', chunk => this.#onData(socket, reader, chunk))
-    socket.on('error', error => this.#break(socket, describeError(error)))
+    socket.on('error', error => this.#onError(socket, error))
     socket.on('end', () => this.#break(socket, 'closed by the peer'))
     socket.on('close', () => this.#break(socket, 'closed'))
+  }
+
+  #onError(socket: Socket, error: NodeJS.ErrnoException): void {
+    this.#break(socket, describeError(error))
+    if (error.code !== 'ECONNREFUSED' || !this.#wasThere) return
+    this.#wasThere = false
+    this.#handler.onGone(this.#peer.id)
   }
 
   #onData(socket: Socket, reader: FrameReader, chunk: Uint8Array): void {
@@ -130,53 +169,58 @@ export class DialledLink {
       if (body[0] === BODY.pong) continue
       const opening = decodeOpening(body)
       if (opening.kind !== 'refusal') throw new DecodeError('a second greeting')
-      this.#break(socket, `refused: ${opening.reason}`)
+      this.#refused(socket, opening.reason)
     }
   }
 
   #onOpening(socket: Socket, opening: Opening): void {
     const { id, address } = this.#peer
-    const { identity, isMember } = this.#context
+    const { self, admission } = this.#context
     switch (opening.kind) {
       case 'refusal':
-        this.#break(socket, `refused: ${opening.reason}`)
+        this.#refused(socket, opening.reason)
         return
       case 'other-version':
-        this.#refuse(socket, versionObjection(opening.version, identity))
+        this.#refuse(socket, versionObjection(opening.version, self))
         return
       case 'hello':
         throw new DecodeError('a hello in answer to a hello')
       default: {
         const reason =
-          objection(opening, identity, isMember) ??
+          // Whom a link dials is let in: its transport has decided that.
+          objection(opening, self, from => (from === id ? null : admission.objection(from, 0))) ??
           (opening.from === id ? null : `at ${address.host}:${address.port} is ${opening.from}`)
-        if (reason === null) this.#verify(socket, opening.incarnation)
+        if (reason === null) this.#verify(socket, opening)
         else this.#refuse(socket, reason)
       }
     }
   }
 
   /** Connected only once the incarnation is recorded: see `PeerIdentities`. */
-  #verify(socket: Socket, incarnation: string): void {
+  #verify(socket: Socket, welcome: Greeting): void {
     const state = this.#state
     if (state.kind !== 'greeting') return
     this.#state = { kind: 'verifying', socket, cancel: state.cancel }
-    this.#context.identities.verify(this.#peer.id, incarnation).then(
+    this.#context.admission.verify(this.#peer.id, welcome.incarnation).then(
       refusal => {
         if (this.#state.kind !== 'verifying' || this.#state.socket !== socket) return
         if (refusal !== null) this.#refuse(socket, refusal)
-        else this.#connected(socket)
+        else this.#connected(socket, welcome)
       },
       error => this.#break(socket, describeError(error)),
     )
   }
 
-  #connected(socket: Socket): void {
+  #connected(socket: Socket, welcome: Greeting): void {
+    const { incarnation, address, raftBind, gateway } = welcome
     if ('cancel' in this.#state) this.#state.cancel()
-    this.#state = { kind: 'connected', socket }
+    this.#state = { kind: 'connected', socket, incarnation }
+    this.#refusedByPeer = false
+    this.#wasThere = true
     this.#silentPings = 0
     this.#reported = false
     this.#log('info', 'connected')
+    this.#handler.onMet({ id: this.#peer.id, incarnation, address, raftBind, gateway })
   }
 
   #flush(): void {
@@ -199,17 +243,19 @@ export class DialledLink {
     this.#break(socket, reason, refusalFrame(reason))
   }
 
+  /** The peer does not take part with us, and says why. */
+  #refused(socket: Socket, reason: string): void {
+    this.#refusedByPeer = true
+    this.#break(socket, `refused: ${reason}`)
+  }
+
   /** Gives up this connection, after a last frame if given, and dials again later. */
   #break(socket: Socket, reason: string, lastFrame?: Uint8Array): void {
     const state = this.#state
     if (!('socket' in state) || state.socket !== socket) return
     if ('cancel' in state) state.cancel()
-    if (lastFrame === undefined) {
-      socket.destroy()
-    } else {
-      socket.write(lastFrame)
-      socket.destroySoon()
-    }
+    if (lastFrame === undefined) socket.destroy()
+    else endWith(socket, lastFrame)
     this.#lastError = reason
     this.#log('warn', reason)
     const cancel = this.#context.clock.after(this.#backoffMs(), () => this.#dial())
@@ -226,7 +272,7 @@ export class DialledLink {
   #unreachable(): void {
     if (this.#reported) return
     this.#reported = true
-    this.#onUnreachable(this.#peer.id)
+    this.#handler.onUnreachable(this.#peer.id)
   }
 
   /** Once per change. */
@@ -236,4 +282,10 @@ export class DialledLink {
     const { id, address } = this.#peer
     this.#context.log(level, `link to ${id} (${address.host}:${address.port}): ${text}`)
   }
+}
+
+/** Closes the connection behind a last frame. */
+function endWith(socket: Socket, lastFrame: Uint8Array): void {
+  socket.write(lastFrame)
+  socket.destroySoon()
 }

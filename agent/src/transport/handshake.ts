@@ -1,9 +1,11 @@
 import { ByteReader, DecodeError } from '../lib/bytes.ts'
+import { parseHostPort } from '../lib/host-port.ts'
 import { asNodeId, type Identity, type NodeId } from '../raft/types.ts'
 import { BODY, encodeFrame } from './frame.ts'
+import type { Contact } from './transport.ts'
 
 /** Raised when the bytes between peers change; peers of another version are refused in words. */
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 
 /** Longest body before a peer is verified: nobody else makes this node keep more. */
 export const GREETING_BYTES_MAX = 2048
@@ -12,7 +14,7 @@ const MAGIC = Buffer.from('RAFT-NGX', 'latin1')
 const REASON_BYTES_MAX = 600
 
 /** What each side says of itself: the dialler first (hello), then the side that accepted (welcome). */
-export interface Greeting {
+export interface Greeting extends Contact {
   readonly kind: 'hello' | 'welcome'
   readonly clusterId: string
   readonly from: NodeId
@@ -27,11 +29,18 @@ export type Opening =
   | { readonly kind: 'other-version'; readonly version: number }
   | { readonly kind: 'refusal'; readonly reason: string }
 
+/** Who this node is, and how others reach it. */
+export type Self = Identity & Contact
+
 /** The frame of a hello or a welcome. */
-export function greetingFrame(kind: Greeting['kind'], self: Identity, to: NodeId): Uint8Array {
+export function greetingFrame(kind: Greeting['kind'], self: Self, to: NodeId): Uint8Array {
   return encodeFrame(body => {
     body.u8(BODY[kind]).raw(MAGIC).u8(PROTOCOL_VERSION)
     body.ascii(self.clusterId).ascii(self.nodeId).ascii(to).ascii(self.incarnation)
+    body
+      .ascii(self.address)
+      .ascii(self.raftBind)
+      .ascii(self.gateway ?? '')
   })
 }
 
@@ -63,25 +72,40 @@ export function decodeOpening(body: Uint8Array): Opening {
   const greeting = { kind, clusterId, from: nodeId(reader), to: nodeId(reader) } as const
   const incarnation = reader.ascii()
   if (incarnation === '') throw new DecodeError('a greeting without an incarnation')
+  const address = hostPort(reader)
+  const raftBind = hostPort(reader)
+  const gateway = reader.ascii()
   reader.end()
-  return { ...greeting, incarnation }
+  return { ...greeting, incarnation, address, raftBind, gateway: gateway === '' ? null : gateway }
+}
+
+/** As text: what is learnt here goes into the configuration and to the gateways. */
+function hostPort(reader: ByteReader): string {
+  const text = reader.ascii()
+  const address = parseHostPort(text)
+  if (address === null || address.host === '' || address.port === 0) {
+    throw new DecodeError('a greeting with a malformed address')
+  }
+  return text
 }
 
 /**
- * Why this side does not take part with `greeting`, in words; null when it does. The incarnation is checked by `PeerIdentities`.
+ * Why this side does not take part with `greeting`, in words; null when it does. The incarnation is checked by `Admission`.
  * The words go to whoever dialled, so they never name what a member has to know: the cluster, an incarnation.
+ * @param strange why an id is not let in; null when it is
  */
 export function objection(
   greeting: Greeting,
   self: Identity,
-  isMember: (id: NodeId) => boolean,
+  strange: (id: NodeId) => string | null,
 ): string | null {
   const { clusterId, from, to } = greeting
   if (clusterId !== self.clusterId) {
     return `${from} belongs to cluster ${clusterId}, ${self.nodeId} to another`
   }
   if (from === self.nodeId) return `another agent goes by the id of this node, ${from}`
-  if (!isMember(from)) return `${from} is not a member in the configuration of ${self.nodeId}`
+  const reason = strange(from)
+  if (reason !== null) return reason
   if (to !== self.nodeId) return `${from} looks for ${to} at the address of ${self.nodeId}`
   return null
 }

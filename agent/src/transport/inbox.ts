@@ -16,6 +16,7 @@ import {
 } from './handshake.ts'
 import { StrangerLog } from './stranger-log.ts'
 import { describeError, type TcpContext } from './tcp-context.ts'
+import type { MetPeer } from './transport.ts'
 
 const PONG = encodeFrame(body => body.u8(BODY.pong))
 /** A peer that reads not even the pongs is gone. */
@@ -25,7 +26,9 @@ const PONG_BYTES_MAX = 4096
 export interface InboxHandler {
   onMessages(messages: readonly Message[]): void
   /** This peer is verified and has connected: dialling it may work now. */
-  onAccepted(peer: NodeId): void
+  onAccepted(peer: MetPeer): void
+  /** Its connection has ended, and no newer one has taken its place. */
+  onLeft(peer: NodeId): void
 }
 
 /** An accepted connection. */
@@ -36,6 +39,8 @@ interface Visitor {
   readonly cancelHandshake: Cancel
   /** null until verified */
   peer: NodeId | null
+  /** of the verified peer */
+  incarnation: string
   verifying: boolean
   /** something arrived since the last tick */
   heard: boolean
@@ -91,6 +96,24 @@ export class Inbox {
     }
   }
 
+  /** The membership has changed: who is no member any more, or not the one that was meant, is sent away. */
+  review(): void {
+    const { admission } = this.#context
+    for (const [peer, visitor] of this.#peers) {
+      const reason = admission.objection(peer, 0)
+      if (reason !== null) {
+        this.#sendAway(visitor, peer, reason)
+        continue
+      }
+      admission.verify(peer, visitor.incarnation).then(
+        refusal => {
+          if (refusal !== null) this.#sendAway(visitor, peer, refusal)
+        },
+        error => this.#sendAway(visitor, peer, describeError(error)),
+      )
+    }
+  }
+
   close(): Promise<void> {
     return new Promise(resolve => {
       this.#server.close(() => resolve())
@@ -108,6 +131,7 @@ export class Inbox {
         this.#dismiss(visitor, `no greeting within ${limits.handshakeMs / 1000} s`)
       }),
       peer: null,
+      incarnation: '',
       verifying: false,
       heard: false,
       silentTicks: 0,
@@ -127,7 +151,9 @@ export class Inbox {
     visitor.cancelHandshake()
     this.#strangers.delete(visitor)
     const { peer } = visitor
-    if (peer !== null && this.#peers.get(peer) === visitor) this.#peers.delete(peer)
+    if (peer === null || this.#peers.get(peer) !== visitor) return
+    this.#peers.delete(peer)
+    this.#handler.onLeft(peer)
   }
 
   #onData(visitor: Visitor, chunk: Uint8Array): void {
@@ -146,7 +172,7 @@ export class Inbox {
   }
 
   #decode(bodies: readonly Uint8Array[], from: NodeId): readonly Message[] {
-    const direction = { from, to: this.#context.identity.nodeId }
+    const direction = { from, to: this.#context.self.nodeId }
     const messages: Message[] = []
     for (const body of bodies) {
       if (body[0] === BODY.ping && body.length === 1) continue
@@ -164,9 +190,9 @@ export class Inbox {
     if (more.length > 0 || visitor.reader.buffered > 0)
       throw new DecodeError('data before the welcome')
     const opening = decodeOpening(body)
-    const { identity } = this.#context
+    const { self } = this.#context
     if (opening.kind === 'other-version') {
-      this.#refuse(visitor, null, versionObjection(opening.version, identity))
+      this.#refuse(visitor, null, versionObjection(opening.version, self))
       return
     }
     if (opening.kind !== 'hello') throw new DecodeError('no hello')
@@ -174,45 +200,55 @@ export class Inbox {
   }
 
   #onHello(visitor: Visitor, hello: Greeting): void {
-    const { identity, isMember, identities } = this.#context
-    const member = isMember(hello.from) ? hello.from : null
-    const reason = objection(hello, identity, isMember)
+    const { self, admission, guests } = this.#context
+    const reason = objection(hello, self, id => admission.objection(id, guests()))
+    // Who is not of this cluster gets the lines of a stranger, so that no names fill the log.
+    const named = hello.clusterId === self.clusterId ? hello.from : null
     if (reason !== null) {
-      this.#refuse(visitor, member, reason)
+      this.#refuse(visitor, named, reason)
       return
     }
     visitor.verifying = true
-    identities.verify(hello.from, hello.incarnation).then(
+    admission.verify(hello.from, hello.incarnation).then(
       refusal => {
         if (visitor.socket.destroyed) return
-        if (refusal === null) this.#accept(visitor, hello.from)
-        else this.#refuse(visitor, member, refusal)
+        if (refusal === null) this.#accept(visitor, hello)
+        else this.#refuse(visitor, named, refusal)
       },
-      error => this.#refuse(visitor, member, describeError(error)),
+      error => this.#refuse(visitor, named, describeError(error)),
     )
   }
 
-  #accept(visitor: Visitor, peer: NodeId): void {
+  #accept(visitor: Visitor, hello: Greeting): void {
+    const { from: id, incarnation, address, raftBind, gateway } = hello
     visitor.cancelHandshake()
     this.#strangers.delete(visitor)
-    const older = this.#peers.get(peer)
+    const older = this.#peers.get(id)
+    this.#peers.set(id, visitor)
     if (older !== undefined) {
       // Ordinary after a broken network; for ever, it is two agents with one data directory.
-      this.#log.stranger(older.address, `${peer} has connected again, from ${visitor.address}`)
+      this.#log.stranger(older.address, `${id} has connected again, from ${visitor.address}`)
       older.socket.destroy()
     }
-    this.#peers.set(peer, visitor)
-    visitor.peer = peer
+    visitor.peer = id
+    visitor.incarnation = incarnation
     visitor.reader.bodyBytesMax = this.#context.limits.bodyBytesMax
-    visitor.socket.write(greetingFrame('welcome', this.#context.identity, peer))
-    this.#log.accepted(peer)
-    this.#handler.onAccepted(peer)
+    visitor.socket.write(greetingFrame('welcome', this.#context.self, id))
+    this.#log.accepted(id)
+    this.#handler.onAccepted({ id, incarnation, address, raftBind, gateway })
+  }
+
+  /** A verified peer. */
+  #sendAway(visitor: Visitor, peer: NodeId, reason: string): void {
+    if (visitor.socket.destroyed || this.#peers.get(peer) !== visitor) return
+    this.#forget(visitor)
+    this.#refuse(visitor, peer, reason)
   }
 
   /** Says why, since whoever it is speaks our language. */
-  #refuse(visitor: Visitor, member: NodeId | null, reason: string): void {
-    if (member === null) this.#log.stranger(visitor.address, reason)
-    else this.#log.refused(member, reason)
+  #refuse(visitor: Visitor, named: NodeId | null, reason: string): void {
+    if (named === null) this.#log.stranger(visitor.address, reason)
+    else this.#log.refused(named, reason)
     visitor.verifying = true
     visitor.socket.write(refusalFrame(reason))
     visitor.socket.destroySoon()

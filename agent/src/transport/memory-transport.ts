@@ -2,7 +2,7 @@ import { ByteReader, ByteWriter } from '../lib/bytes.ts'
 import type { Message } from '../raft/message.ts'
 import type { NodeId } from '../raft/types.ts'
 import { decodeMessage, encodeMessage } from './codec.ts'
-import type { PeerLink, Transport, TransportHandler } from './transport.ts'
+import type { Membership, MetPeer, PeerLink, Transport, TransportHandler } from './transport.ts'
 
 /**
  * Nodes of one process, for tests. Each message passes through the codec, so receivers share no
@@ -12,9 +12,9 @@ export class MemoryNetwork {
   readonly #transports = new Map<NodeId, MemoryTransport>()
   readonly #blocked = new Set<string>()
 
-  /** The end of `id`; a second one with the same id takes the place of the first once started. */
-  transport(id: NodeId, members: readonly NodeId[]): MemoryTransport {
-    return new MemoryTransport(this, id, members)
+  /** The end of `self`; a second one with the same id takes the place of the first once started. */
+  transport(self: MetPeer): MemoryTransport {
+    return new MemoryTransport(this, self)
   }
 
   /** From now on nothing arrives from `from` at `to`, what is under way included. */
@@ -56,19 +56,24 @@ export class MemoryNetwork {
   }
 }
 
-/** One node's end of a `MemoryNetwork`. */
+/** One node's end of a `MemoryNetwork`. It checks no incarnations: who is let in depends on the name only. */
 export class MemoryTransport implements Transport {
   readonly id: NodeId
+  readonly #self: MetPeer
   readonly #network: MemoryNetwork
-  readonly #peers: readonly NodeId[]
+  #peers: ReadonlySet<NodeId> = new Set()
+  #open = false
+  /** let in although they are no members */
+  readonly #guests = new Set<NodeId>()
+  readonly #met = new Set<NodeId>()
   readonly #reported = new Set<NodeId>()
   #turns = new Map<NodeId, Message[]>()
   #handler: TransportHandler | null = null
 
-  constructor(network: MemoryNetwork, id: NodeId, members: readonly NodeId[]) {
+  constructor(network: MemoryNetwork, self: MetPeer) {
     this.#network = network
-    this.id = id
-    this.#peers = members.filter(member => member !== id)
+    this.#self = self
+    this.id = self.id
   }
 
   async start(handler: TransportHandler): Promise<void> {
@@ -76,10 +81,16 @@ export class MemoryTransport implements Transport {
     this.#network.attach(this)
   }
 
+  setMembership({ members, open }: Membership): void {
+    this.#peers = new Set(members.map(member => member.id).filter(id => id !== this.id))
+    this.#open = open
+    if (!open) this.#guests.clear()
+  }
+
   send(messages: readonly Message[]): void {
     if (this.#handler === null) return
     for (const message of messages) {
-      if (!this.#peers.includes(message.to)) continue
+      if (!this.#reaches(message.to)) continue
       if (this.#turns.size === 0) setImmediate(() => this.#deliver())
       const turn = this.#turns.get(message.to) ?? []
       turn.push(copy(message, this.id))
@@ -88,9 +99,9 @@ export class MemoryTransport implements Transport {
   }
 
   links(): readonly PeerLink[] {
-    return this.#peers.map(peer => {
+    return [...this.#peers].map(peer => {
       const connected = this.#handler !== null && this.#network.reach(this.id, peer) !== null
-      return { peer, connected, lastError: connected ? null : 'not reachable' }
+      return { peer, connected, lastError: connected ? null : 'not reachable', refused: false }
     })
   }
 
@@ -105,11 +116,28 @@ export class MemoryTransport implements Transport {
     for (const [to, messages] of turns) {
       if (this.#handler === null) return
       const target = this.#network.reach(this.id, to)
-      const handler = target === null ? null : target.#handler
-      if (handler !== null) this.#reported.delete(to)
-      if (handler !== null) handler.onMessages(messages)
+      if (target?.takes(this.#self, messages) === true) this.#reported.delete(to)
       else this.#unreachable(to)
     }
+  }
+
+  /** @internal False when this end is not there, or does not let the sender in. */
+  takes(from: MetPeer, messages: readonly Message[]): boolean {
+    if (this.#handler === null) return false
+    if (!this.#peers.has(from.id)) {
+      if (!this.#open) return false
+      this.#guests.add(from.id)
+    }
+    if (!this.#met.has(from.id)) {
+      this.#met.add(from.id)
+      this.#handler.onMet(from)
+    }
+    this.#handler.onMessages(messages)
+    return true
+  }
+
+  #reaches(peer: NodeId): boolean {
+    return this.#peers.has(peer) || this.#guests.has(peer)
   }
 
   #unreachable(peer: NodeId): void {

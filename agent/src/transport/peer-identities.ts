@@ -15,6 +15,12 @@ export interface PeerIdentities {
    * Rejects when it cannot be recorded; nothing is remembered then, and it may be tried again.
    */
   verify(peer: NodeId, incarnation: string): Promise<string | null>
+  /** The cluster has recorded who this peer is: that overrules whoever was met first. Rejects like `verify`. */
+  record(peer: NodeId, incarnation: string): Promise<void>
+  /** Forgets all others: who was removed may come back as somebody else. Rejects when that cannot be recorded. */
+  keepOnly(peers: ReadonlySet<NodeId>): Promise<void>
+  /** The sentence that refuses a peer whose incarnation is not the known one. */
+  refusal(peer: NodeId, incarnation: string): string
 }
 
 /**
@@ -28,7 +34,19 @@ export class MemoryPeerIdentities implements PeerIdentities {
     const known = this.#known.get(peer)
     if (known === undefined) this.#known.set(peer, incarnation)
     if (known === undefined || known === incarnation) return null
-    return `${peer} was known as another process (incarnation now ${incarnation}); it kept everything in memory, its old promises are lost, so it may not vote. A cluster in memory starts anew only when all its nodes are stopped first.`
+    return this.refusal(peer, incarnation)
+  }
+
+  async record(peer: NodeId, incarnation: string): Promise<void> {
+    this.#known.set(peer, incarnation)
+  }
+
+  async keepOnly(peers: ReadonlySet<NodeId>): Promise<void> {
+    for (const peer of this.#known.keys()) if (!peers.has(peer)) this.#known.delete(peer)
+  }
+
+  refusal(peer: NodeId, incarnation: string): string {
+    return `${peer} was known as another process (incarnation now ${incarnation}); it kept everything in memory, its old promises are lost, so it may not vote. Remove it from the cluster and let it join again; a cluster in memory starts anew only when all its nodes are stopped first.`
   }
 }
 
@@ -63,26 +81,53 @@ export class FilePeerIdentities implements PeerIdentities {
 
   async verify(peer: NodeId, incarnation: string): Promise<string | null> {
     if (this.#known.get(peer) === incarnation) return null
-    const mine = this.#turn.then(() => this.#record(peer, incarnation))
+    return this.#inTurn(async () => {
+      const known = this.#known.get(peer)
+      if (known !== undefined && known !== incarnation) return this.refusal(peer, incarnation)
+      await this.#write(new Map(this.#known).set(peer, incarnation), `the identity of ${peer}`)
+      return null
+    })
+  }
+
+  async record(peer: NodeId, incarnation: string): Promise<void> {
+    if (this.#known.get(peer) === incarnation) return
+    await this.#inTurn(() =>
+      this.#write(new Map(this.#known).set(peer, incarnation), `the identity of ${peer}`),
+    )
+  }
+
+  async keepOnly(peers: ReadonlySet<NodeId>): Promise<void> {
+    const gone = () => [...this.#known.keys()].filter(peer => !peers.has(peer))
+    if (gone().length === 0) return
+    await this.#inTurn(async () => {
+      const kept = [...this.#known].filter(([peer]) => peers.has(peer))
+      await this.#write(new Map(kept), `that ${gone().join(', ')} left`)
+    })
+  }
+
+  refusal(peer: NodeId, incarnation: string): string {
+    return `${peer} was known with another data directory (incarnation now ${incarnation}); its old promises are lost with it, so it may not vote. Restore its data directory, or check that no other agent runs under its id, or remove it from the cluster and let it join again.`
+  }
+
+  #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(task)
     this.#turn = mine.catch(() => {})
     return mine
   }
 
-  async #record(peer: NodeId, incarnation: string): Promise<string | null> {
-    const known = this.#known.get(peer)
-    if (known === incarnation) return null
-    if (known !== undefined) {
-      return `${peer} was known with another data directory (incarnation now ${incarnation}); its old promises are lost with it, so it may not vote. Restore its data directory, or check that no other agent runs under its id.`
-    }
-    const next = new Map(this.#known).set(peer, incarnation)
+  async #write(next: ReadonlyMap<NodeId, string>, what: string): Promise<void> {
+    if (sameMap(next, this.#known)) return
     try {
       await replaceDurably(this.#file, `${JSON.stringify(Object.fromEntries(next), null, 2)}\n`)
     } catch (cause) {
-      throw new Error(`record the identity of ${peer} in ${this.#file}`, { cause })
+      throw new Error(`record ${what} in ${this.#file}`, { cause })
     }
     this.#known = next
-    return null
   }
+}
+
+function sameMap(a: ReadonlyMap<NodeId, string>, b: ReadonlyMap<NodeId, string>): boolean {
+  return a.size === b.size && [...a].every(([key, value]) => b.get(key) === value)
 }
 
 async function read(file: string): Promise<string> {

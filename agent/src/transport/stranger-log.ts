@@ -3,6 +3,7 @@ import type { TcpContext } from './tcp-context.ts'
 
 const LINE_CHARACTERS_MAX = 900
 const PAUSE_MS = 1_000
+const NAMES_MAX = 64
 
 /** Log lines that others can cause: bounded in length and in number, whatever they send. */
 export class StrangerLog {
@@ -28,14 +29,15 @@ export class StrangerLog {
     this.#write(`closed a connection from ${address}${more}: ${reason}`)
   }
 
-  /** A member that is not let in: once per reason. */
+  /** A node of this cluster that is not let in: once per reason. */
   refused(peer: NodeId, reason: string): void {
     if (this.#refused.get(peer) === reason) return
+    if (this.#refused.size >= NAMES_MAX) this.#refused.clear()
     this.#refused.set(peer, reason)
     this.#write(`refused ${peer}: ${reason}`)
   }
 
-  /** The next refusal of this member is news again. */
+  /** The next refusal of this node is news again. */
   accepted(peer: NodeId): void {
     this.#refused.delete(peer)
   }

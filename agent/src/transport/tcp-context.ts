@@ -1,8 +1,8 @@
 import type { Clock } from '../clock/clock.ts'
 import type { Prng } from '../lib/prng.ts'
-import type { Identity, NodeId } from '../raft/types.ts'
+import type { Admission } from './admission.ts'
 import { BODY_BYTES_MAX } from './frame.ts'
-import type { PeerIdentities } from './peer-identities.ts'
+import type { Self } from './handshake.ts'
 
 /** One line, of at most 1 kB, without secrets. Lines that could repeat are logged once per change. */
 export type TransportLog = (level: 'info' | 'warn', line: string) => void
@@ -39,9 +39,10 @@ export const TCP_LIMITS: TcpLimits = {
 
 /** What the parts of one TCP transport share. */
 export interface TcpContext {
-  readonly identity: Identity
-  readonly identities: PeerIdentities
-  readonly isMember: (id: NodeId) => boolean
+  readonly self: Self
+  readonly admission: Admission
+  /** how many connected nodes are no members */
+  readonly guests: () => number
   readonly clock: Clock
   readonly prng: Prng
   readonly log: TransportLog

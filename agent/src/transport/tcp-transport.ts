@@ -4,19 +4,33 @@ import { type HostPort, parseHostPort } from '../lib/host-port.ts'
 import { Prng } from '../lib/prng.ts'
 import type { Message } from '../raft/message.ts'
 import type { Identity, NodeId } from '../raft/types.ts'
-import { DialledLink } from './dialled-link.ts'
+import { Admission } from './admission.ts'
+import { DialledLink, type LinkHandler } from './dialled-link.ts'
 import { Inbox } from './inbox.ts'
 import type { PeerIdentities } from './peer-identities.ts'
-import { TCP_LIMITS, type TcpContext, type TcpLimits, type TransportLog } from './tcp-context.ts'
-import type { PeerLink, Transport, TransportHandler } from './transport.ts'
+import {
+  describeError,
+  TCP_LIMITS,
+  type TcpContext,
+  type TcpLimits,
+  type TransportLog,
+} from './tcp-context.ts'
+import type {
+  Contact,
+  Membership,
+  MetPeer,
+  PeerLink,
+  Transport,
+  TransportHandler,
+} from './transport.ts'
 
 /** How a TCP transport is set up. */
 export interface TcpTransportOptions {
   readonly identity: Identity
+  /** How others reach this node: what its peers are told. */
+  readonly contact: Contact
   /** `host:port` to accept peers on; `:port` means all interfaces, port 0 any free one. */
   readonly listen: string
-  /** All members of the cluster, this node included or not; `raftBind` is `host:port`. */
-  readonly members: readonly { readonly id: NodeId; readonly raftBind: string }[]
   readonly identities: PeerIdentities
   readonly clock: Clock
   readonly log: TransportLog
@@ -34,8 +48,10 @@ export interface TcpTransportOptions {
 export class TcpTransport implements Transport {
   readonly #listen: HostPort
   readonly #context: TcpContext
+  readonly #admission: Admission
   readonly #inbox: Inbox
   readonly #links = new Map<NodeId, DialledLink>()
+  readonly #linkHandler: LinkHandler
   #handler: TransportHandler | null = null
   #cancelTicks: Cancel = () => {}
   #port = 0
@@ -43,29 +59,29 @@ export class TcpTransport implements Transport {
 
   /** @throws Error when an address is not `host:port` */
   constructor(options: TcpTransportOptions) {
-    const { identity, members } = options
+    const { identity, contact } = options
     assert(/^[!-~]{1,255}$/.test(identity.clusterId), 'a cluster id is printable ASCII')
     assert(/^[!-~]{1,255}$/.test(identity.incarnation), 'an incarnation is printable ASCII')
     this.#listen = hostPort(options.listen)
-    const peers = members.filter(member => member.id !== identity.nodeId)
-    const ids = new Set(peers.map(peer => peer.id))
+    this.#admission = new Admission(identity.nodeId, options.identities)
     this.#context = {
-      identity,
-      identities: options.identities,
-      isMember: id => ids.has(id),
+      self: { ...identity, ...contact },
+      admission: this.#admission,
+      guests: () => [...this.#links.keys()].filter(id => !this.#admission.isMember(id)).length,
       clock: options.clock,
       prng: new Prng(options.seed),
       log: options.log,
       limits: { ...TCP_LIMITS, ...options.limits },
     }
-    for (const { id, raftBind } of peers) {
-      const peer = { id, address: hostPort(raftBind) }
-      const onUnreachable = (): void => this.#handler?.onUnreachable(id)
-      this.#links.set(id, new DialledLink(peer, this.#context, onUnreachable))
+    this.#linkHandler = {
+      onUnreachable: peer => this.#handler?.onUnreachable(peer),
+      onMet: peer => this.#handler?.onMet(peer),
+      onGone: peer => this.#handler?.onGone(peer),
     }
     this.#inbox = new Inbox(this.#context, {
       onMessages: messages => this.#handler?.onMessages(messages),
-      onAccepted: peer => this.#links.get(peer)?.dialNow(),
+      onAccepted: peer => this.#onAccepted(peer),
+      onLeft: peer => this.#onLeft(peer),
     })
   }
 
@@ -81,6 +97,20 @@ export class TcpTransport implements Transport {
     if (this.#closed) return
     this.#cancelTicks = this.#context.clock.every(this.#context.limits.pingMs, () => this.#tick())
     for (const link of this.#links.values()) link.dialNow()
+  }
+
+  setMembership(membership: Membership): void {
+    if (this.#closed) return
+    this.#admission.set(membership, error =>
+      this.#context.log('warn', `not forgotten yet: ${describeError(error)}`),
+    )
+    for (const [id, link] of this.#links) {
+      const reason = this.#admission.objection(id, 0)
+      if (reason === null) link.review()
+      else this.#drop(id, reason)
+    }
+    for (const { id, raftBind } of this.#admission.members.values()) this.#link(id, raftBind)
+    this.#inbox.review()
   }
 
   send(messages: readonly Message[]): void {
@@ -101,6 +131,33 @@ export class TcpTransport implements Transport {
   #tick(): void {
     this.#inbox.tick()
     for (const link of this.#links.values()) link.tick()
+  }
+
+  #onAccepted(peer: MetPeer): void {
+    // A member's address is the configuration's to say.
+    if (!this.#admission.isMember(peer.id)) this.#link(peer.id, peer.raftBind)
+    this.#links.get(peer.id)?.dialNow()
+    this.#handler?.onMet(peer)
+  }
+
+  /** A guest that left is not dialled for ever. */
+  #onLeft(peer: NodeId): void {
+    if (!this.#closed && !this.#admission.isMember(peer)) this.#drop(peer, null)
+  }
+
+  /** Dials this address, unless that is done already. */
+  #link(id: NodeId, raftBind: string): void {
+    const address = hostPort(raftBind)
+    if (this.#links.get(id)?.dials(address)) return
+    this.#drop(id, null)
+    const link = new DialledLink({ id, address }, this.#context, this.#linkHandler)
+    this.#links.set(id, link)
+    if (this.#port !== 0) link.dialNow()
+  }
+
+  #drop(id: NodeId, reason: string | null): void {
+    this.#links.get(id)?.close(reason)
+    this.#links.delete(id)
   }
 }
 

@@ -1,12 +1,50 @@
 import type { Message } from '../raft/message.ts'
 import type { NodeId } from '../raft/types.ts'
 
+/** How a node is reached; `address` (HTTP of its agent) and `raftBind` are `host:port`. */
+export interface Contact {
+  readonly address: string
+  readonly raftBind: string
+  /** Base URL of its nginx; null when it has none. */
+  readonly gateway: string | null
+}
+
+/** A peer that was verified, as it described itself. */
+export interface MetPeer extends Contact {
+  readonly id: NodeId
+  readonly incarnation: string
+}
+
+/** A member as the transport has to know it. */
+export interface TransportMember {
+  readonly id: NodeId
+  /** `host:port` */
+  readonly raftBind: string
+  /** As the cluster has recorded it; empty while it has not: then who comes first under this id is believed. */
+  readonly incarnation: string
+}
+
+/** Who is dialled, and who is let in. */
+export interface Membership {
+  /** This node included or not. */
+  readonly members: readonly TransportMember[]
+  /**
+   * Whether this list may be out of date: then nodes of the same cluster that it does not name are let in too,
+   * as guests, since one of them may lead by now. Otherwise they are refused, and their connections closed.
+   */
+  readonly open: boolean
+}
+
 /** What the transport tells its node. Called from the event loop, never from inside `send`. */
 export interface TransportHandler {
   /** Messages that arrived together, in the order sent; `from` of each is the peer that was verified. */
   onMessages(messages: readonly Message[]): void
   /** Messages to this peer were dropped, or its connection broke. Called at most once per break. */
   onUnreachable(peer: NodeId): void
+  /** Verified, at each new connection. */
+  onMet(peer: MetPeer): void
+  /** Its connection ended, and its port is closed: the process is gone, and not merely slow or cut off. */
+  onGone(peer: NodeId): void
 }
 
 /** The state of one connection, for operators. */
@@ -15,6 +53,8 @@ export interface PeerLink {
   readonly connected: boolean
   /** Why not, in words; null while connected or not yet tried. */
   readonly lastError: string | null
+  /** The peer itself said so: it does not take part with this node. */
+  readonly refused: boolean
 }
 
 /**
@@ -25,6 +65,8 @@ export interface PeerLink {
 export interface Transport {
   /** Listens and starts to dial. Rejects when the address cannot be bound. */
   start(handler: TransportHandler): Promise<void>
+  /** Replaces the former one; who stays keeps the connections. Before and after `start`. */
+  setMembership(membership: Membership): void
   /** Queues; the messages of one turn leave in as few writes as possible. Never throws. */
   send(messages: readonly Message[]): void
   links(): readonly PeerLink[]

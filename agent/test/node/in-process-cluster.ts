@@ -101,12 +101,13 @@ export class InProcessCluster {
     const machine = new ListMachine()
     const log = new MemoryLogStore()
     const fatal: unknown[] = []
+    const contact = contactOf(id)
     const node = new RaftNode({
       identity: { clusterId: 'test', nodeId: id, incarnation: `${id}-1` },
-      members: ids.map(each => ({ id: each, address: '', raftBind: '', gateway: null })),
+      members: ids.map(contactOf),
       log,
       machine,
-      transport: this.network.transport(id, ids),
+      transport: this.network.transport({ ...contact, incarnation: `${id}-1` }),
       clock: new SystemClock(),
       logger: silent,
       seed: ids.indexOf(id) + 1,
@@ -117,6 +118,10 @@ export class InProcessCluster {
     })
     return { id, node, machine, log, fatal }
   }
+}
+
+function contactOf(id: NodeId) {
+  return { id, address: `${id}:8185`, raftBind: `${id}:8186`, gateway: null }
 }
 
 /** Polls until `probe` gives something; fails with `what` after ten seconds. */

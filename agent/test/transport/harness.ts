@@ -7,7 +7,7 @@ import { asLogIndex, asNodeId, asTerm, type Entry, type NodeId } from '../../src
 import { MemoryPeerIdentities } from '../../src/transport/peer-identities.ts'
 import type { TcpLimits } from '../../src/transport/tcp-context.ts'
 import { TcpTransport, type TcpTransportOptions } from '../../src/transport/tcp-transport.ts'
-import type { TransportHandler } from '../../src/transport/transport.ts'
+import type { MetPeer, TransportHandler, TransportMember } from '../../src/transport/transport.ts'
 
 export const [node0, node1, node2] = ['node0', 'node1', 'node2'].map(asNodeId) as [
   NodeId,
@@ -39,6 +39,8 @@ export async function freePort(): Promise<number> {
 export class Recorder implements TransportHandler {
   readonly messages: Message[] = []
   readonly unreachable: NodeId[] = []
+  readonly met: MetPeer[] = []
+  readonly gone: NodeId[] = []
 
   onMessages(messages: readonly Message[]): void {
     this.messages.push(...messages)
@@ -46,6 +48,14 @@ export class Recorder implements TransportHandler {
 
   onUnreachable(peer: NodeId): void {
     this.unreachable.push(peer)
+  }
+
+  onMet(peer: MetPeer): void {
+    this.met.push(peer)
+  }
+
+  onGone(peer: NodeId): void {
+    this.gone.push(peer)
   }
 }
 
@@ -88,21 +98,29 @@ export const QUICK: Partial<TcpLimits> = {
   backoffMaxMs: 40,
 }
 
-/** A transport of `id`, and the lines that it logged. */
+/** What node `id` says of itself. */
+export function contactOf(id: NodeId, port = 1): Omit<MetPeer, 'incarnation'> {
+  const gateway = `http://${id}.example:8100`
+  return { id, address: `${id}.example:8185`, raftBind: `127.0.0.1:${port}`, gateway }
+}
+
+/** Members at these ports, whom nobody knows yet. */
+export function membersAt(ports: ReadonlyMap<NodeId, number>): TransportMember[] {
+  return [...ports].map(([id, port]) => ({ id, raftBind: `127.0.0.1:${port}`, incarnation: '' }))
+}
+
+/** A transport of `id` whose members are those of `ports`, and the lines that it logged. */
 export function tcp(
   id: NodeId,
   ports: ReadonlyMap<NodeId, number>,
   options: Partial<TcpTransportOptions> = {},
 ): { transport: TcpTransport; lines: string[] } {
   const lines: string[] = []
-  const members = [...ports].map(([member, port]) => ({
-    id: member,
-    raftBind: `127.0.0.1:${port}`,
-  }))
+  const port = ports.get(id) ?? 0
   const transport = new TcpTransport({
     identity: { clusterId: 'test', nodeId: id, incarnation: `${id}-1` },
-    listen: `127.0.0.1:${ports.get(id) ?? 0}`,
-    members,
+    contact: contactOf(id, port === 0 ? 1 : port),
+    listen: `127.0.0.1:${port}`,
     identities: new MemoryPeerIdentities(),
     clock: new SystemClock(),
     log: (_level, line) => lines.push(line),
@@ -110,6 +128,7 @@ export function tcp(
     limits: QUICK,
     ...options,
   })
+  transport.setMembership({ members: membersAt(ports), open: false })
   return { transport, lines }
 }
 

@@ -1,21 +1,28 @@
 import t from 'tap'
+import type { NodeId } from '../../src/raft/types.ts'
 import { MemoryNetwork } from '../../src/transport/memory-transport.ts'
-import { heartbeat, node0, node1, node2, Recorder, until } from './harness.ts'
+import { contactOf, heartbeat, membersAt, node0, node1, node2, Recorder, until } from './harness.ts'
 import { transportContract } from './transport.contract.ts'
 
-const members = [node0, node1, node2]
+const members = membersAt(new Map([node0, node1, node2].map(id => [id, 1])))
+
+function end(network: MemoryNetwork, id: NodeId) {
+  const transport = network.transport({ ...contactOf(id), incarnation: `${id}-1` })
+  transport.setMembership({ members, open: false })
+  return transport
+}
 
 t.test('memory transport keeps the contract', async t => {
   transportContract(t, async () => {
     const network = new MemoryNetwork()
-    return { transport: id => network.transport(id, members) }
+    return { transport: id => end(network, id) }
   })
 })
 
 t.test('a blocked link loses messages in its direction only, until it heals', async t => {
   const network = new MemoryNetwork()
   const [a, b] = [new Recorder(), new Recorder()]
-  const [left, right] = [network.transport(node0, members), network.transport(node1, members)]
+  const [left, right] = [end(network, node0), end(network, node1)]
   await left.start(a)
   await right.start(b)
   network.block(node0, node1)

@@ -1,15 +1,19 @@
 import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import type { Identity, NodeId } from '../../src/raft/types.ts'
+import type { NodeId } from '../../src/raft/types.ts'
 import { BODY, encodeFrame, encodeMessages } from '../../src/transport/frame.ts'
 import { greetingFrame, refusalFrame } from '../../src/transport/handshake.ts'
-import { FilePeerIdentities, MemoryPeerIdentities } from '../../src/transport/peer-identities.ts'
+import {
+  FilePeerIdentities,
+  MemoryPeerIdentities,
+  type PeerIdentities,
+} from '../../src/transport/peer-identities.ts'
 import type { TcpTransportOptions } from '../../src/transport/tcp-transport.ts'
 import {
   append,
-  freePort,
   heartbeat,
+  membersAt,
   node0,
   node1,
   node2,
@@ -18,13 +22,8 @@ import {
   tcp,
   until,
 } from './harness.ts'
+import { freePorts, identity, raw, started } from './tcp-harness.ts'
 import { transportContract } from './transport.contract.ts'
-
-async function freePorts(): Promise<ReadonlyMap<NodeId, number>> {
-  const ports = new Map<NodeId, number>()
-  for (const id of [node0, node1, node2]) ports.set(id, await freePort())
-  return ports
-}
 
 t.test('tcp transport keeps the contract', async t => {
   transportContract(t, async () => {
@@ -32,50 +31,6 @@ t.test('tcp transport keeps the contract', async t => {
     return { transport: id => tcp(id, ports).transport }
   })
 })
-
-type Ports = ReadonlyMap<NodeId, number>
-
-/** A started transport that is closed with the test. */
-async function started(
-  t: Test,
-  id: NodeId,
-  ports: Ports,
-  options: Partial<TcpTransportOptions> = {},
-) {
-  const made = tcp(id, ports, options)
-  const recorder = new Recorder()
-  t.teardown(() => made.transport.close())
-  await made.transport.start(recorder)
-  const error = (peer: NodeId) =>
-    made.transport.links().find(link => link.peer === peer)?.lastError ?? ''
-  const connected = (peer: NodeId) =>
-    made.transport.links().some(link => link.peer === peer && link.connected)
-  return { ...made, recorder, error, connected }
-}
-
-function identity(nodeId: NodeId, change: Partial<Identity> = {}): Identity {
-  return { clusterId: 'test', nodeId, incarnation: `${nodeId}-1`, ...change }
-}
-
-/** A raw connection to the port of a node, and what came back until it was closed. */
-async function raw(t: Test, port: number, ...data: readonly (Uint8Array | string)[]) {
-  const socket = connect({ port, host: '127.0.0.1' })
-  const received: Buffer[] = []
-  t.teardown(() => socket.destroy())
-  let closed = false
-  socket.on('data', chunk => received.push(chunk))
-  socket.on('close', () => {
-    closed = true
-  })
-  socket.on('error', () => {})
-  await once(socket, 'connect')
-  for (const bytes of data) socket.write(bytes)
-  return {
-    socket,
-    text: () => Buffer.concat(received).toString('latin1'),
-    closed: () => closed,
-  }
-}
 
 t.test('a handshake is refused in words, on both sides', async t => {
   const cases: readonly [string, Partial<TcpTransportOptions>, NodeId, RegExp][] = [
@@ -99,8 +54,8 @@ t.test('a handshake is refused in words, on both sides', async t => {
       const ports = await freePorts()
       const port = ports.get(node1) ?? 0
       const b = await started(t, node1, ports)
-      const members = [{ id: node2, raftBind: `127.0.0.1:${port}` }]
-      const a = await started(t, node0, ports, { ...options, listen: '127.0.0.1:0', members })
+      const a = await started(t, node0, new Map(), { ...options, listen: '127.0.0.1:0' })
+      a.transport.setMembership({ members: membersAt(new Map([[node2, port]])), open: false })
       await until(() => expected.test(a.error(node2)), `the dialler knows: ${a.error(node2)}`)
       t.match(b.lines.join('\n'), expected)
       t.equal(a.connected(node2), false)
@@ -328,7 +283,10 @@ t.test('an identity that cannot be recorded lets nobody in, until it can', async
   const ports = await freePorts()
   let broken = true
   const memory = new MemoryPeerIdentities()
-  const identities = {
+  const identities: PeerIdentities = {
+    record: async () => {},
+    keepOnly: async () => {},
+    refusal: () => '',
     verify: async (peer: NodeId, incarnation: string) => {
       if (broken) throw new Error('record node1', { cause: new Error('disk full') })
       return memory.verify(peer, incarnation)
