@@ -2,6 +2,7 @@ import type { Cancel, Clock } from '../clock/clock.ts'
 import { unreachable } from '../lib/assert.ts'
 import type { LogStore } from '../log/log-store.ts'
 import type { CommittedEntry, Idempotency, Result, StateMachine } from '../machine/state-machine.ts'
+import { initialConfiguration } from '../raft/configuration.ts'
 import type { Effect, Persist } from '../raft/effect.ts'
 import type { Input } from '../raft/input.ts'
 import type { Message } from '../raft/message.ts'
@@ -90,12 +91,11 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
       {
         ...DEFAULT_LIMITS,
         id: identity.nodeId,
-        voters: members.map(member => member.id),
         seed: this.#options.seed,
         electionTicks: Math.round(this.#options.electionTimeoutMs / tickMs),
         heartbeatTicks: TICKS_PER_HEARTBEAT,
       },
-      { ...recovered, applied },
+      { ...recovered, applied, configuration: initialConfiguration(members) },
     )
     logger.info({ term: recovered.hardState.term, last: recovered.last, applied }, 'recovered')
     transport.setMembership({
@@ -285,6 +285,8 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
       case 'accepted':
         this.#requests.accepted(effect, this.#options.clock.now())
         break
+      case 'unchanged':
+        break
       case 'read-ready':
         this.#requests.readReady(effect, this.#running().state.applied)
         break
@@ -315,7 +317,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     if (last === undefined) return
     this.#requests.settle(entries, results)
     this.#freshness.applied(last.position.index)
-    this.#post({ kind: 'applied', position: last.position })
+    this.#post({ kind: 'applied', position: last.position, configuration: null })
   }
 
   #noticeChanges(): void {

@@ -1,3 +1,4 @@
+import { assert } from '../lib/assert.ts'
 import type { CommittedEntry, Result } from '../machine/state-machine.ts'
 import type { Effect, RejectReason } from '../raft/effect.ts'
 import type { Input, Proposal } from '../raft/input.ts'
@@ -113,6 +114,7 @@ export class Requests {
   }
 
   #rejection(reason: RejectReason): Outcome {
+    assert(reason !== 'change-pending' && reason !== 'bad-change', 'a proposal is no change')
     return reason === 'not-leader' ? { kind: reason, leader: this.#leader() } : { kind: reason }
   }
 }

@@ -1,9 +1,9 @@
 import { assert } from '../lib/assert.ts'
 import type { Progress } from './progress.ts'
-import { majorityIndex } from './quorum.ts'
+import { quorumIndex } from './quorum.ts'
 import { send } from './replication.ts'
 import type { Core } from './state.ts'
-import type { LogIndex, NodeId } from './types.ts'
+import type { LogIndex, LogPosition, NodeId } from './types.ts'
 
 /** The commit index only moves forward, and never past the log. */
 export function advanceCommit({ state, log }: Core, commit: LogIndex): void {
@@ -12,14 +12,21 @@ export function advanceCommit({ state, log }: Core, commit: LogIndex): void {
   state.commit = commit
 }
 
+/** The last entry that this node knows to be committed. */
+export function commitPosition({ state, log }: Core): LogPosition {
+  const term = log.termAt(state.commit)
+  assert(term !== null, 'commitIndex never passes the log')
+  return { index: state.commit, term }
+}
+
 /** Raises the commit index to what a majority holds, if that entry is of the own term (§5.4.2, Figure 8). */
 export function commitByMajority(core: Core): void {
   const { options, state, log } = core
   if (state.role.kind !== 'leader') return
   const { progress, uncommitted } = state.role
   // The leader counts its own copy only once it is on its own disk.
-  const index = majorityIndex(
-    options.voters.map(voter => (voter === options.id ? log.durable : matchOf(progress, voter))),
+  const index = quorumIndex(state.configuration, voter =>
+    voter === options.id ? log.durable : matchOf(progress, voter),
   )
   if (index <= state.commit || log.termAt(index) !== state.term) return
   advanceCommit(core, index)

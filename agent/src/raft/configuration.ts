@@ -31,6 +31,16 @@ export interface Configuration {
 /** Of a node that waits to be added. */
 export const NO_CONFIGURATION: Configuration = { members: [], outgoing: [] }
 
+/** What a cluster starts with, before its log says anything: all vote. */
+export function initialConfiguration(
+  members: readonly Pick<Member, 'id' | 'address' | 'raftBind' | 'gateway'>[],
+): Configuration {
+  const voters = members.map(member => ({ ...member, role: 'voter' as const, incarnation: '' }))
+  return { members: voters.sort(byId), outgoing: [] }
+}
+
+const byId = (a: Member, b: Member): number => (a.id < b.id ? -1 : 1)
+
 /** On disk and on the wire for ever, as are the positions of `ROLES`. */
 const VERSION = 1
 const ROLES = ['voter', 'learner', 'edge', 'leaving'] as const satisfies readonly MemberRole[]
@@ -296,6 +306,5 @@ function withMember(configuration: Configuration, id: NodeId, change: Partial<Me
 }
 
 function withMembers({ outgoing }: Configuration, members: readonly Member[]): Plan {
-  const sorted = [...members].sort((a, b) => (a.id < b.id ? -1 : 1))
-  return { kind: 'changed', configuration: { members: sorted, outgoing } }
+  return { kind: 'changed', configuration: { members: [...members].sort(byId), outgoing } }
 }

@@ -26,8 +26,15 @@ export interface Persist {
   readonly whenDurable: readonly Message[]
 }
 
-/** Why a proposal or a read was refused. Nothing happened, and nothing will. */
-export type RejectReason = 'not-leader' | 'no-leader' | 'overloaded'
+/** Why a proposal, a change or a read was refused. Nothing happened, and nothing will. */
+export type RejectReason =
+  | 'not-leader'
+  | 'no-leader'
+  | 'overloaded'
+  /** an earlier change, a new leader's first commit or a learner's catching up is waited for: ask again */
+  | 'change-pending'
+  /** `planChange` says why */
+  | 'bad-change'
 
 /**
  * Everything that the core asks of the node, in the order it must be started.
@@ -55,6 +62,8 @@ export type Effect =
     }
   /** The proposals were appended at consecutive indexes; their answers are keyed by position. */
   | { readonly kind: 'accepted'; readonly first: LogPosition; readonly ids: readonly RequestId[] }
+  /** The change asks for what is so already. */
+  | { readonly kind: 'unchanged'; readonly id: RequestId }
   /** The reads may be answered once the machine has applied `index`. */
   | { readonly kind: 'read-ready'; readonly ids: readonly RequestId[]; readonly index: LogIndex }
   | { readonly kind: 'reject'; readonly ids: readonly RequestId[]; readonly reason: RejectReason }

@@ -1,6 +1,8 @@
+import { advanceCommit, commitPosition } from './commit.ts'
+import { isVoter } from './configuration.ts'
 import { becomeLeader } from './leading.ts'
 import type { RequestVote, RequestVoteReply } from './message.ts'
-import { majority } from './quorum.ts'
+import { isQuorum } from './quorum.ts'
 import { becomeFollower, enterTerm, hearsLeader, restartElectionTimer } from './role.ts'
 import type { Core } from './state.ts'
 import { asTerm, type LogPosition } from './types.ts'
@@ -9,8 +11,8 @@ import { asTerm, type LogPosition } from './types.ts'
 export function onElectionTimeout(core: Core): void {
   const { options, state } = core
   restartElectionTimer(core)
-  if (!mayLead(core)) return
   state.leader = null
+  if (!mayLead(core)) return
   state.role = { kind: 'candidate', preVote: true, granted: new Set([options.id]) }
   if (wins(core)) campaign(core, false)
   else requestVotes(core, { preVote: true, transfer: false })
@@ -31,9 +33,28 @@ export function onTimeoutNow(core: Core): void {
   if (core.state.role.kind === 'follower' && mayLead(core)) campaign(core, true)
 }
 
-/** What was committed before the start has to be in the machine before this node leads anybody. */
-function mayLead({ state }: Core): boolean {
-  return state.applied >= state.commitAtStart
+/**
+ * Only voters lead; and whoever knows of a committed change of the membership has to be under it
+ * first, or two majorities could miss one another (etcd#12133, raft#469).
+ */
+function mayLead({ options, state, log }: Core): boolean {
+  return isVoter(state.configuration, options.id) && !log.mayConfigure(state.applied, state.commit)
+}
+
+/** The transport saw the leader die: from now on nothing keeps others from being elected. */
+export function onForgetLeader({ state }: Core): void {
+  if (state.role.kind === 'follower') state.leader = null
+}
+
+/**
+ * Another node knows this entry to be committed, so it is here too. Without it a change of the
+ * membership could leave nobody who can be elected (etcd#12359).
+ */
+function learnCommit(core: Core, { index, term }: LogPosition): void {
+  const { state, log } = core
+  if (state.role.kind === 'leader' || index <= state.commit || log.termAt(index) !== term) return
+  advanceCommit(core, index)
+  if (state.role.kind === 'candidate' && !mayLead(core)) becomeFollower(core, state.term, null)
 }
 
 /** The disk holds {term, vote}: a candidate's own vote counts from now on. */
@@ -48,6 +69,7 @@ export function onVoteDurable(core: Core): void {
 /** §5.2, §5.4.1; a pre-vote promises nothing and changes nothing. */
 export function onRequestVote(core: Core, message: RequestVote): void {
   const { state } = core
+  learnCommit(core, message.commit)
   // Stickiness: who hears a leader helps nobody to depose it (§6), so a rejoining node disturbs no one.
   if (hearsLeader(core) && message.term > state.term && !message.transfer) {
     if (message.preVote) reply(core, message, false)
@@ -66,10 +88,12 @@ export function onRequestVote(core: Core, message: RequestVote): void {
 
 /** Votes are a set of voters: a doubled reply counts once, and a refusal not at all. */
 export function onRequestVoteReply(core: Core, message: RequestVoteReply): void {
-  const { options, state } = core
+  const { state } = core
+  learnCommit(core, message.commit)
   if (state.role.kind !== 'candidate' || state.role.preVote !== message.preVote) return
   const term = message.preVote ? state.term + 1 : state.term
-  if (!message.granted || message.term !== term || !options.voters.includes(message.from)) return
+  if (!message.granted || message.term !== term) return
+  if (!isVoter(state.configuration, message.from)) return
   state.role.granted.add(message.from)
   if (!wins(core)) return
   if (message.preVote) campaign(core, false)
@@ -82,19 +106,19 @@ function atLeastAsUpToDate(theirs: LogPosition, ours: LogPosition): boolean {
   return theirs.index >= ours.index
 }
 
-function wins({ options, state }: Core): boolean {
-  return (
-    state.role.kind === 'candidate' && state.role.granted.size >= majority(options.voters.length)
-  )
+function wins({ state }: Core): boolean {
+  const { role, configuration } = state
+  return role.kind === 'candidate' && isQuorum(configuration, id => role.granted.has(id))
 }
 
 function requestVotes(
-  { options, state, log, out }: Core,
+  core: Core,
   { preVote, transfer }: { readonly preVote: boolean; readonly transfer: boolean },
 ): void {
+  const { options, state, log, out } = core
   const term = preVote ? asTerm(state.term + 1) : state.term
-  for (const to of options.voters) {
-    if (to === options.id) continue
+  for (const { id: to } of state.configuration.members) {
+    if (to === options.id || !isVoter(state.configuration, to)) continue
     out.sendAfterVote({
       kind: 'request-vote',
       from: options.id,
@@ -103,11 +127,13 @@ function requestVotes(
       preVote,
       transfer,
       last: log.last,
+      commit: commitPosition(core),
     })
   }
 }
 
-function reply({ options, state, out }: Core, message: RequestVote, granted: boolean): void {
+function reply(core: Core, message: RequestVote, granted: boolean): void {
+  const { options, state, out } = core
   out.sendAfterVote({
     kind: 'request-vote-reply',
     from: options.id,
@@ -116,5 +142,6 @@ function reply({ options, state, out }: Core, message: RequestVote, granted: boo
     term: granted ? message.term : state.term,
     preVote: message.preVote,
     granted,
+    commit: commitPosition(core),
   })
 }

@@ -1,3 +1,4 @@
+import type { Configuration, MembershipChange } from './configuration.ts'
 import type { Receipt } from './effect.ts'
 import type { Message } from './message.ts'
 import type { Entry, LogPosition, NodeId, RequestId, Term } from './types.ts'
@@ -15,6 +16,10 @@ export type Input =
   | { readonly kind: 'propose'; readonly proposals: readonly Proposal[] }
   /** Linearizable reads that one turn collected (thesis §6.4). */
   | { readonly kind: 'read'; readonly ids: readonly RequestId[] }
+  /** Change the membership (§6). */
+  | { readonly kind: 'change'; readonly id: RequestId; readonly change: MembershipChange }
+  /** Append an entry at which all nodes compare what their machines have come to. */
+  | { readonly kind: 'propose-check'; readonly id: RequestId }
   /** Hand the leadership over, to whoever is nearest if null (thesis §3.10). */
   | { readonly kind: 'transfer'; readonly to: NodeId | null }
   /** A `persist` is durable; its receipt is handed back unread. In order of issue. */
@@ -26,6 +31,13 @@ export type Input =
       readonly term: Term
       readonly entries: readonly Entry[]
     }
-  | { readonly kind: 'applied'; readonly position: LogPosition }
+  /** The machine holds everything up to `position`; null: the configuration is as it was. */
+  | {
+      readonly kind: 'applied'
+      readonly position: LogPosition
+      readonly configuration: Configuration | null
+    }
+  /** The transport saw the leader die: need not wait for it any longer, in the same term. */
+  | { readonly kind: 'forget-leader' }
   /** The transport dropped messages to this peer. */
   | { readonly kind: 'unreachable'; readonly peer: NodeId }

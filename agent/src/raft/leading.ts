@@ -5,7 +5,7 @@ import type { Proposal } from './input.ts'
 import { entryBytes } from './log.ts'
 import type { AppendEntriesRefusal, AppendEntriesReply, HeartbeatReply } from './message.ts'
 import { Progress } from './progress.ts'
-import { majority } from './quorum.ts'
+import { isQuorum } from './quorum.ts'
 import { confirmRound } from './reading.ts'
 import { broadcast, replicate, send } from './replication.ts'
 import { becomeFollower } from './role.ts'
@@ -19,15 +19,15 @@ const NOTHING = new Uint8Array(0)
 export function becomeLeader(core: Core): void {
   const { options, state, log } = core
   assert(state.vote === options.id, 'a leader voted for itself')
-  const progress = new Map<NodeId, Progress>()
-  for (const voter of options.voters) {
-    if (voter === options.id) continue
-    const peer = new Progress(asLogIndex(log.last.index + 1))
-    // Counts as alive for one check of the quorum: its vote just arrived, or it may still be dialling.
-    peer.active = true
-    progress.set(voter, peer)
+  state.role = {
+    kind: 'leader',
+    progress: new Map(),
+    uncommitted: [],
+    uncommittedBytes: 0,
+    pendingConfIndex: log.last.index,
+    transfer: null,
   }
-  state.role = { kind: 'leader', progress, uncommitted: [], uncommittedBytes: 0, transfer: null }
+  trackMembers(core, state.role)
   state.leader = options.id
   state.electionElapsed = 0
   state.heartbeatElapsed = 0
@@ -37,16 +37,20 @@ export function becomeLeader(core: Core): void {
 
 /** Appends what fits the limits; refuses the rest, which then surely never happens. */
 export function onPropose(core: Core, proposals: readonly Proposal[]): void {
+  appendFitting(core, 'command', proposals)
+}
+
+/** An entry that no client waits for: it is subject to the same limits. */
+export function onProposeCheck(core: Core, id: RequestId): void {
+  appendFitting(core, 'check', [{ id, payload: NOTHING }])
+}
+
+function appendFitting(core: Core, kind: Entry['kind'], proposals: readonly Proposal[]): void {
   const { state, log, out } = core
   const ids = proposals.map(proposal => proposal.id)
-  if (state.role.kind !== 'leader') {
-    out.add({ kind: 'reject', ids, reason: state.leader === null ? 'no-leader' : 'not-leader' })
-    return
-  }
-  const leader = state.role
-  // While the leadership is handed over, and with the connections of a majority lost, nothing can commit: better an honest "no" than a long "perhaps".
-  if (leader.transfer !== null || !reachesMajority(core, leader)) {
-    out.add({ kind: 'reject', ids, reason: 'no-leader' })
+  const leader = mayAppend(core)
+  if (typeof leader === 'string') {
+    out.add({ kind: 'reject', ids, reason: leader })
     return
   }
   const accepted = fitting(core, leader, proposals)
@@ -57,9 +61,17 @@ export function onPropose(core: Core, proposals: readonly Proposal[]): void {
   out.add({ kind: 'accepted', first, ids: ids.slice(0, accepted) })
   appendOwn(
     core,
-    proposals.slice(0, accepted).map(({ payload }) => ({ kind: 'command', payload })),
+    proposals.slice(0, accepted).map(({ payload }) => ({ kind, payload })),
   )
   broadcast(core, leader)
+}
+
+/** The leader, if it may take something up now; else why not. */
+export function mayAppend(core: Core): Leader | 'not-leader' | 'no-leader' {
+  const { role, leader } = core.state
+  if (role.kind !== 'leader') return leader === null ? 'no-leader' : 'not-leader'
+  // While the leadership is handed over, and with the connections of a majority lost, nothing can commit: better an honest "no" than a long "perhaps".
+  return role.transfer !== null || !reachesMajority(core, role) ? 'no-leader' : role
 }
 
 export function onAppendEntriesReply(core: Core, message: AppendEntriesReply): void {
@@ -116,16 +128,18 @@ export function onUnreachable(core: Core, id: NodeId): void {
 export function checkQuorum(core: Core): void {
   const { options, state } = core
   if (state.role.kind !== 'leader') return
-  let heardFrom = 1
-  for (const peer of state.role.progress.values()) {
-    if (peer.active) heardFrom++
-    peer.active = false
-  }
+  const { progress } = state.role
+  const heard = isQuorum(
+    state.configuration,
+    id => id === options.id || progress.get(id)?.active === true,
+  )
+  for (const peer of progress.values()) peer.active = false
   state.electionElapsed = 0
-  if (heardFrom < majority(options.voters.length)) becomeFollower(core, state.term, null)
+  if (!heard) becomeFollower(core, state.term, null)
 }
 
-function appendOwn(core: Core, parts: readonly Pick<Entry, 'kind' | 'payload'>[]): void {
+/** Appends entries of the own term; `broadcast` sends them. */
+export function appendOwn(core: Core, parts: readonly Pick<Entry, 'kind' | 'payload'>[]): void {
   const { state, log, out } = core
   assert(state.role.kind === 'leader', 'only a leader appends on its own')
   let index = log.last.index as number
@@ -153,10 +167,21 @@ function fitting({ options }: Core, leader: Leader, proposals: readonly Proposal
   return count
 }
 
-function reachesMajority({ options }: Core, leader: Leader): boolean {
-  let reachable = 1
-  for (const peer of leader.progress.values()) if (peer.reachable) reachable++
-  return reachable >= majority(options.voters.length)
+function reachesMajority({ options, state }: Core, { progress }: Leader): boolean {
+  return isQuorum(
+    state.configuration,
+    id => id === options.id || progress.get(id)?.reachable === true,
+  )
+}
+
+/** One progress for every member but the leader, in the order of the configuration. */
+export function trackMembers({ options, state, log }: Core, leader: Leader): void {
+  const before = new Map(leader.progress)
+  leader.progress.clear()
+  for (const { id } of state.configuration.members) {
+    if (id === options.id) continue
+    leader.progress.set(id, before.get(id) ?? new Progress(asLogIndex(log.last.index + 1)))
+  }
 }
 
 function heard(core: Core, from: NodeId): { leader: Leader; peer: Progress } | null {

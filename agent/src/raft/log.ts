@@ -20,6 +20,8 @@ export interface RaftLogImage {
   readonly borders: readonly TermBorder[]
   readonly cached: readonly Entry[]
   readonly durable: LogIndex
+  readonly unread: LogIndex
+  readonly configurations: readonly LogIndex[]
 }
 
 /**
@@ -34,25 +36,39 @@ export class RaftLog {
   #cachedBytes = 0
   #last: LogPosition
   #durable: LogIndex
+  /** entries up to here were on disk at start: what they are is not known */
+  #unread: LogIndex
+  /** where the log changes the membership, ascending; above `unread` */
+  #configurations: LogIndex[] = []
 
   /** @param borders of what is on disk; all of it is durable */
   constructor(last: LogPosition, borders: readonly TermBorder[]) {
     this.#last = last
     this.#borders = [...borders]
     this.#durable = last.index
+    this.#unread = last.index
   }
 
-  static from({ last, borders, cached, durable }: RaftLogImage): RaftLog {
+  static from(image: RaftLogImage): RaftLog {
+    const { last, borders, cached, durable, unread, configurations } = image
     const log = new RaftLog(last, borders)
     log.#cached = [...cached]
     log.#cachedBytes = cached.reduce((sum, entry) => sum + entryBytes(entry), 0)
     log.#durable = durable
+    log.#unread = unread
+    log.#configurations = [...configurations]
     return log
   }
 
   image(): RaftLogImage {
-    const borders = [...this.#borders]
-    return { last: this.#last, borders, cached: [...this.#cached], durable: this.#durable }
+    return {
+      last: this.#last,
+      borders: [...this.#borders],
+      cached: [...this.#cached],
+      durable: this.#durable,
+      unread: this.#unread,
+      configurations: [...this.#configurations],
+    }
   }
 
   get last(): LogPosition {
@@ -91,6 +107,7 @@ export class RaftLog {
       if (entry.term > this.#last.term) this.#borders.push({ first: entry.index, term: entry.term })
       this.#cached.push(entry)
       this.#cachedBytes += entryBytes(entry)
+      if (entry.kind === 'configuration') this.#configurations.push(entry.index)
       this.#last = { index: entry.index, term: entry.term }
     }
   }
@@ -108,6 +125,18 @@ export class RaftLog {
     const left = asLogIndex(index - 1)
     this.#last = { index: left, term: this.#borders.at(-1)?.term ?? ORIGIN.term }
     if (this.#durable > left) this.#durable = left
+    if (this.#unread > left) this.#unread = left
+    while ((this.#configurations.at(-1) ?? 0) > left) this.#configurations.pop()
+  }
+
+  /** Whether the membership is changed above `after`, up to `upTo`: surely, or by entries that nobody has read. */
+  mayConfigure(after: LogIndex, upTo: LogIndex): boolean {
+    return after < Math.min(upTo, this.#unread) || this.configures(after, upTo)
+  }
+
+  /** Whether it surely is. */
+  configures(after: LogIndex, upTo: LogIndex): boolean {
+    return this.#configurations.some(index => index > after && index <= upTo)
   }
 
   /** A write that held the log up to `position` is durable. Says nothing if that entry is no longer here. */
@@ -133,6 +162,7 @@ export class RaftLog {
 
   /** Forgets the oldest entries in memory, at most up to `upTo`, until at most `bytesMax` are left. */
   trim(upTo: LogIndex, bytesMax: number): void {
+    while ((this.#configurations[0] ?? upTo) < upTo) this.#configurations.shift()
     // Half at a time: dropping from the front of an array costs its whole length.
     if (this.#cachedBytes <= bytesMax * 2) return
     let drop = 0

@@ -15,12 +15,16 @@ export interface RequestVote extends Envelope {
   readonly transfer: boolean
   /** Last entry of the candidate's log, for the comparison of §5.4.1. */
   readonly last: LogPosition
+  /** Last entry that the candidate knows to be committed. Whoever holds it may commit up to it. */
+  readonly commit: LogPosition
 }
 
 export interface RequestVoteReply extends Envelope {
   readonly kind: 'request-vote-reply'
   readonly preVote: boolean
   readonly granted: boolean
+  /** As in the request: a candidate that lacks a configuration's commit learns of it (etcd#12359). */
+  readonly commit: LogPosition
 }
 
 /** §5.3. `prev` is the entry right before `entries`. */

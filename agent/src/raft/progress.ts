@@ -15,7 +15,15 @@ interface InFlight {
 /** A `Progress` as plain data. */
 export type ProgressImage = Pick<
   Progress,
-  'match' | 'next' | 'state' | 'waiting' | 'active' | 'reachable' | 'loading' | 'commitSent'
+  | 'match'
+  | 'next'
+  | 'state'
+  | 'waiting'
+  | 'active'
+  | 'reachable'
+  | 'caughtUp'
+  | 'loading'
+  | 'commitSent'
 > & { readonly inFlight: readonly InFlight[] }
 
 /** What a leader knows of one peer (Figure 2: nextIndex, matchIndex), and what it has sent it. */
@@ -31,10 +39,12 @@ export class Progress {
   state: 'probe' | 'replicate' = 'probe'
   /** in `probe`: a message is out */
   waiting = false
-  /** heard from since the last check of the quorum */
-  active = false
+  /** heard from since the last check of the quorum; a new peer may still be dialling */
+  active = true
   /** false from when the transport lost the connection until the peer is heard again */
   reachable = true
+  /** of a learner: for how many checks in a row it has been near the end of the log */
+  caughtUp = 0
   /** index that is being read from disk for this peer; null: none */
   loading: LogIndex | null = null
   /** highest commit index that was told to the peer in a message that proves it */

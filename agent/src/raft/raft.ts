@@ -1,8 +1,10 @@
 import { assert, unreachable } from '../lib/assert.ts'
 import { commitByMajority } from './commit.ts'
+import type { Configuration } from './configuration.ts'
 import type { Effect, Receipt } from './effect.ts'
 import {
   onElectionTimeout,
+  onForgetLeader,
   onRequestVote,
   onRequestVoteReply,
   onTimeoutNow,
@@ -17,8 +19,10 @@ import {
   onAppendEntriesReply,
   onHeartbeatReply,
   onPropose,
+  onProposeCheck,
   onUnreachable,
 } from './leading.ts'
+import { leaveJoint, onChange, onConfigurationApplied, promoteLearners } from './membership.ts'
 import type { Message, RequestVote } from './message.ts'
 import { advanceReads, onRead, onReadIndex, onReadIndexReply, retryReads } from './reading.ts'
 import { broadcastHeartbeat, onLoaded } from './replication.ts'
@@ -64,6 +68,7 @@ export class Raft {
   step(input: Input): Effect[] {
     const core = this.#core
     this.#dispatch(input)
+    leaveJoint(core)
     advanceReads(core)
     this.#applyCommitted()
     const { state, log, out } = core
@@ -87,6 +92,12 @@ export class Raft {
       case 'read':
         onRead(core, input.ids)
         break
+      case 'change':
+        onChange(core, input.id, input.change)
+        break
+      case 'propose-check':
+        onProposeCheck(core, input.id)
+        break
       case 'transfer':
         onTransfer(core, input.to)
         break
@@ -97,7 +108,10 @@ export class Raft {
         onLoaded(core, input)
         break
       case 'applied':
-        this.#applied(input.position)
+        this.#applied(input.position, input.configuration)
+        break
+      case 'forget-leader':
+        onForgetLeader(core)
         break
       case 'unreachable':
         onUnreachable(core, input.peer)
@@ -119,6 +133,7 @@ export class Raft {
     state.heartbeatElapsed++
     giveUpTransfer(core, state.role)
     if (state.electionElapsed >= options.electionTicks) checkQuorum(core)
+    if (state.electionElapsed % options.heartbeatTicks === 0) promoteLearners(core)
     if (state.heartbeatElapsed >= options.heartbeatTicks) broadcastHeartbeat(core)
   }
 
@@ -188,12 +203,15 @@ export class Raft {
     commitByMajority(core)
   }
 
-  #applied(position: LogPosition): void {
+  #applied(position: LogPosition, configuration: Configuration | null): void {
     const { options, state, log } = this.#core
     assert(position.index >= state.applied, 'lastApplied never decreases')
     assert(log.termAt(position.index) === position.term, 'the machine applied what the log holds')
+    const changed = log.configures(state.applied, position.index)
+    assert(configuration !== null || !changed, 'an applied configuration comes into force')
     state.applied = position.index
     log.trim(state.applied, options.cacheBytesMax)
+    if (configuration !== null) onConfigurationApplied(this.#core, configuration)
   }
 
   /** Hands over what is committed AND on the own disk: the machine never holds what a crash takes from the log. */
@@ -210,7 +228,6 @@ export class Raft {
 
 function start(options: RaftOptions, recovered: Recovered): Core {
   const { hardState, last, applied } = recovered
-  assert(options.voters.includes(options.id), 'a node is one of the voters')
   assert(hardState.term >= last.term, 'the term on disk is not behind the log')
   assert(hardState.term >= applied.term, 'the term on disk is not behind the machine')
   assert(hardState.commit <= last.index, 'commitIndex never passes the log')

@@ -1,5 +1,5 @@
 import type { HeartbeatReply, ReadIndexReply, ReadIndexRequest } from './message.ts'
-import { majority } from './quorum.ts'
+import { isQuorum } from './quorum.ts'
 import { broadcastHeartbeat } from './replication.ts'
 import type { Core, Reader, ReadRound } from './state.ts'
 import type { LogIndex, RequestId } from './types.ts'
@@ -16,12 +16,22 @@ export function onRead(core: Core, ids: readonly RequestId[]): void {
     out.add({ kind: 'reject', ids, reason: 'no-leader' })
     return
   }
-  for (const id of ids) state.reads.waiting.push({ kind: 'own', id })
+  const room = roomForReads(core)
+  const refused = ids.slice(room)
+  if (refused.length > 0) out.add({ kind: 'reject', ids: refused, reason: 'overloaded' })
+  for (const id of ids.slice(0, room)) state.reads.waiting.push({ kind: 'own', id })
 }
 
-/** A follower asks. Whoever does not lead stays silent: the follower asks again, under a new context. */
-export function onReadIndex({ state }: Core, { from, context }: ReadIndexRequest): void {
-  if (state.role.kind === 'leader') state.reads.waiting.push({ kind: 'peer', from, context })
+/** A follower asks. Who does not lead, or has no room, stays silent: the follower asks again, under a new context. */
+export function onReadIndex(core: Core, { from, context }: ReadIndexRequest): void {
+  const { role, reads } = core.state
+  if (role.kind !== 'leader' || roomForReads(core) === 0) return
+  reads.waiting.push({ kind: 'peer', from, context })
+}
+
+function roomForReads({ options, state }: Core): number {
+  const { waiting, round } = state.reads
+  return Math.max(0, options.readsMax - waiting.length - (round?.readers.length ?? 0))
 }
 
 export function onReadIndexReply(core: Core, { context, index }: ReadIndexReply): void {
@@ -31,11 +41,21 @@ export function onReadIndexReply(core: Core, { context, index }: ReadIndexReply)
 
 /** A voter followed this leader after the round began. */
 export function confirmRound(core: Core, { from, context }: HeartbeatReply): void {
-  const { options, state } = core
-  const { round } = state.reads
+  const { round } = core.state.reads
   if (round === null || round.index === null || round.context !== context) return
   round.confirmed.add(from)
-  if (round.confirmed.size >= majority(options.voters.length)) finish(core, round, round.index)
+  completeRound(core)
+}
+
+/** The round ends once a quorum has confirmed it: an answer came, or the configuration changed. */
+export function completeRound(core: Core): void {
+  const { round } = core.state.reads
+  if (round === null || round.index === null || !isConfirmed(core, round)) return
+  finish(core, round, round.index)
+}
+
+function isConfirmed({ state }: Core, { confirmed }: ReadRound): boolean {
+  return isQuorum(state.configuration, id => confirmed.has(id))
 }
 
 /** Ends every step: begins the next round, or gives up what the present leader cannot answer. */
@@ -67,7 +87,7 @@ function beginRound(core: Core): void {
   if (log.termAt(state.commit) !== state.term) return
   const round = openRound(core, state.commit)
   round.confirmed.add(options.id)
-  if (round.confirmed.size >= majority(options.voters.length)) finish(core, round, state.commit)
+  if (isConfirmed(core, round)) finish(core, round, state.commit)
   else broadcastHeartbeat(core)
 }
 

@@ -78,6 +78,7 @@ export function onLoaded(core: Core, { to, term, entries }: Loaded): void {
   const first = entries[0]
   if (peer === undefined || peer.loading === null) return
   assert(first?.index === peer.loading, 'loaded entries begin where they were asked for')
+  assert(areContiguous(entries), 'loaded entries have no gap')
   peer.loading = null
   // Meanwhile an answer may have moved the peer elsewhere.
   if (first.index !== peer.next || peer.paused(core.options.window)) {
@@ -86,6 +87,10 @@ export function onLoaded(core: Core, { to, term, entries }: Loaded): void {
   }
   send(core, to, peer, entries)
   replicate(core, role, to)
+}
+
+function areContiguous(entries: readonly Entry[]): boolean {
+  return entries.every((entry, at) => at === 0 || entry.index - 1 === entries[at - 1]?.index)
 }
 
 /** Says "I lead" to all (§5.2), and how far each may commit. */

@@ -1,7 +1,9 @@
 import { Prng } from '../lib/prng.ts'
+import type { Configuration } from './configuration.ts'
 import { RaftLog } from './log.ts'
 import { Outbox } from './outbox.ts'
 import type { Progress, Window } from './progress.ts'
+import { isQuorum } from './quorum.ts'
 import {
   asLogIndex,
   type HardState,
@@ -16,8 +18,6 @@ import {
 /** What a core is made with; all of it constant. Ticks are the node's: the core has no clock. */
 export interface RaftOptions {
   readonly id: NodeId
-  /** The members that vote; must contain `id`. Visited in this order. */
-  readonly voters: readonly NodeId[]
   readonly seed: number
   /** E: an election begins after [E, 2E) ticks without a leader (§5.2). */
   readonly electionTicks: number
@@ -28,6 +28,8 @@ export interface RaftOptions {
   /** Proposals beyond either are refused before they are appended. */
   readonly uncommittedBytesMax: number
   readonly uncommittedEntriesMax: number
+  /** Linearizable reads that may wait at once, those of followers included. */
+  readonly readsMax: number
   /** Applied entries kept in memory for followers that are a little behind, bytes. */
   readonly cacheBytesMax: number
 }
@@ -38,6 +40,7 @@ export const DEFAULT_LIMITS = {
   messageBytesMax: 1024 * 1024,
   uncommittedBytesMax: 8 * 1024 * 1024,
   uncommittedEntriesMax: 1024,
+  readsMax: 16_384,
   cacheBytesMax: 16 * 1024 * 1024,
 } as const
 
@@ -48,6 +51,8 @@ export interface Recovered {
   readonly borders: readonly TermBorder[]
   /** last entry that the machine holds */
   readonly applied: LogPosition
+  /** in force there; `NO_CONFIGURATION` of a node that waits to be added */
+  readonly configuration: Configuration
 }
 
 /** Only a leader has progress, only a candidate has votes. */
@@ -59,11 +64,13 @@ export type Role =
 
 export interface Leader {
   readonly kind: 'leader'
-  /** one per voter but itself */
+  /** one per member but itself */
   readonly progress: Map<NodeId, Progress>
   /** own entries that are not committed, oldest first */
   readonly uncommitted: { readonly index: LogIndex; readonly bytes: number }[]
   uncommittedBytes: number
+  /** a change of the membership may be in the log up to here; the next one waits until it is applied */
+  pendingConfIndex: LogIndex
   /** the leadership is being handed over; no proposals meanwhile */
   transfer: { readonly to: NodeId; ticks: number } | null
 }
@@ -111,8 +118,8 @@ export interface State {
   applying: LogIndex
   /** entries up to here are in the machine; ≤ applying */
   applied: LogIndex
-  /** what was committed at start: no campaign before the machine holds it */
-  readonly commitAtStart: LogIndex
+  /** in force: the last one that was applied */
+  configuration: Configuration
   /** ticks since a leader was heard, a vote granted, a campaign begun; of a leader, since the quorum was checked */
   electionElapsed: number
   /** drawn anew for each wait, in [E, 2E) */
@@ -134,10 +141,10 @@ export interface Core {
 const CONTEXTS_PER_BOOT = 2 ** 20
 
 export function createCore(options: RaftOptions, recovered: Recovered): Core {
-  const { hardState, last, borders, applied } = recovered
+  const { hardState, last, borders, applied, configuration } = recovered
   const prng = new Prng(options.seed)
   const commit = asLogIndex(Math.max(hardState.commit, applied.index))
-  const alone = options.voters.length === 1
+  const alone = isQuorum(configuration, id => id === options.id)
   const state: State = {
     term: hardState.term,
     vote: hardState.vote,
@@ -146,7 +153,7 @@ export function createCore(options: RaftOptions, recovered: Recovered): Core {
     commit,
     applying: applied.index,
     applied: applied.index,
-    commitAtStart: commit,
+    configuration,
     electionElapsed: 0,
     // Nobody else can lead a cluster of one: there is nothing to wait for.
     electionTimeout: alone ? 1 : drawElectionTimeout(options, prng),

@@ -1,3 +1,4 @@
+import { votersOf } from './configuration.ts'
 import type { Core, Leader } from './state.ts'
 import type { NodeId } from './types.ts'
 
@@ -8,10 +9,11 @@ import type { NodeId } from './types.ts'
  * @param wanted null: whoever is reachable and nearest
  */
 export function onTransfer(core: Core, wanted: NodeId | null): void {
-  const { role } = core.state
+  const { role, configuration } = core.state
   if (role.kind !== 'leader' || role.transfer !== null) return
-  const to = wanted ?? nearest(role)
-  if (to === null || !role.progress.has(to)) return
+  const voters = votersOf(configuration)
+  const to = wanted ?? nearest(role, voters)
+  if (to === null || !role.progress.has(to) || !voters.includes(to)) return
   role.transfer = { to, ticks: 0 }
   handOver(core, to)
 }
@@ -30,10 +32,11 @@ export function giveUpTransfer({ options }: Core, leader: Leader): void {
   if (leader.transfer.ticks >= options.electionTicks) leader.transfer = null
 }
 
-function nearest({ progress }: Leader): NodeId | null {
+/** Of these voters the one that is reached and lacks least. */
+export function nearest({ progress }: Leader, voters: readonly NodeId[]): NodeId | null {
   let best: NodeId | null = null
   for (const [id, peer] of progress) {
-    if (!peer.reachable) continue
+    if (!peer.reachable || !voters.includes(id)) continue
     if (best === null || peer.match > (progress.get(best)?.match ?? -1)) best = id
   }
   return best

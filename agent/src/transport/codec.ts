@@ -54,9 +54,11 @@ export function encodeMessage(writer: ByteWriter, message: Message): void {
     case 'request-vote':
       writer.u8(Number(message.preVote)).u8(Number(message.transfer))
       encodePosition(writer, message.last)
+      encodePosition(writer, message.commit)
       return
     case 'request-vote-reply':
       writer.u8(Number(message.preVote)).u8(Number(message.granted))
+      encodePosition(writer, message.commit)
       return
     case 'append-entries':
       encodePosition(writer, message.prev)
@@ -104,10 +106,19 @@ export function decodeMessage(reader: ByteReader, direction: Direction): Message
       const transfer = decodeFlag(reader)
       const last = decodePosition(reader)
       if (last.term > envelope.term) throw new DecodeError('a candidate of a term before its log')
-      return { kind, ...envelope, preVote, transfer, last }
+      const commit = decodePosition(reader)
+      if (commit.index > last.index || commit.term > last.term) {
+        throw new DecodeError('a candidate that lacks what is committed')
+      }
+      return { kind, ...envelope, preVote, transfer, last, commit }
     }
-    case 'request-vote-reply':
-      return { kind, ...envelope, preVote: decodeFlag(reader), granted: decodeFlag(reader) }
+    case 'request-vote-reply': {
+      const preVote = decodeFlag(reader)
+      const granted = decodeFlag(reader)
+      const commit = decodePosition(reader)
+      if (commit.term > envelope.term) throw new DecodeError('a commit from a later term')
+      return { kind, ...envelope, preVote, granted, commit }
+    }
     case 'append-entries': {
       const prev = decodePosition(reader)
       const commit = decodeIndex(reader)

@@ -7,6 +7,7 @@ import type { Message } from '../../src/raft/message.ts'
 import { Raft } from '../../src/raft/raft.ts'
 import { DEFAULT_LIMITS } from '../../src/raft/state.ts'
 import { asLogIndex, asNodeId, asTerm, type NodeId, ORIGIN } from '../../src/raft/types.ts'
+import { configurationOf } from '../raft/harness.ts'
 
 const IDS = ['n1', 'n2', 'n3'].map(asNodeId)
 
@@ -17,8 +18,14 @@ function recordedRun(recorder: FlightRecorder, rounds: number): readonly (readon
     IDS.map((id, at) => [
       id,
       new Raft(
-        { ...DEFAULT_LIMITS, id, voters: IDS, seed: at + 1, electionTicks: 10, heartbeatTicks: 2 },
-        { hardState: nothing, last: ORIGIN, borders: [], applied: ORIGIN },
+        { ...DEFAULT_LIMITS, id, seed: at + 1, electionTicks: 10, heartbeatTicks: 2 },
+        {
+          hardState: nothing,
+          last: ORIGIN,
+          borders: [],
+          applied: ORIGIN,
+          configuration: configurationOf(IDS),
+        },
       ),
     ]),
   )
@@ -33,7 +40,9 @@ function recordedRun(recorder: FlightRecorder, rounds: number): readonly (readon
   const perform = (id: NodeId, effect: Effect): void => {
     if (effect.kind === 'send') deliver(effect.message)
     const applied = effect.kind === 'apply' ? effect.entries?.at(-1) : undefined
-    if (applied !== undefined) step(id, { kind: 'applied', position: applied })
+    if (applied !== undefined) {
+      step(id, { kind: 'applied', position: applied, configuration: null })
+    }
     if (effect.kind !== 'persist') return
     step(id, { kind: 'persisted', receipt: effect.receipt })
     effect.whenDurable.forEach(deliver)

@@ -1,7 +1,14 @@
 import { assert } from '../../src/lib/assert.ts'
 import type { Message } from '../../src/raft/message.ts'
 import { asNodeId } from '../../src/raft/types.ts'
-import { ELECTION_TICKS, type Limits, Member, optionsOf, type Start } from './harness.ts'
+import {
+  configurationOf,
+  ELECTION_TICKS,
+  type Limits,
+  Member,
+  optionsOf,
+  type Start,
+} from './harness.ts'
 import { showMessage } from './show.ts'
 
 /** Several nodes and a wire whose messages are delivered, dropped or left waiting by hand. */
@@ -16,7 +23,7 @@ export class Cluster {
   constructor(starts: Readonly<Record<string, Start>>, limits: Limits = {}) {
     const names = Object.keys(starts)
     for (const [name, start] of Object.entries(starts)) {
-      this.nodes.set(name, new Member(optionsOf(name, names, limits), start))
+      this.nodes.set(name, new Member(optionsOf(name, limits), configurationOf(names), start))
     }
   }
 

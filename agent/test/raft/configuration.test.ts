@@ -15,6 +15,7 @@ import {
   votersOf,
 } from '../../src/raft/configuration.ts'
 import { asNodeId, type NodeId } from '../../src/raft/types.ts'
+import { showConfiguration } from './show.ts'
 
 const { SEED } = process.env
 const seed = Number(SEED ?? Date.now() % 2 ** 31)
@@ -32,17 +33,10 @@ const member = (name: string, role: MemberRole = 'voter', incarnation = `i-${nam
 const of = (...members: Member[]): Configuration => ({ members, outgoing: [] })
 const abc = of(member('a'), member('b'), member('c'))
 
-/** `a b c+ d. (a b e)`: voters, learners +, edges ., leaving -, and the outgoing voters. */
-function show({ members, outgoing }: Configuration): string {
-  const marks = { voter: '', learner: '+', edge: '.', leaving: '-' }
-  const names = members.map(each => `${each.id}${marks[each.role]}`).join(' ')
-  return outgoing.length === 0 ? names : `${names} (${outgoing.join(' ')})`
-}
-
 /** The configuration afterwards, or what was said instead. */
 function plan(configuration: Configuration, change: MembershipChange): string {
   const planned = planChange(configuration, change)
-  if (planned.kind === 'changed') return show(planned.configuration)
+  if (planned.kind === 'changed') return showConfiguration(planned.configuration)
   return planned.kind === 'same' ? 'same' : planned.why
 }
 
@@ -118,7 +112,7 @@ t.test('reconfigure: one directly, several through both halves, left in one step
   t.equal(plan(start, to('abcd')), 'a b c d e+')
   t.equal(plan(start, to('ab')), 'a b d+ e+')
   const joint = planned(start, to('ade'))
-  t.equal(show(joint), 'a b- c- d e (a b c)')
+  t.equal(showConfiguration(joint), 'a b- c- d e (a b c)')
   t.ok(isJoint(joint) && isVoter(joint, id('b')) && isVoter(joint, id('d')))
   t.strictSame(votersOf(joint), ['a', 'd', 'e'])
   t.equal(plan(joint, { kind: 'leave-joint' }), 'a d e')

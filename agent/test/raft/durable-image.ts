@@ -1,4 +1,5 @@
 import { assert } from '../../src/lib/assert.ts'
+import { type Configuration, decodeConfiguration } from '../../src/raft/configuration.ts'
 import type { Persist } from '../../src/raft/effect.ts'
 import { entryBytes } from '../../src/raft/log.ts'
 import type { Recovered } from '../../src/raft/state.ts'
@@ -56,11 +57,17 @@ export class DurableImage {
   }
 
   /** What a core is started with. */
-  recovered(applied: LogPosition): Recovered {
+  recovered(applied: LogPosition, configuration: Configuration): Recovered {
     const borders: TermBorder[] = []
     for (const { index, term } of this.entries) {
       if (borders.at(-1)?.term !== term) borders.push({ first: index, term })
     }
-    return { hardState: this.hardState, last: this.last, borders, applied }
+    return { hardState: this.hardState, last: this.last, borders, applied, configuration }
   }
+}
+
+/** The newest configuration among these entries; null: none. */
+export function lastConfiguration(entries: readonly Entry[]): Configuration | null {
+  const entry = entries.findLast(({ kind }) => kind === 'configuration')
+  return entry === undefined ? null : decodeConfiguration(entry.payload)
 }

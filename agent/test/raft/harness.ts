@@ -1,4 +1,5 @@
 import { assert } from '../../src/lib/assert.ts'
+import { type Configuration, initialConfiguration } from '../../src/raft/configuration.ts'
 import type { Effect, Persist } from '../../src/raft/effect.ts'
 import type { Input } from '../../src/raft/input.ts'
 import type { Message } from '../../src/raft/message.ts'
@@ -12,7 +13,7 @@ import {
   type NodeId,
   ORIGIN,
 } from '../../src/raft/types.ts'
-import { DurableImage } from './durable-image.ts'
+import { DurableImage, lastConfiguration } from './durable-image.ts'
 import { show, showEntry, showMessage } from './show.ts'
 
 /** E; a node waits [E, 2E) ticks for a leader. */
@@ -28,11 +29,13 @@ export interface Start {
   readonly vote?: string
   readonly commit?: number
   readonly applied?: number
+  /** in force there; default: all nodes of the story vote */
+  readonly configuration?: Configuration
 }
 
 type Load = Extract<Effect, { kind: 'load' }>
 
-export type Limits = Partial<Omit<RaftOptions, 'id' | 'voters'>>
+export type Limits = Partial<Omit<RaftOptions, 'id'>>
 
 export const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text))
 
@@ -59,10 +62,14 @@ export class Member {
   /** what the machine holds: it survives crashes whole */
   readonly applied: Entry[]
   raft: Raft
+  readonly #configuration: Configuration
   #boot = 0
 
-  constructor(options: RaftOptions, { log = [], term, vote, commit = 0, applied = commit }: Start) {
+  /** @param first what is in force before the log says anything */
+  constructor(options: RaftOptions, first: Configuration, start: Start) {
+    const { log = [], term, vote, commit = 0, applied = commit, configuration = first } = start
     this.options = options
+    this.#configuration = configuration
     const entries = entriesOf(log)
     this.image = new DurableImage(
       {
@@ -156,7 +163,8 @@ export class Member {
   #start(): Raft {
     const seed = this.options.seed + 1000 * this.#boot++
     const applied = this.applied.at(-1) ?? ORIGIN
-    return new Raft({ ...this.options, seed }, this.image.recovered(applied))
+    const configuration = lastConfiguration(this.applied) ?? this.#configuration
+    return new Raft({ ...this.options, seed }, this.image.recovered(applied, configuration))
   }
 
   #carryOut(effect: Effect): string[] {
@@ -172,11 +180,19 @@ export class Member {
     }
     const last = entries.at(-1)
     assert(last?.index === effect.upTo, 'all that was asked for is applied')
-    return this.step({ kind: 'applied', position: last })
+    const configuration = lastConfiguration(entries)
+    return this.step({ kind: 'applied', position: last, configuration })
   }
 }
 
-export function optionsOf(id: string, voters: readonly string[], limits: Limits): RaftOptions {
+/** All of them vote. */
+export function configurationOf(names: readonly string[]): Configuration {
+  return initialConfiguration(
+    names.map(name => ({ id: asNodeId(name), address: '', raftBind: `${name}:1`, gateway: null })),
+  )
+}
+
+export function optionsOf(id: string, limits: Limits): RaftOptions {
   return {
     ...DEFAULT_LIMITS,
     electionTicks: ELECTION_TICKS,
@@ -184,13 +200,12 @@ export function optionsOf(id: string, voters: readonly string[], limits: Limits)
     ...limits,
     seed: 7919 * (limits.seed ?? 0) + id.charCodeAt(0),
     id: asNodeId(id),
-    voters: voters.map(asNodeId),
   }
 }
 
 /** A single node `a` among voters a, b, c, whose messages the test writes itself. */
 export function follower(start: Start = {}, limits: Limits = {}, voters = ['a', 'b', 'c']): Member {
-  return new Member(optionsOf('a', voters, limits), start)
+  return new Member(optionsOf('a', limits), configurationOf(voters), start)
 }
 
 /** The same after it won pre-votes, in a term of its own, which is durable; b and c were asked. */
@@ -226,10 +241,18 @@ interface GrantOf {
   readonly term: number
   readonly preVote?: boolean
   readonly granted?: boolean
+  readonly commit?: readonly [number, number]
 }
 
-export function grant({ from, term, preVote = false, granted = true }: GrantOf): Message {
-  return { kind: 'request-vote-reply', ...envelope(from, term), preVote, granted }
+export function grant(given: GrantOf): Message {
+  const { from, term, preVote = false, granted = true, commit = [0, 0] } = given
+  return {
+    kind: 'request-vote-reply',
+    ...envelope(from, term),
+    preVote,
+    granted,
+    commit: at(commit),
+  }
 }
 
 interface AskOf {
@@ -239,11 +262,19 @@ interface AskOf {
   readonly transfer?: boolean
   /** index and term of the candidate's last entry */
   readonly last?: readonly [number, number]
+  readonly commit?: readonly [number, number]
 }
 
 export function ask(asked: AskOf): Message {
-  const { from, term, preVote = false, transfer = false, last = [0, 0] } = asked
-  return { kind: 'request-vote', ...envelope(from, term), preVote, transfer, last: at(last) }
+  const { from, term, preVote = false, transfer = false, last = [0, 0], commit = [0, 0] } = asked
+  return {
+    kind: 'request-vote',
+    ...envelope(from, term),
+    preVote,
+    transfer,
+    last: at(last),
+    commit: at(commit),
+  }
 }
 
 interface AppendOf {

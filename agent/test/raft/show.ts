@@ -1,3 +1,4 @@
+import { type Configuration, decodeConfiguration } from '../../src/raft/configuration.ts'
 import type { Effect, Persist } from '../../src/raft/effect.ts'
 import type { Message } from '../../src/raft/message.ts'
 import type { Entry, LogPosition } from '../../src/raft/types.ts'
@@ -16,9 +17,9 @@ function body(message: Message): string {
   const { term } = message
   switch (message.kind) {
     case 'request-vote':
-      return `${vote(message)}? t${term} last ${position(message.last)}`
+      return `${vote(message)}? t${term} last ${position(message.last)}${known(message)}`
     case 'request-vote-reply':
-      return `${vote(message)} t${term} ${message.granted ? 'yes' : 'no'}`
+      return `${vote(message)} t${term} ${message.granted ? 'yes' : 'no'}${known(message)}`
     case 'append-entries':
       return `append t${term} after ${position(message.prev)}:${list(message.entries)} commit ${message.commit}`
     case 'append-entries-reply':
@@ -43,17 +44,32 @@ function vote(message: { readonly preVote: boolean; readonly transfer?: boolean 
   return message.transfer === true ? 'vote-at-once' : 'vote'
 }
 
+/** What the sender knows to be committed, if anything. */
+const known = ({ commit }: { readonly commit: LogPosition }): string =>
+  commit.index === 0 ? '' : ` commit ${position(commit)}`
+
 /** Rounds of reads are numbered from a place that a boot draws: only the count within the boot is shown. */
 const round = ({ context }: { readonly context: number }): string =>
   context === 0 ? '' : ` round ${context % 2 ** 20}`
 
 export const position = ({ index, term }: LogPosition): string => `${index}@${term}`
 
-/** A command shows its payload, a no-op a star. */
+/** A command shows its payload, a no-op a star, a configuration its members, a check a question. */
 export function showEntry(entry: Entry): string {
   if (entry.kind === 'no-op') return `${position(entry)}*`
+  if (entry.kind === 'check') return `${position(entry)}?`
+  if (entry.kind === 'configuration') {
+    return `${position(entry)}[${showConfiguration(decodeConfiguration(entry.payload))}]`
+  }
   const text = Buffer.from(entry.payload).toString()
   return text === '' ? position(entry) : `${position(entry)}=${text}`
+}
+
+/** `a b c+ d. e- (a b e)`: voters, learners +, edges ., leaving -, and the outgoing voters. */
+export function showConfiguration({ members, outgoing }: Configuration): string {
+  const marks = { voter: '', learner: '+', edge: '.', leaving: '-' }
+  const names = members.map(({ id, role }) => `${id}${marks[role]}`).join(' ')
+  return outgoing.length === 0 ? names : `${names} (${outgoing.join(' ')})`
 }
 
 const list = (entries: readonly Entry[]): string =>
@@ -75,6 +91,8 @@ function showEffect(effect: Effect): string[] {
       ]
     case 'accepted':
       return [`accepted ${position(effect.first)}: ${effect.ids.join(' ')}`]
+    case 'unchanged':
+      return [`unchanged: ${effect.id}`]
     case 'read-ready':
       return [`read at ${effect.index}: ${effect.ids.join(' ')}`]
     case 'reject':

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { asNodeId, ORIGIN } from '../../src/raft/types.ts'
 import { alike, Cluster } from './cluster.ts'
 import {
   alive,
@@ -64,15 +65,15 @@ t.test(
     a.receive(beat({ from: 'b', term: 1, commit: 1 }))
     t.strictSame(a.receive(timeoutNow('b', 1)), [
       'write t2 vote a commit 1 last 1@1',
-      '  then a→b vote-at-once? t2 last 1@1',
-      '  then a→c vote-at-once? t2 last 1@1',
+      '  then a→b vote-at-once? t2 last 1@1 commit 1@1',
+      '  then a→c vote-at-once? t2 last 1@1 commit 1@1',
     ])
     const c = follower({ log: [1], term: 1, commit: 1 })
     c.receive(beat({ from: 'b', term: 1, commit: 1 }))
     t.strictSame(c.receive(ask({ from: 'c', term: 2, last: [1, 1] })), [], 'hears its leader')
     t.strictSame(c.receive(ask({ from: 'c', term: 2, last: [1, 1], transfer: true })), [
       'write t2 vote c commit 1 last 1@1',
-      '  then a→c vote t2 yes',
+      '  then a→c vote t2 yes commit 1@1',
     ])
   },
 )
@@ -81,12 +82,15 @@ t.test('§5.4.1 the order of the old leader does not excuse an older log', async
   const a = follower({ log: [1, 1], term: 1, commit: 1 })
   a.receive(beat({ from: 'b', term: 1, commit: 1 }))
   const lines = a.receive(ask({ from: 'c', term: 2, last: [1, 1], transfer: true }))
-  t.ok(lines.includes('  then a→c vote t2 no'), lines.join('; '))
+  t.ok(lines.includes('  then a→c vote t2 no commit 1@1'), lines.join('; '))
 })
 
 t.test('a campaign without the order of a leader does not claim it', async t => {
   const a = follower({ log: [1], term: 1, commit: 1 })
-  t.strictSame(a.untilElection(), ['a→b pre-vote? t2 last 1@1', 'a→c pre-vote? t2 last 1@1'])
+  t.strictSame(a.untilElection(), [
+    'a→b pre-vote? t2 last 1@1 commit 1@1',
+    'a→c pre-vote? t2 last 1@1 commit 1@1',
+  ])
 })
 
 t.test('thesis §3.10 one transfer, one election, no write lost', async t => {
@@ -151,7 +155,7 @@ t.test('without a name the nearest peer that is reached takes over', async t => 
   a.receive(matched('c', 2, 3))
   t.strictSame(a.transfer(null), ['a→c timeout-now t2'])
   const b = settledLeader()
-  b.step({ kind: 'unreachable', peer: b.options.voters[1] ?? b.options.id })
+  b.step({ kind: 'unreachable', peer: asNodeId('b') })
   t.strictSame(b.transfer(null), ['a→c timeout-now t2'])
 })
 
@@ -183,11 +187,12 @@ t.test('hashicorp/raft#696 what was begun in one term is forgotten in the next',
   for (const preVote of [true, false]) {
     a.receive({
       kind: 'request-vote-reply',
-      from: a.options.voters[1] ?? a.options.id,
+      from: asNodeId('b'),
       to: a.options.id,
       term: (term + 1) as typeof term,
       preVote,
       granted: true,
+      commit: ORIGIN,
     })
     a.fsync()
   }

@@ -1,10 +1,12 @@
 import { assert } from '../../src/lib/assert.ts'
+import type { Configuration } from '../../src/raft/configuration.ts'
 import type { Effect, Persist } from '../../src/raft/effect.ts'
 import type { Input } from '../../src/raft/input.ts'
 import type { Message } from '../../src/raft/message.ts'
 import { Raft } from '../../src/raft/raft.ts'
 import type { RaftOptions } from '../../src/raft/state.ts'
 import type { Entry, LogIndex, NodeId, Term } from '../../src/raft/types.ts'
+import { lastConfiguration } from '../raft/durable-image.ts'
 import type { Chance } from './chance.ts'
 import { SimulatedDisk } from './disk.ts'
 import { type Histories, LogMirror } from './history.ts'
@@ -52,6 +54,8 @@ export interface Readable {
 
 interface Parts {
   readonly options: RaftOptions
+  /** what the cluster starts with */
+  readonly configuration: Configuration
   readonly weather: Weather
   readonly chance: Chance
   readonly clock: Chance
@@ -158,9 +162,11 @@ export class SimulatedNode {
   }
 
   #createRaft(): Raft {
-    const { options, chance } = this.#parts
+    const { options, configuration, chance } = this.#parts
     const seed = chance.within(0, 0xffff_fffe)
-    return new Raft({ ...options, seed }, this.disk.image.recovered(this.machine.position))
+    const { position, entries } = this.machine
+    const current = lastConfiguration(entries) ?? configuration
+    return new Raft({ ...options, seed }, this.disk.image.recovered(position, current))
   }
 
   #carryOut(effect: Effect): void {
@@ -185,6 +191,8 @@ export class SimulatedNode {
           this.#pending.set(index, { id, term: effect.first.term })
         }
         witness.accepted(effect.ids)
+        break
+      case 'unchanged':
         break
       case 'reject':
         witness.rejected(effect)
@@ -235,7 +243,9 @@ export class SimulatedNode {
       assert(last?.index === apply.upTo, 'all that was asked for is applied')
       if (this.#applies.length > 0) this.#applyLater()
       const { index, term } = last
-      if (boot === this.boot) this.step({ kind: 'applied', position: { index, term } })
+      if (boot !== this.boot) return
+      const configuration = lastConfiguration(entries)
+      this.step({ kind: 'applied', position: { index, term }, configuration })
     })
   }
 

@@ -45,6 +45,12 @@ function inputText(input: Input): string {
       return `applied ${input.position.index}`
     case 'loaded':
       return `loaded for ${input.to}`
+    case 'change':
+      return `change: ${input.change.kind}`
+    case 'propose-check':
+      return 'propose a check'
+    case 'forget-leader':
+      return 'forget the leader'
     case 'unreachable':
       return `${input.peer} is unreachable`
     case 'tick':

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { Effect } from '../../src/raft/effect.ts'
 import type { Input } from '../../src/raft/input.ts'
+import { DEFAULT_LIMITS } from '../../src/raft/state.ts'
 import { asNodeId } from '../../src/raft/types.ts'
+import { configurationOf } from '../raft/harness.ts'
 import { Chance } from './chance.ts'
 import { Clients } from './clients.ts'
 import { Coverage } from './coverage.ts'
@@ -149,17 +151,19 @@ class World {
 
   #createNodes(seed: number, histories: Histories): SimulatedNode[] {
     const voters = [...'abcdefg'.slice(0, this.#weather.nodes)].map(asNodeId)
+    const configuration = configurationOf(voters)
     return voters.map(
       id =>
         new SimulatedNode({
           options: {
+            ...DEFAULT_LIMITS,
             ...this.#weather.limits,
             id,
-            voters,
             seed,
             electionTicks: ELECTION_TICKS,
             heartbeatTicks: HEARTBEAT_TICKS,
           },
+          configuration,
           weather: this.#weather,
           chance: new Chance(seed, `node ${id}`),
           clock: new Chance(seed, `clock ${id}`),

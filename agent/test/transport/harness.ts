@@ -3,7 +3,14 @@ import { createServer } from 'node:net'
 import fc from 'fast-check'
 import { SystemClock } from '../../src/clock/system-clock.ts'
 import type { AppendEntries, Message } from '../../src/raft/message.ts'
-import { asLogIndex, asNodeId, asTerm, type Entry, type NodeId } from '../../src/raft/types.ts'
+import {
+  asLogIndex,
+  asNodeId,
+  asTerm,
+  type Entry,
+  type LogPosition,
+  type NodeId,
+} from '../../src/raft/types.ts'
 import { MemoryPeerIdentities } from '../../src/transport/peer-identities.ts'
 import type { TcpLimits } from '../../src/transport/tcp-context.ts'
 import { TcpTransport, type TcpTransportOptions } from '../../src/transport/tcp-transport.ts'
@@ -138,6 +145,12 @@ const position = fc.record({ index: count, term: count }).map(({ index, term }) 
   term: asTerm(term),
 }))
 
+/** Of both its parts the smaller one. */
+const atMost = (one: LogPosition, other: LogPosition): LogPosition => ({
+  index: asLogIndex(Math.min(one.index, other.index)),
+  term: asTerm(Math.min(one.term, other.term)),
+})
+
 const appends = fc
   .record({
     index: fc.nat(1_000_000),
@@ -177,17 +190,21 @@ export const anyMessage: fc.Arbitrary<Message> = fc
         preVote: fc.boolean(),
         transfer: fc.boolean(),
         last: position,
+        commit: position,
       })
-      .map(vote => ({
-        ...vote,
-        last: { ...vote.last, term: asTerm(Math.min(vote.last.term, vote.term)) },
-      })),
-    fc.record({
-      kind: constant('request-vote-reply'),
-      term,
-      preVote: fc.boolean(),
-      granted: fc.boolean(),
-    }),
+      .map(vote => {
+        const last = atMost(vote.last, { index: vote.last.index, term: vote.term })
+        return { ...vote, last, commit: atMost(vote.commit, last) }
+      }),
+    fc
+      .record({
+        kind: constant('request-vote-reply'),
+        term,
+        preVote: fc.boolean(),
+        granted: fc.boolean(),
+        commit: position,
+      })
+      .map(vote => ({ ...vote, commit: atMost(vote.commit, { ...vote.commit, term: vote.term }) })),
     appends,
     fc.record({ kind: constant('append-entries-reply'), term, match: index }),
     fc.record({
