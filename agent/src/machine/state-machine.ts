@@ -2,10 +2,18 @@ import type { Identity, LogPosition } from '../raft/types.ts'
 
 type Awaitable<T> = T | Promise<T>
 
+/** How far a machine is: stored in one transaction with the data, and part of every snapshot. */
+export interface Applied extends LogPosition {
+  /** The membership in force after this position; opaque to the machine, and empty in a new one. */
+  readonly configuration: Uint8Array
+  /** 32 bytes over every entry and its result (see `Chain`), zeros in a new machine: equal on every replica at this position. */
+  readonly chainHash: Uint8Array
+}
+
 /** An entry that is committed, and durable on this node. */
 export interface CommittedEntry {
   readonly position: LogPosition
-  /** Null: a no-op of the cluster; it advances the position and does nothing else. */
+  /** Null: an entry of the cluster's own; it advances position and chain and does nothing else. */
   readonly command: Uint8Array | null
   /**
    * When the leader proposed it, Unix ms by the leader's clock: the only time that a machine may
@@ -49,22 +57,35 @@ export class Gap extends Error {
  * applied: recorded as a result it would make this node differ from the others for ever.
  */
 export interface StateMachine<Query, Answer> {
+  /** `durable`: keeps its state over a restart. `memory`: the node gives it the newest stored snapshot, then the log. */
+  readonly storage: 'durable' | 'memory'
   /**
-   * Opens or creates; the first call. Returns the position of the last applied entry, the origin when new.
+   * Opens or creates; the first call. Returns how far the machine is, the origin when new.
    * @throws when the files belong to another identity
    */
-  open(identity: Identity): Awaitable<LogPosition>
+  open(identity: Identity): Awaitable<Applied>
   /**
    * Applies a batch in log order; resolves once visible to `query`. What reaches the disk is always
    * a whole number of batches together with the position of the last entry, in ONE transaction; a
    * crash may take the newest batches back, and the log gives them again. Entries at or below the
    * applied position are skipped (result null). Where a batch begins and ends must not matter.
+   * @param configuration the membership in force after the last entry; stored in the same transaction
    * @throws Divergence | Gap | the error of the surroundings; then nothing of the batch has happened
    */
-  apply(entries: readonly CommittedEntry[]): Awaitable<readonly (Result | null)[]>
+  apply(
+    entries: readonly CommittedEntry[],
+    configuration: Uint8Array,
+  ): Awaitable<readonly (Result | null)[]>
   /** Reads only; sees every `apply` that has resolved. */
   query(query: Query): Awaitable<Answer>
-  /** Moves what was applied so far towards the disk, off the event loop; the node calls it now and then. */
-  checkpoint(): Promise<void>
+  /** How far the machine is: what `query` sees now. */
+  applied(): Applied
+  /** What power loss cannot take back: the log may be dropped up to here. Never above `applied`; the origin when unknown, or in memory. */
+  durablePosition(): LogPosition
+  /**
+   * Makes what was applied so far durable, off the event loop; the node calls it now and then.
+   * @returns the new durable position; the old one if a reader stood in the way
+   */
+  checkpoint(): Promise<LogPosition>
   close(): Awaitable<void>
 }

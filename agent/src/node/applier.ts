@@ -28,6 +28,8 @@ export class Applier {
   #running: Promise<void> | null = null
   #checkpoint: Promise<void> | null = null
   #sinceCheckpoint = 0
+  /** in force after the last entry; no entry changes it yet */
+  readonly #configuration = new Uint8Array(0)
 
   constructor(log: LogStore, machine: StateMachine<never, unknown>, events: ApplierEvents) {
     this.#log = log
@@ -93,7 +95,7 @@ export class Applier {
   async #applyAll(entries: readonly Entry[]): Promise<void> {
     for (let at = 0; at < entries.length; at += BATCH_ENTRIES_MAX) {
       const batch = entries.slice(at, at + BATCH_ENTRIES_MAX).map(committed)
-      const applied = this.#machine.apply(batch)
+      const applied = this.#machine.apply(batch, this.#configuration)
       // A machine that answers at once is not made to wait for the next microtask.
       const results = applied instanceof Promise ? await applied : applied
       this.#events.onApplied(batch, results)

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { DecodeError } from '../../src/lib/bytes.ts'
 import { decodeCommand, encodeCommand, type KvCommand } from '../../src/machine/kv/command.ts'
-import { drawSeed } from './state-machine.contract.ts'
+import { drawSeed } from './entries.ts'
 
 const bytes = fc.uint8Array({ maxLength: 600 })
 const plain = { noNullPrototype: true }

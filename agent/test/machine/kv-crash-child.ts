@@ -5,8 +5,8 @@
 import { writeSync } from 'node:fs'
 import { Prng } from '../../src/lib/prng.ts'
 import { KvMachine } from '../../src/machine/kv/kv-machine.ts'
+import { entry, IDENTITY, NONE } from './entries.ts'
 import { crashCommand } from './kv-crash-command.ts'
-import { entry, IDENTITY } from './state-machine.contract.ts'
 
 const [file, seed] = process.argv.slice(2)
 if (file === undefined || seed === undefined) throw new Error('usage: <file> <seed>')
@@ -20,7 +20,7 @@ for (;;) {
     return entry(index, 1, crashCommand(index))
   })
   if (prng.between(0, 8) === 0) void machine.checkpoint()
-  await machine.apply(batch)
+  await machine.apply(batch, NONE)
   if (prng.between(0, 3) === 0) writeSync(1, `${index}\n`)
   await new Promise(setImmediate)
 }

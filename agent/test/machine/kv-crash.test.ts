@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { Prng } from '../../src/lib/prng.ts'
 import { KvMachine } from '../../src/machine/kv/kv-machine.ts'
+import { drawSeed, IDENTITY } from './entries.ts'
 import { CRASH_KEYS } from './kv-crash-command.ts'
 import { text } from './kv-subject.ts'
-import { drawSeed, IDENTITY } from './state-machine.contract.ts'
 
 const CHILD = fileURLToPath(new URL('./kv-crash-child.ts', import.meta.url))
 const FULL_CHILD = fileURLToPath(new URL('./kv-full-child.ts', import.meta.url))

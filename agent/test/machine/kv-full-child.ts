@@ -4,9 +4,9 @@
  */
 import { writeSync } from 'node:fs'
 import { KvMachine } from '../../src/machine/kv/kv-machine.ts'
+import { entry, IDENTITY, NONE } from './entries.ts'
 import { crashCommand } from './kv-crash-command.ts'
 import { text } from './kv-subject.ts'
-import { entry, IDENTITY } from './state-machine.contract.ts'
 
 const [file] = process.argv.slice(2)
 if (file === undefined) throw new Error('usage: <file>')
@@ -20,7 +20,7 @@ while (failure === null) {
     entry(index + at + 1, 1, crashCommand(index + at + 1)),
   )
   try {
-    await machine.apply(batch)
+    await machine.apply(batch, NONE)
     index += batch.length
   } catch (error) {
     failure = error

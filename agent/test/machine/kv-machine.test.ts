@@ -5,8 +5,9 @@ import t, { type Test } from 'tap'
 import { forbidNondeterminism } from '../../src/machine/kv/deterministic.ts'
 import { KvMachine } from '../../src/machine/kv/kv-machine.ts'
 import { requireSqlite } from '../../src/machine/kv/schema.ts'
+import { entry, IDENTITY, NONE } from './entries.ts'
 import { kvSubject, set, setText, text } from './kv-subject.ts'
-import { entry, IDENTITY, stateMachineContract } from './state-machine.contract.ts'
+import { stateMachineContract } from './state-machine.contract.ts'
 
 stateMachineContract(t, kvSubject('file'))
 stateMachineContract(t, kvSubject('memory'))
@@ -35,20 +36,20 @@ t.test('create_index stays when a key is overwritten, and is new after a delete'
     const { applied, row } = machine.query({ kind: 'get', key: text('k') })
     return [applied.index, row?.createIndex, row?.modifyIndex]
   }
-  await machine.apply([entry(1, 1, setText('k', 'a')), entry(2, 1, setText('k', 'b'))])
+  await machine.apply([entry(1, 1, setText('k', 'a')), entry(2, 1, setText('k', 'b'))], NONE)
   t.strictSame(indexes(), [2, 1, 2])
   const remove = Uint8Array.of(1, 2, 1, 0, 0, 0, 107)
-  t.strictSame(await machine.apply([entry(3, 1, remove)]), [{ kind: 'done', value: null }])
+  t.strictSame(await machine.apply([entry(3, 1, remove)], NONE), [{ kind: 'done', value: null }])
   t.strictSame(indexes(), [3, undefined, undefined])
-  t.strictSame(await machine.apply([entry(4, 1, remove)]), [{ kind: 'done', value: null }])
-  await machine.apply([entry(5, 1, setText('k', 'c'))])
+  t.strictSame(await machine.apply([entry(4, 1, remove)], NONE), [{ kind: 'done', value: null }])
+  await machine.apply([entry(5, 1, setText('k', 'c'))], NONE)
   t.strictSame(indexes(), [5, 5, 5])
 })
 
 t.test('the last of several pairs with one key wins', async t => {
   const { machine } = await opened(t)
   const pairs = ['a', 'b', 'c'].map(value => ({ key: text('k'), value: text(value) }))
-  await machine.apply([entry(1, 1, set(pairs))])
+  await machine.apply([entry(1, 1, set(pairs))], NONE)
   t.equal(get(machine, 'k'), 'c')
 })
 
@@ -64,7 +65,7 @@ t.test('keys and values are bytes, up to their limits', async t => {
     { key: Buffer.alloc(512, 0xed), value: large },
     { key: Buffer.alloc(511, 0xed), value: large.subarray(1) },
   ]
-  await machine.apply([entry(1, 1, set(pairs))])
+  await machine.apply([entry(1, 1, set(pairs))], NONE)
   for (const { key, value } of pairs) {
     const { row } = machine.query({ kind: 'get', key })
     t.ok(row && Buffer.compare(row.value, value) === 0, Buffer.from(key).toString('hex', 0, 8))
@@ -77,11 +78,11 @@ t.test('indexes and terms beyond 32 bits are kept exactly', async t => {
     t,
     `UPDATE _raft SET applied_index = ${big - 1}, applied_term = ${big}`,
   )
-  await machine.apply([entry(big, big, setText('k', 'a'))])
+  await machine.apply([entry(big, big, setText('k', 'a'))], NONE)
   const expected = { index: big, term: big }
   t.strictSame(machine.query({ kind: 'get', key: text('k') }).row?.createIndex, big)
   await machine.close()
-  t.strictSame(new KvMachine({ file }).open(IDENTITY), expected)
+  t.match(new KvMachine({ file }).open(IDENTITY), expected)
 })
 
 for (const [cause, body, error] of [
@@ -92,7 +93,7 @@ for (const [cause, body, error] of [
   t.test(`${cause} in mid-batch rolls the whole batch back and keeps the position`, async t => {
     const trigger = `CREATE TRIGGER fault BEFORE INSERT ON kv WHEN NEW.key = x'62' BEGIN ${body}; END`
     const { machine, file } = await opened(t, trigger)
-    await machine.apply([entry(1, 1, setText('a', 'before'))])
+    await machine.apply([entry(1, 1, setText('a', 'before'))], NONE)
     await machine.checkpoint() // commits: what SQLite ends by itself, it takes back to here
     const pairs = ['a', 'b'].map(key => ({ key: text(key), value: text('after') }))
     const batch = [
@@ -101,7 +102,7 @@ for (const [cause, body, error] of [
       entry(4, 1, set(pairs)),
       entry(5, 1, setText('c', 'behind')),
     ]
-    await t.rejects(machine.apply(batch), error)
+    await t.rejects(machine.apply(batch, NONE), error)
     t.strictSame(get(machine, 'a'), 'before')
     t.strictSame(get(machine, 'c'), null)
     t.strictSame(machine.query({ kind: 'get', key: text('a') }).applied, { index: 1, term: 1 })
@@ -109,8 +110,8 @@ for (const [cause, body, error] of [
 
     new Database(file).exec('DROP TRIGGER fault').close()
     const repaired = new KvMachine({ file })
-    t.strictSame(repaired.open(IDENTITY), { index: 1, term: 1 })
-    const [, rejected] = await repaired.apply(batch)
+    t.match(repaired.open(IDENTITY), { index: 1, term: 1 })
+    const [, rejected] = await repaired.apply(batch, NONE)
     t.strictSame(rejected, { kind: 'rejected', code: 'UNDECODABLE' })
     t.strictSame(get(repaired, 'b'), 'after')
     await repaired.close()
@@ -119,10 +120,10 @@ for (const [cause, body, error] of [
 
 t.test('a position that this process did not write stops the machine', async t => {
   const { machine, file } = await opened(t)
-  await machine.apply([entry(1, 1, setText('k', 'a'))])
+  await machine.apply([entry(1, 1, setText('k', 'a'))], NONE)
   await machine.checkpoint()
   new Database(file).exec('UPDATE _raft SET applied_index = 7').close()
-  await t.rejects(machine.apply([entry(2, 1, setText('k', 'b'))]), /the stored position/)
+  await t.rejects(machine.apply([entry(2, 1, setText('k', 'b'))], NONE), /the stored position/)
   t.equal(get(machine, 'k'), 'a')
 })
 
@@ -162,7 +163,7 @@ t.test('a newer schema, another program and no database at all are refused uncha
   machine.open(IDENTITY)
   await machine.close()
   new Database(newer).exec('UPDATE _raft SET schema_version = 99').close()
-  t.throws(() => new KvMachine({ file: newer }).open(IDENTITY), /schema 99, but .* knows 2/)
+  t.throws(() => new KvMachine({ file: newer }).open(IDENTITY), /schema 99, but .* knows 3/)
 
   const foreign = join(t.testdirName, 'foreign.db')
   new Database(foreign).exec('CREATE TABLE theirs(a)').close()
@@ -177,7 +178,7 @@ t.test('a refused open leaves no lock behind', async t => {
   const { machine, file } = await opened(t)
   await machine.close()
   t.throws(() => new KvMachine({ file }).open({ ...IDENTITY, clusterId: 'other' }), /clusterId/)
-  t.strictSame(machine.open(IDENTITY), { index: 0, term: 0 })
+  t.match(machine.open(IDENTITY), { index: 0, term: 0 })
 })
 
 t.test('SQLite below 3.51.3, which could damage the file in a checkpoint, is refused', async t => {
@@ -193,7 +194,7 @@ t.test('the WAL stays bounded under constant writes', async t => {
   const write = async () => {
     const value = Buffer.alloc(2000, index)
     const pairs = Array.from({ length: 50 }, (_, at) => ({ key: text(`${at}`), value }))
-    await machine.apply([entry(++index, 1, set(pairs))])
+    await machine.apply([entry(++index, 1, set(pairs))], NONE)
     await new Promise(setImmediate) // the thread's answer needs a turn
     return statSync(`${file}-wal`).size
   }
@@ -221,20 +222,20 @@ t.test('the WAL stays bounded under constant writes', async t => {
 
 t.test('a reader outside the process puts the restart off and costs nothing else', async t => {
   const { machine, file } = await opened(t)
-  await machine.apply([entry(1, 1, setText('k', 'old'))])
+  await machine.apply([entry(1, 1, setText('k', 'old'))], NONE)
   await machine.checkpoint()
   const reader = new Database(file, { readonly: true })
   t.teardown(() => reader.close())
   reader.exec('BEGIN')
   t.equal(reader.prepare('SELECT count(*) FROM kv').pluck().get(), 1)
-  await machine.apply([entry(2, 1, setText('k', 'new')), entry(3, 1, setText('l', 'new'))])
+  await machine.apply([entry(2, 1, setText('k', 'new')), entry(3, 1, setText('l', 'new'))], NONE)
   await machine.checkpoint()
-  await machine.apply([entry(4, 1, setText('m', 'new'))])
+  await machine.apply([entry(4, 1, setText('m', 'new'))], NONE)
   t.equal(reader.prepare('SELECT count(*) FROM kv').pluck().get(), 1)
   reader.exec('COMMIT')
   await machine.checkpoint()
   const before = statSync(`${file}-wal`).size
-  await machine.apply([entry(5, 1, setText('n', 'new'))])
+  await machine.apply([entry(5, 1, setText('n', 'new'))], NONE)
   await machine.checkpoint()
   t.equal(statSync(`${file}-wal`).size, before, 'the WAL is written from its start again')
   t.strictSame([get(machine, 'k'), get(machine, 'n')], ['new', 'new'])
@@ -242,7 +243,7 @@ t.test('a reader outside the process puts the restart off and costs nothing else
 
 t.test('a checkpoint without news does not write', async t => {
   const { machine, file } = await opened(t)
-  await machine.apply([entry(1, 1, setText('k', 'v'))])
+  await machine.apply([entry(1, 1, setText('k', 'v'))], NONE)
   await machine.checkpoint()
   const before = readFileSync(`${file}-wal`)
   await machine.checkpoint()
@@ -251,25 +252,25 @@ t.test('a checkpoint without news does not write', async t => {
 
 t.test('a clean close leaves one complete file', async t => {
   const { machine, file } = await opened(t)
-  await machine.apply([entry(1, 1, setText('k', 'v'))])
+  await machine.apply([entry(1, 1, setText('k', 'v'))], NONE)
   await machine.checkpoint()
-  await machine.apply([entry(2, 1, setText('k', 'w'))])
+  await machine.apply([entry(2, 1, setText('k', 'w'))], NONE)
   await machine.close()
   t.notOk(existsSync(`${file}-wal`), 'no WAL')
   const copy = join(t.testdirName, 'copy.db')
   writeFileSync(copy, readFileSync(file))
   const again = new KvMachine({ file: copy })
-  t.strictSame(again.open(IDENTITY), { index: 2, term: 1 })
+  t.match(again.open(IDENTITY), { index: 2, term: 1 })
   t.equal(get(again, 'k'), 'w')
   await again.close()
 })
 
 t.test('a flipped byte of a value is found when it is read, and never served', async t => {
   const { machine, file } = await opened(t)
-  await machine.apply([entry(1, 1, setText('k', 'a value that is easy to find'))])
+  await machine.apply([entry(1, 1, setText('k', 'a value that is easy to find'))], NONE)
   await machine.close()
   const bytes = readFileSync(file)
-  const at = bytes.indexOf('easy to find')
+  const at = bytes.lastIndexOf('easy to find') // the chain may hold the command as well
   bytes[at] = (bytes[at] ?? 0) ^ 1
   writeFileSync(file, bytes)
   machine.open(IDENTITY)

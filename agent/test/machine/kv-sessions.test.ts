@@ -5,7 +5,7 @@ import { encodeCommand } from '../../src/machine/kv/command.ts'
 import { KvMachine } from '../../src/machine/kv/kv-machine.ts'
 import { SESSION_LIFETIME_MS } from '../../src/machine/kv/sessions.ts'
 import type { CommittedEntry, Result } from '../../src/machine/state-machine.ts'
-import { drawSeed, entry, IDENTITY } from './state-machine.contract.ts'
+import { drawSeed, entry, IDENTITY, NONE } from './entries.ts'
 
 const text = (value: string) => Buffer.from(value)
 const set = (key: string, value: string) =>
@@ -31,7 +31,10 @@ function entryOf(index: number, { key, command, timeMs = 1_000 }: Request): Comm
 async function machineWith(...requests: readonly Request[]) {
   const machine = new KvMachine({ file: null })
   machine.open(IDENTITY)
-  const results = await machine.apply(requests.map((request, at) => entryOf(at + 1, request)))
+  const results = await machine.apply(
+    requests.map((request, at) => entryOf(at + 1, request)),
+    NONE,
+  )
   const read = (key: string) => {
     const { row } = machine.query({ kind: 'get', key: text(key) })
     return row === null ? null : { value: Buffer.from(row.value).toString(), at: row.modifyIndex }
@@ -93,7 +96,7 @@ t.test('where batches begin and end does not matter, not to what is forgotten ei
       for (let from = 0; from < requests.length; from += size + 1) {
         const batch = requests.slice(from, from + size + 1)
         const entries = batch.map((each, at) => entryOf(from + at + 1, each))
-        results.push(...(await parts.machine.apply(entries)))
+        results.push(...(await parts.machine.apply(entries, NONE)))
       }
       t.strictSame(results, whole.results)
       for (const key of ['a', 'b']) t.strictSame(parts.read(key), whole.read(key))

@@ -1,6 +1,6 @@
 import type { Database } from 'better-sqlite3'
-import type { Identity, LogPosition } from '../../raft/types.ts'
-import type { CommittedEntry, Result, StateMachine } from '../state-machine.ts'
+import { type Identity, type LogPosition, ORIGIN } from '../../raft/types.ts'
+import type { Applied, CommittedEntry, Result, StateMachine } from '../state-machine.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { KvStore } from './kv-store.ts'
 import { lockOwner } from './owner-lock.ts'
@@ -26,40 +26,46 @@ interface Open {
 
 /** The built-in state machine: keys and values in SQLite, the applied position in the same transaction. */
 export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
+  readonly storage: 'durable' | 'memory'
   readonly #file: string | null
   #open: Open | null = null
   /** while a checkpoint needs the writer to hold still; applies wait for it, reads do not */
   #gate: Promise<void> | null = null
-  #checkpoint: Promise<void> | null = null
+  #checkpoint: Promise<LogPosition> | null = null
   #commitTimer: NodeJS.Timeout | null = null
   /** of a commit that nobody waited for: final */
   #failure: unknown = null
-  /** at the last complete checkpoint; null when unknown */
-  #checkpointed: LogPosition | null = null
+  /** applied before the last complete checkpoint began: power loss takes back nothing up to here */
+  #durable = ORIGIN
 
   constructor(options: KvMachineOptions) {
     this.#file = options.file
+    this.storage = options.file === null ? 'memory' : 'durable'
   }
 
   /** @throws also when another machine owns the file, when SQLite is too old, or the schema too new */
-  open(identity: Identity): LogPosition {
+  open(identity: Identity): Applied {
     if (this.#open !== null) throw new Error('the machine is open already')
     const file = this.#file
     const lock = file === null ? null : lockOwner(file)
     try {
       const store = new KvStore(openDatabase(file, identity))
       this.#open = { store, lock, checkpointer: file === null ? null : new Checkpointer(file) }
-      return store.applied
+      if (file !== null && store.flush()) this.#durable = store.position
+      return store.applied()
     } catch (error) {
       lock?.close()
       throw error
     }
   }
 
-  async apply(entries: readonly CommittedEntry[]): Promise<readonly (Result | null)[]> {
+  async apply(
+    entries: readonly CommittedEntry[],
+    configuration: Uint8Array,
+  ): Promise<readonly (Result | null)[]> {
     while (this.#gate !== null) await this.#gate
     const { store } = this.#opened()
-    const results = store.apply(entries)
+    const results = store.apply(entries, configuration)
     if (store.uncommitted >= COMMIT_ENTRIES) store.commit()
     else this.#commitSoon()
     return results
@@ -69,12 +75,21 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
     return this.#opened().store.get(query.key)
   }
 
+  applied(): Applied {
+    return this.#opened().store.applied()
+  }
+
+  durablePosition(): LogPosition {
+    this.#opened()
+    return this.#durable
+  }
+
   /**
    * Moves the WAL into the database and lets it start over. Under a steady load the WAL never comes to
    * its end by itself, so the last part, short, holds applies back. A call during another joins it.
    * @throws when the disk failed; unless it was full, nothing in the file can be trusted from then on
    */
-  checkpoint(): Promise<void> {
+  checkpoint(): Promise<LogPosition> {
     this.#checkpoint ??= this.#runCheckpoint().finally(() => {
       this.#checkpoint = null
     })
@@ -87,7 +102,7 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
     const open = this.#open
     if (open === null) return
     this.#open = null
-    this.#checkpointed = null
+    this.#durable = ORIGIN
     if (this.#commitTimer !== null) clearTimeout(this.#commitTimer)
     if (this.#failure === null) open.store.commit()
     // In this order: whoever closes last copies the rest of the WAL, which belongs on the thread; and
@@ -97,9 +112,9 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
     open.lock?.close()
   }
 
-  async #runCheckpoint(): Promise<void> {
+  async #runCheckpoint(): Promise<LogPosition> {
     const { store, checkpointer } = this.#opened()
-    if (checkpointer === null || store.applied === this.#checkpointed) return
+    if (checkpointer === null || store.position === this.#durable) return this.#durable
     store.commit()
     await checkpointer.copy()
     store.commit()
@@ -107,8 +122,9 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
       this.#gate = null
     })
     this.#gate = settled(restart)
-    const { applied } = store // stays so until the gate opens
-    if (await restart) this.#checkpointed = applied
+    const { position } = store // stays so until the gate opens
+    if (await restart) this.#durable = position
+    return this.#durable
   }
 
   /** A kill takes back what was not committed, and the log gives it again: so it need not be at once. */

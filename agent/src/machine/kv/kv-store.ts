@@ -2,12 +2,12 @@ import type { Database, Statement, Transaction } from 'better-sqlite3'
 import { assert, unreachable } from '../../lib/assert.ts'
 import { DecodeError } from '../../lib/bytes.ts'
 import { crc32c } from '../../lib/crc32c.ts'
-import type { LogIndex, LogPosition } from '../../raft/types.ts'
+import { asLogIndex, asTerm, type LogIndex, type LogPosition } from '../../raft/types.ts'
+import { Chain, type ChainMark } from '../chain.ts'
 import { countApplied } from '../position.ts'
-import type { CommittedEntry, Result } from '../state-machine.ts'
+import type { Applied, CommittedEntry, Result } from '../state-machine.ts'
 import { decodeCommand, type KvCommand } from './command.ts'
 import type { KvAnswer, KvRow } from './query.ts'
-import type { OpenedDatabase } from './schema.ts'
 import { Sessions } from './sessions.ts'
 
 /** The file does not hold what was written to it: the node stops, and the others have the data. */
@@ -21,17 +21,25 @@ const UNDECODABLE: Result = { kind: 'rejected', code: 'UNDECODABLE' }
 /** How far the machine is: what commits together with the data. */
 interface Account {
   readonly position: LogPosition
+  readonly configuration: Uint8Array
+  readonly chain: ChainMark
   /** the log's time, Unix ms; never falls */
   readonly nowMs: number
   /** answers that are remembered */
   readonly sessions: number
 }
 
-interface Stored {
+interface Stored extends Pick<Account, 'configuration' | 'nowMs' | 'sessions'> {
   readonly index: number
   readonly term: number
-  readonly nowMs: number
-  readonly sessions: number
+  readonly chain: Uint8Array
+}
+
+/** What `PRAGMA wal_checkpoint` answers. */
+interface CheckpointRow {
+  readonly busy: number
+  readonly log: number
+  readonly checkpointed: number
 }
 
 type BatchEnd = Pick<Account, 'nowMs' | 'sessions'> & { readonly results: (Result | null)[] }
@@ -44,19 +52,21 @@ export class KvStore {
   readonly #delete: Statement<[Uint8Array]>
   readonly #get: Statement<[Uint8Array], KvRow & { readonly checksum: number }>
   readonly #stored: Statement<[], Stored>
-  readonly #advance: Statement<[number, number, number, number]>
+  readonly #advance: Statement<[number, number, Uint8Array, Uint8Array, number, number]>
   readonly #sessions: Sessions
   readonly #begin: Statement<[]>
   readonly #commit: Statement<[]>
   readonly #rollback: Statement<[]>
   /** one batch: a savepoint of the transaction that is open */
   readonly #batch: Transaction<Run>
+  readonly #chain: Chain
   /** what queries see */
   #applied: Account
   /** what `_raft` holds; changes only after a COMMIT */
   #committed: Account
 
-  constructor({ db, applied }: OpenedDatabase) {
+  /** @param db as `openDatabase` gave it; `close` closes it */
+  constructor(db: Database) {
     this.#db = db
     this.#upsert = db.prepare(
       `INSERT INTO kv(key, value, create_index, modify_index, checksum) VALUES(?, ?, ?, ?, ?)
@@ -68,23 +78,35 @@ export class KvStore {
       'SELECT value, create_index AS createIndex, modify_index AS modifyIndex, checksum FROM kv WHERE key = ?',
     )
     this.#stored = db.prepare(
-      'SELECT applied_index AS "index", applied_term AS term, time_ms AS nowMs, sessions FROM _raft',
+      `SELECT applied_index AS "index", applied_term AS term, configuration, chain,
+         time_ms AS nowMs, sessions FROM _raft`,
     )
     this.#advance = db.prepare(
-      'UPDATE _raft SET applied_index = ?, applied_term = ?, time_ms = ?, sessions = ?',
+      `UPDATE _raft SET applied_index = ?, applied_term = ?, configuration = ?, chain = ?,
+         time_ms = ?, sessions = ?`,
     )
     this.#sessions = new Sessions(db)
     this.#begin = db.prepare('BEGIN IMMEDIATE')
     this.#commit = db.prepare('COMMIT')
     this.#rollback = db.prepare('ROLLBACK')
     this.#batch = db.transaction<Run>((entries, skipped) => this.#run(entries, skipped))
-    const { nowMs = 0, sessions = 0 } = this.#stored.get() ?? {}
-    this.#applied = { position: applied, nowMs, sessions }
+    const stored = this.#stored.get()
+    assert(stored !== undefined, 'the position has one row')
+    const { index, term, configuration, chain, nowMs, sessions } = stored
+    const position = { index: asLogIndex(index), term: asTerm(term) }
+    this.#chain = new Chain(chain)
+    this.#applied = { position, configuration, chain: this.#chain.mark(), nowMs, sessions }
     this.#committed = this.#applied
   }
 
-  get applied(): LogPosition {
+  /** Of the last entry that queries see. */
+  get position(): LogPosition {
     return this.#applied.position
+  }
+
+  applied(): Applied {
+    const { position, configuration } = this.#applied
+    return { ...position, configuration, chainHash: this.#chain.hash() }
   }
 
   /** Entries that queries see and a crash would take back: the log gives them again. */
@@ -96,18 +118,19 @@ export class KvStore {
    * As `StateMachine.apply`. Any error rolls the whole batch back. Several batches share one
    * transaction: a page that many entries change is written once, not once a batch.
    */
-  apply(entries: readonly CommittedEntry[]): (Result | null)[] {
-    const skipped = countApplied(this.applied, entries)
+  apply(entries: readonly CommittedEntry[], configuration: Uint8Array): (Result | null)[] {
+    const skipped = countApplied(this.position, entries)
     const last = entries.at(-1)
     if (last === undefined || skipped === entries.length) return entries.map(() => null)
     this.#open()
     try {
       const { results, nowMs, sessions } = this.#batch(entries, skipped)
-      this.#applied = { position: last.position, nowMs, sessions }
+      const chain = this.#chain.mark()
+      this.#applied = { position: last.position, configuration, chain, nowMs, sessions }
       return results
     } catch (error) {
       // Some errors of the disk make SQLite take the whole transaction back by itself.
-      if (!this.#db.inTransaction) this.#applied = this.#committed
+      this.#goBackTo(this.#db.inTransaction ? this.#applied : this.#committed)
       throw error
     }
   }
@@ -116,29 +139,45 @@ export class KvStore {
   commit(): void {
     if (!this.#db.inTransaction) return
     try {
-      const { position, nowMs, sessions } = this.#applied
-      const { changes } = this.#advance.run(position.index, position.term, nowMs, sessions)
+      const { position, configuration, nowMs, sessions } = this.#applied
+      const { index, term } = position
+      const chain = this.#chain.bytes()
+      const { changes } = this.#advance.run(index, term, configuration, chain, nowMs, sessions)
       assert(changes === 1, 'the position has one row')
       this.#commit.run()
       this.#committed = this.#applied
     } catch (error) {
       if (this.#db.inTransaction) this.#rollback.run()
-      this.#applied = this.#committed
+      this.#goBackTo(this.#committed)
       throw error
     }
   }
 
+  /**
+   * Moves the whole WAL into the database, as found at start: the page cache may be all that holds it.
+   * @returns false when a reader outside this process stood in the way
+   */
+  flush(): boolean {
+    const [row] = this.#db.pragma('wal_checkpoint(FULL)') as [CheckpointRow]
+    return row.busy === 0 && row.log === row.checkpointed
+  }
+
   get(key: Uint8Array): KvAnswer {
     const found = this.#get.get(key)
-    if (found === undefined) return { applied: this.applied, row: null }
+    if (found === undefined) return { applied: this.position, row: null }
     const { checksum, ...row } = found
     if (checksum !== checksumOf(key, row.value))
       throw new Damage('a value differs from its checksum')
-    return { applied: this.applied, row }
+    return { applied: this.position, row }
   }
 
   close(): void {
     this.#db.close()
+  }
+
+  #goBackTo(account: Account): void {
+    this.#applied = account
+    this.#chain.returnTo(account.chain)
   }
 
   #open(): void {
@@ -159,6 +198,7 @@ export class KvStore {
       const once = this.#applyOnce(entry, { nowMs, count: sessions })
       sessions = once.count
       results.push(once.result)
+      this.#chain.add(entry, once.result)
     }
     return { results, nowMs, sessions }
   }

@@ -1,8 +1,9 @@
 import Database from 'better-sqlite3'
-import { asLogIndex, asTerm, type Identity, type LogPosition } from '../../raft/types.ts'
+import type { Identity } from '../../raft/types.ts'
+import { Chain } from '../chain.ts'
 import { forbidNondeterminism } from './deterministic.ts'
 
-const SCHEMA_VERSION = 2
+const SCHEMA_VERSION = 3
 
 /** Before it, a checkpoint on a second connection could damage the file (sqlite.org/wal.html#walresetbug). */
 const SQLITE_MIN = [3, 51, 3] as const
@@ -20,6 +21,8 @@ const CREATE = `
     incarnation TEXT NOT NULL,
     applied_index INTEGER NOT NULL,
     applied_term INTEGER NOT NULL,
+    configuration BLOB NOT NULL,
+    chain BLOB NOT NULL,
     time_ms INTEGER NOT NULL,
     sessions INTEGER NOT NULL
   ) STRICT;
@@ -39,17 +42,10 @@ const CREATE = `
   CREATE INDEX _sessions_by_time ON _sessions(time_ms, key);
 `
 
-interface RaftRow {
+interface Owner {
   readonly clusterId: string
   readonly nodeId: string
   readonly incarnation: string
-  readonly index: number
-  readonly term: number
-}
-
-export interface OpenedDatabase {
-  readonly db: Database.Database
-  readonly applied: LogPosition
 }
 
 /**
@@ -57,16 +53,17 @@ export interface OpenedDatabase {
  * @param file null keeps everything in memory
  * @throws when SQLite is too old, or the file is of another identity, of a newer schema, or not ours at all
  */
-export function openDatabase(file: string | null, identity: Identity): OpenedDatabase {
+export function openDatabase(file: string | null, identity: Identity): Database.Database {
   const db = new Database(file ?? ':memory:', { timeout: 1000 })
   try {
     requireSqlite(String(db.prepare('SELECT sqlite_version()').pluck().get()))
     configure(db, file !== null)
-    const applied = db.transaction(() => {
+    const prepare = db.transaction(() => {
       if (!hasTables(db)) create(db, identity)
-      return check(db, identity)
+      check(db, identity)
     })
-    return { db, applied: applied.immediate() }
+    prepare.immediate()
+    return db
   } catch (cause) {
     db.close()
     throw new Error(`open ${file ?? 'the machine in memory'}: ${String(cause)}`, { cause })
@@ -106,24 +103,22 @@ function hasTables(db: Database.Database): boolean {
 
 function create(db: Database.Database, identity: Identity): void {
   db.exec(CREATE)
-  db.prepare('INSERT INTO _raft VALUES(0, ?, ?, ?, ?, 0, 0, 0, 0)').run(
+  db.prepare("INSERT INTO _raft VALUES(0, ?, ?, ?, ?, 0, 0, x'', ?, 0, 0)").run(
     SCHEMA_VERSION,
     identity.clusterId,
     identity.nodeId,
     identity.incarnation,
+    new Chain().bytes(),
   )
 }
 
-function check(db: Database.Database, identity: Identity): LogPosition {
+function check(db: Database.Database, identity: Identity): void {
   const version = db.prepare('SELECT schema_version FROM _raft').pluck().get()
   if (version !== SCHEMA_VERSION) {
     throw new Error(`schema ${String(version)}, but this program knows ${SCHEMA_VERSION} only`)
   }
   const row = db
-    .prepare<[], RaftRow>(
-      `SELECT cluster_id AS clusterId, node_id AS nodeId, incarnation,
-        applied_index AS "index", applied_term AS term FROM _raft`,
-    )
+    .prepare<[], Owner>('SELECT cluster_id AS clusterId, node_id AS nodeId, incarnation FROM _raft')
     .get()
   if (row === undefined) throw new Error('the position is missing')
   for (const field of ['clusterId', 'nodeId', 'incarnation'] as const) {
@@ -131,5 +126,4 @@ function check(db: Database.Database, identity: Identity): LogPosition {
       throw new Error(`belongs to ${field} ${row[field]}, not ${identity[field]}`)
     }
   }
-  return { index: asLogIndex(row.index), term: asTerm(row.term) }
 }
