@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
+import { collectDefaultMetrics } from 'prom-client'
 import { SystemClock } from './clock/system-clock.ts'
 import { type Config, readConfig } from './config.ts'
 import { startHttp } from './http/server.ts'
@@ -97,6 +98,7 @@ async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
     },
   })
   await node.start()
+  collectDefaultMetrics()
   const http = await startHttp({
     node,
     server: config.server,

@@ -3,6 +3,7 @@ import { type Api, type Exchange, fault, type Handler, settle, statusIfAny } fro
 import { getLive, getReady } from './health-routes.ts'
 import { postJoin } from './join-routes.ts'
 import { deleteKey, getKey, postPairs } from './key-routes.ts'
+import { getMetrics } from './metrics-routes.ts'
 import { refuse } from './refusal.ts'
 import { type Reply, refusalReply } from './reply.ts'
 import { getRaft, getStatus } from './status-routes.ts'
@@ -30,6 +31,7 @@ export function buildApp(api: Api): Hono<Env> {
   app.get('/livez', route(getLive))
   app.get('/readyz', route(getReady))
   app.post('/join', route(postJoin))
+  app.get('/metrics', route(getMetrics))
   app.notFound(() => {
     const refusal = refuse(404, 'NOT_FOUND', 'there is no such resource')
     return toResponse(refusalReply(refusal, statusIfAny(api)))

@@ -3,8 +3,10 @@ import type { KvAnswer, KvQuery } from '../machine/kv/query.ts'
 import type { Logger } from '../node/logger.ts'
 import type { NodeApi, NodeStatus } from '../node/node-api.ts'
 import { abandonBody, checkBodyLength } from './body.ts'
+import { checkDoor } from './door.ts'
 import { type Head, readHead } from './head.ts'
 import type { HttpLimits } from './limits.ts'
+import type { HttpMeasures } from './measures.ts'
 import { checkMethod, parseTarget, type Target } from './raw-target.ts'
 import { isRefusal, type Refusal } from './refusal.ts'
 import { faultReply, type Reply, refusalReply } from './reply.ts'
@@ -13,6 +15,7 @@ import { faultReply, type Reply, refusalReply } from './reply.ts'
 export interface Api {
   readonly node: NodeApi<KvQuery, KvAnswer>
   readonly limits: HttpLimits
+  readonly measures: HttpMeasures
   /** of this agent */
   readonly version: string
   readonly log: Logger
@@ -35,6 +38,7 @@ export function receive(api: Api, incoming: IncomingMessage): Exchange | Refusal
   const target = parseTarget(incoming.url ?? '', api.limits)
   if (isRefusal(target)) return target
   const refusal =
+    checkDoor(target.resource, incoming) ??
     checkMethod(target.resource, incoming.method ?? '') ??
     checkBodyLength(head, api.limits.bodyBytesMax)
   return refusal ?? { incoming, target, head }

@@ -6,7 +6,16 @@ import { checkKey, hasDotSegment } from './key-rules.ts'
 import { type Refusal, refuse } from './refusal.ts'
 
 /** `unknown` is well-formed, but none of ours. */
-export type Resource = 'keys' | 'key' | 'status' | 'raft' | 'livez' | 'readyz' | 'join' | 'unknown'
+export type Resource =
+  | 'keys'
+  | 'key'
+  | 'status'
+  | 'raft'
+  | 'livez'
+  | 'readyz'
+  | 'join'
+  | 'metrics'
+  | 'unknown'
 
 export interface Target {
   readonly kind: 'target'
@@ -31,6 +40,7 @@ const PAGES: ReadonlyMap<string, Resource> = new Map([
   ['/livez', 'livez'],
   ['/readyz', 'readyz'],
   ['/join', 'join'],
+  ['/metrics', 'metrics'],
 ])
 const READ = 'GET, HEAD'
 /** Methods of each resource, as `Allow` says them; null: not ours to say. */
@@ -42,6 +52,7 @@ const METHODS: Readonly<Record<Resource, string | null>> = {
   livez: READ,
   readyz: READ,
   join: 'POST',
+  metrics: READ,
   unknown: null,
 }
 
