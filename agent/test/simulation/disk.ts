@@ -93,11 +93,11 @@ export class SimulatedDisk {
     if (this.#torn) faults.add('crash tore a record')
   }
 
-  /** A byte of an entry that is known to be committed changes; false: there is none yet. */
+  /** A byte changes of one of the last entries known to be committed; false: there is none yet. */
   rot(): boolean {
     const { commit } = this.image.hardState
     if (commit === 0) return false
-    this.#rotten = asLogIndex(this.#parts.damage.within(1, commit))
+    this.#rotten = asLogIndex(this.#parts.damage.within(Math.max(1, commit - 5), commit))
     return true
   }
 

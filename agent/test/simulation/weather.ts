@@ -97,7 +97,7 @@ export function drawWeather(seed: number, nodes: number | null): Weather {
     damage: {
       slow: damage.happens(0.1) ? 0.004 : 0,
       clog: damage.happens(0.5) ? 0.02 * damage.share() : 0,
-      rot: damage.happens(0.15) ? 0.004 : 0,
+      rot: damage.happens(0.25) ? 0.004 : 0,
       wipe: damage.happens(0.15) ? 0.004 : 0,
     },
     clocks: chance.happens(0.5) ? { slowest: 0.8, fastest: 1.25 } : { slowest: 1, fastest: 1 },
