@@ -25,7 +25,8 @@ export const ELECTION_MUTANTS: readonly Mutant[] = [
     change: 'counts replies, not voters',
     file: 'src/raft/election.ts',
     find: 'state.role.granted.add(message.from)',
-    replace: 'state.role.granted.add(`$' + '{message.from}$' + '{state.role.granted.size}`)',
+    replace:
+      'const { granted } = state.role\n  const next = state.configuration.members.find(({ id }) => !granted.has(id))\n  granted.add(next?.id ?? message.from)',
     scenario: null,
     seeds: 2000,
   },
