@@ -9,7 +9,7 @@ import type { Input } from '../raft/input.ts'
 import type { Message } from '../raft/message.ts'
 import { Raft } from '../raft/raft.ts'
 import { DEFAULT_LIMITS } from '../raft/state.ts'
-import type { Identity, LogIndex } from '../raft/types.ts'
+import { type Identity, type LogIndex, ORIGIN } from '../raft/types.ts'
 import type { Transport } from '../transport/transport.ts'
 import { Applier, type ApplierEvents } from './applier.ts'
 import { encodeEnvelope } from './envelope.ts'
@@ -100,7 +100,12 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
         electionTicks: Math.round(this.#options.electionTimeoutMs / tickMs),
         heartbeatTicks: TICKS_PER_HEARTBEAT,
       },
-      { ...recovered, applied, configuration: initialConfiguration(members) },
+      {
+        ...recovered,
+        base: ORIGIN,
+        applied,
+        configuration: initialConfiguration(members),
+      },
     )
     logger.info({ term: recovered.hardState.term, last: recovered.last, applied }, 'recovered')
     transport.setMembership({
@@ -302,6 +307,9 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
         break
       case 'unchanged':
         break
+      case 'send-snapshot':
+      case 'install-snapshot':
+        throw new Error('this node neither sends nor takes snapshots')
       case 'read-ready':
         this.#requests.readReady(effect, this.#running().state.applied)
         break

@@ -273,6 +273,9 @@ export class SimulatedNode {
         break
       case 'unchanged':
         break
+      case 'send-snapshot':
+      case 'install-snapshot':
+        throw new Error('nothing is compacted here')
       case 'reject':
         witness.rejected(effect)
         break
