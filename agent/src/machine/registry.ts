@@ -1,0 +1,81 @@
+import { existsSync } from 'node:fs'
+import { isAbsolute, join } from 'node:path'
+import { KvMachine } from './kv/kv-machine.ts'
+import type { KvAnswer, KvQuery } from './kv/query.ts'
+import { readIfThere, replaceDurably } from './plug-in/durable-file.ts'
+import type { PlugInAnswer, Routes } from './plug-in/host.ts'
+import { adapted, createPlugIn, importModule } from './plug-in/module.ts'
+import type { PlugInPlace } from './plug-in/place.ts'
+import type { StateMachine } from './state-machine.ts'
+
+/** The machine of this node: one of keys, served by the routes of keys, or one with routes of its own. */
+export type Chosen =
+  | {
+      readonly kind: 'keys'
+      readonly name: string
+      readonly machine: StateMachine<KvQuery, KvAnswer>
+    }
+  | {
+      readonly kind: 'plug-in'
+      readonly name: string
+      readonly machine: StateMachine<Uint8Array, PlugInAnswer>
+      readonly routes: Routes | null
+    }
+
+/** The machine that serves where nothing else was chosen. */
+export const DEFAULT_MACHINE = 'sqlite-kv'
+
+type Make = (place: PlugInPlace) => Chosen | Promise<Chosen>
+
+const SHIPPED: Readonly<Record<string, Make>> = {
+  'sqlite-kv': ({ directory }) => {
+    const file = directory === null ? null : join(directory, 'kv.sqlite')
+    return { kind: 'keys', name: 'sqlite-kv', machine: new KvMachine({ file }) }
+  },
+}
+
+/**
+ * Makes the machine that was chosen: by the name of one that ships, or by the path of a module, absolute,
+ * that exports `createMachine`. Nothing is opened yet.
+ * @throws in words for whoever wrote the setting, when there is no such machine, or the data is another's
+ */
+export async function chooseMachine(chosen: string, place: PlugInPlace): Promise<Chosen> {
+  const make = Object.hasOwn(SHIPPED, chosen) ? SHIPPED[chosen] : undefined
+  const machine = make === undefined ? await plugInAt(chosen, place) : await make(place)
+  if (place.directory !== null) await bindDirectory(place.directory, machine.name)
+  return machine
+}
+
+async function plugInAt(path: string, place: PlugInPlace): Promise<Chosen> {
+  const known = `the machines that ship are ${Object.keys(SHIPPED).join(', ')}`
+  if (!isAbsolute(path))
+    throw new Error(`machine: there is no ${path}; ${known}, a module has a path`)
+  if (!existsSync(path)) throw new Error(`machine: there is no module ${path}; ${known}`)
+  const plugIn = createPlugIn(path, await importModule(path), place)
+  const { name, routes } = plugIn
+  const machine = adapted(plugIn, place)
+  return {
+    kind: 'plug-in',
+    name,
+    machine,
+    routes: routes === undefined ? null : host => routes.call(plugIn, host),
+  }
+}
+
+/** Entries of one machine mean nothing to another: a directory is bound to the one that it began with. */
+async function bindDirectory(directory: string, name: string): Promise<void> {
+  const file = join(directory, 'machine')
+  const stored = await readIfThere(file)
+  const before =
+    stored !== null
+      ? Buffer.from(stored).toString().trim()
+      : existsSync(join(directory, 'kv.sqlite'))
+        ? DEFAULT_MACHINE
+        : null
+  if (before === null) await replaceDurably(file, Buffer.from(`${name}\n`))
+  else if (before !== name) {
+    throw new Error(
+      `machine: ${directory} holds the data of ${before}, not of ${name}; a cluster keeps the machine that it began with`,
+    )
+  }
+}
