@@ -37,6 +37,8 @@ module.exports = {
       'node/',
       'machine/kv/command\\.ts$',
       'machine/kv/query\\.ts$',
+      'machine/plug-in/host\\.ts$',
+      'machine/state-machine\\.ts$',
       'raft/types\\.ts$',
       'lib/',
       'clock/clock\\.ts$',

@@ -1,11 +1,11 @@
 import { type Context, Hono } from 'hono'
 import { type Api, type Exchange, fault, type Handler, settle, statusIfAny } from './exchange.ts'
+import { plugInRoutes } from './fsm-routes.ts'
 import { getLive, getReady } from './health-routes.ts'
 import { postJoin } from './join-routes.ts'
 import { deleteKey, getKey, postPairs } from './key-routes.ts'
-import { getMetrics } from './metrics-routes.ts'
 import { refuse } from './refusal.ts'
-import { type Reply, refusalReply } from './reply.ts'
+import { refusalReply, toResponse } from './reply.ts'
 import { getRaft, getStatus } from './status-routes.ts'
 
 /** What the server gives the app beside the request, which has lost the raw target. */
@@ -31,19 +31,12 @@ export function buildApp(api: Api): Hono<Env> {
   app.get('/livez', route(getLive))
   app.get('/readyz', route(getReady))
   app.post('/join', route(postJoin))
-  app.get('/metrics', route(getMetrics))
+  const plugIn = plugInRoutes(api)
+  app.all('/fsm/*', context => plugIn(context.env.exchange))
   app.notFound(() => {
     const refusal = refuse(404, 'NOT_FOUND', 'there is no such resource')
     return toResponse(refusalReply(refusal, statusIfAny(api)))
   })
   app.onError(error => toResponse(fault(api, error)))
   return app
-}
-
-/** For Hono; the hot routes write a reply as it is. */
-export function toResponse(reply: Reply): Response {
-  return new Response(reply.body === '' ? null : reply.body, {
-    status: reply.status,
-    headers: reply.headers,
-  })
 }

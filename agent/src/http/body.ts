@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import type { Head } from './head.ts'
-import { type Refusal, refuse } from './refusal.ts'
+import { isRefusal, type Refusal, refuse } from './refusal.ts'
 
 /** What a refused body may still send before its connection is cut, so that the client reads the answer. */
 const DISCARD_BYTES_MAX = 8 * 1024 * 1024
@@ -38,12 +38,22 @@ export async function readText(
   incoming: IncomingMessage,
   bytesMax: number,
 ): Promise<{ readonly text: string } | Refusal> {
-  const bytes = await readBytes(incoming, bytesMax)
-  if (bytes === 'too-large') return tooLarge(bytesMax)
-  if (bytes === 'aborted') return refuse(400, 'BODY_INCOMPLETE', 'the body ended early')
+  const bytes = await readBody(incoming, bytesMax)
+  if (isRefusal(bytes)) return bytes
   // A byte order mark is valid UTF-8; JSON has no use for it and the scanner refuses it.
   if (!isUtf8(bytes)) return refuse(400, 'BAD_BODY', 'the body is not UTF-8')
   return { text: bytes.toString('utf8') }
+}
+
+/** As `readText`, of any content. */
+export async function readBody(
+  incoming: IncomingMessage,
+  bytesMax: number,
+): Promise<Buffer | Refusal> {
+  const bytes = await readBytes(incoming, bytesMax)
+  if (bytes === 'too-large') return tooLarge(bytesMax)
+  if (bytes === 'aborted') return refuse(400, 'BODY_INCOMPLETE', 'the body ended early')
+  return bytes
 }
 
 function readBytes(

@@ -1,24 +1,43 @@
 import type { IncomingMessage } from 'node:http'
 import type { KvAnswer, KvQuery } from '../machine/kv/query.ts'
+import type { PlugInAnswer, Routes } from '../machine/plug-in/host.ts'
 import type { Logger } from '../node/logger.ts'
 import type { NodeApi, NodeStatus } from '../node/node-api.ts'
 import { abandonBody, checkBodyLength } from './body.ts'
-import { checkDoor } from './door.ts'
 import { type Head, readHead } from './head.ts'
 import type { HttpLimits } from './limits.ts'
-import type { HttpMeasures } from './measures.ts'
-import { checkMethod, parseTarget, type Target } from './raw-target.ts'
-import { isRefusal, type Refusal } from './refusal.ts'
+import { checkMethod, parseTarget, type Resource, type Target } from './raw-target.ts'
+import { isRefusal, type Refusal, refuse } from './refusal.ts'
 import { faultReply, type Reply, refusalReply } from './reply.ts'
+
+const KEY_RESOURCES: ReadonlySet<Resource> = new Set(['keys', 'key'])
 
 /** What the routes serve. */
 export interface Api {
+  /** Its `query` is only called where `keys` is true. */
   readonly node: NodeApi<KvQuery, KvAnswer>
+  /** The machine that serves `/fsm/<name>/` in place of keys; null: the machine is one of keys. */
+  readonly plugIn: PlugIn | null
   readonly limits: HttpLimits
-  readonly measures: HttpMeasures
   /** of this agent */
   readonly version: string
   readonly log: Logger
+}
+
+/** A machine of another kind than keys. */
+export interface PlugIn {
+  readonly name: string
+  /** Null: it has no HTTP of its own. */
+  readonly routes: Routes | null
+  query(query: Uint8Array): Promise<PlugInAnswer>
+}
+
+/**
+ * The node of a plugged-in machine, as the routes take it: all of it but `query` has nothing to do with the
+ * machine, and `receive` lets no request reach a route that asks for a key.
+ */
+export function withoutKeys(node: NodeApi<never, unknown>): Api['node'] {
+  return node as Api['node']
 }
 
 /** One request that is well-formed, and whose resource has its method. */
@@ -38,10 +57,18 @@ export function receive(api: Api, incoming: IncomingMessage): Exchange | Refusal
   const target = parseTarget(incoming.url ?? '', api.limits)
   if (isRefusal(target)) return target
   const refusal =
-    checkDoor(target.resource, incoming) ??
+    checkKind(target, api.plugIn) ??
     checkMethod(target.resource, incoming.method ?? '') ??
     checkBodyLength(head, api.limits.bodyBytesMax)
   return refusal ?? { incoming, target, head }
+}
+
+/** The routes of keys stay there where another machine runs, to say so. */
+function checkKind({ resource }: Target, plugIn: PlugIn | null): Refusal | null {
+  if (plugIn === null || !KEY_RESOURCES.has(resource)) return null
+  const where = plugIn.routes === null ? '' : `; it is reached under /fsm/${plugIn.name}/`
+  const detail = `this cluster runs the state machine ${plugIn.name}, which has no keys${where}`
+  return refuse(501, 'NO_KEYS', detail)
 }
 
 /** The handler's answer; never rejects. */

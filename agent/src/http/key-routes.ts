@@ -1,14 +1,13 @@
-import { createHash } from 'node:crypto'
 import { encodeCommand } from '../machine/kv/command.ts'
 import type { KvAnswer } from '../machine/kv/query.ts'
 import type { NodeStatus } from '../node/node-api.ts'
-import { asLogIndex } from '../raft/types.ts'
 import { checkBodyHead, readText } from './body.ts'
 import type { Api, Exchange, Handler } from './exchange.ts'
 import type { Head } from './head.ts'
+import { awaitLevel, idempotencyOf } from './levels.ts'
 import { parsePairs } from './pairs.ts'
 import { isRefusal } from './refusal.ts'
-import { contentReply, outcomeReply, problemReply, type Reply, uncached } from './reply.ts'
+import { contentReply, outcomeReply, type Reply, uncached } from './reply.ts'
 
 /** `POST /key {"k":"v",…}`: all pairs in one entry. */
 export const postPairs: Handler = async (api, { incoming, head }) => {
@@ -31,35 +30,16 @@ export const deleteKey: Handler = (api, { target, head }) =>
  */
 export const getKey: Handler = async (api, { target, head }) => {
   const consistent = target.query.has('consistent')
-  if (consistent) {
-    const outcome = await api.node.linearizable(api.limits.consistentWaitMs)
-    if (outcome.kind !== 'ready') return outcomeReply(outcome, api.node.status())
-  }
-  if (head.minIndex !== null && !(await reaches(api, head.minIndex))) return tooEarly(api)
+  const tooEarly = await awaitLevel(api, { consistent, minIndex: head.minIndex })
+  if (tooEarly !== null) return tooEarly
   const answer = await api.node.query({ kind: 'get', key: target.key })
   const reply = valueReply(target, answer, api.node.status())
   return consistent ? uncached(reply) : reply
 }
 
 async function propose(api: Api, { idempotencyKey }: Head, command: Uint8Array): Promise<Reply> {
-  const idempotency =
-    idempotencyKey === null ? null : { key: idempotencyKey, requestHash: sha256(command) }
-  const outcome = await api.node.propose(command, idempotency)
+  const outcome = await api.node.propose(command, idempotencyOf(idempotencyKey, command))
   return outcomeReply(outcome, api.node.status())
-}
-
-function sha256(bytes: Uint8Array): Uint8Array {
-  return createHash('sha256').update(bytes).digest()
-}
-
-function reaches(api: Api, index: number): Promise<boolean> {
-  return api.node.waitApplied(asLogIndex(index), api.limits.minIndexWaitMs)
-}
-
-function tooEarly(api: Api): Reply {
-  const detail = 'this node has not applied the entry of X-Raft-Min-Index in time'
-  const code = 'MIN_INDEX_NOT_REACHED'
-  return problemReply({ status: 504, code, detail, retryable: true }, api.node.status())
 }
 
 /** Bytes that are no UTF-8 show as U+FFFD: this route speaks JSON text. */

@@ -14,7 +14,7 @@ export type Resource =
   | 'livez'
   | 'readyz'
   | 'join'
-  | 'metrics'
+  | 'fsm'
   | 'unknown'
 
 export interface Target {
@@ -22,6 +22,8 @@ export interface Target {
   readonly resource: Resource
   /** As it came, without host and query. */
   readonly path: string
+  /** The query as it came, with its question mark; empty when there is none. */
+  readonly search: string
   /** Decoded; of a name given twice the first counts. */
   readonly query: ReadonlyMap<string, string>
   /** Of `/key/<k>`, decoded once; empty otherwise. */
@@ -40,7 +42,6 @@ const PAGES: ReadonlyMap<string, Resource> = new Map([
   ['/livez', 'livez'],
   ['/readyz', 'readyz'],
   ['/join', 'join'],
-  ['/metrics', 'metrics'],
 ])
 const READ = 'GET, HEAD'
 /** Methods of each resource, as `Allow` says them; null: not ours to say. */
@@ -52,11 +53,13 @@ const METHODS: Readonly<Record<Resource, string | null>> = {
   livez: READ,
   readyz: READ,
   join: 'POST',
-  metrics: READ,
+  // The machine that is plugged in says it.
+  fsm: null,
   unknown: null,
 }
 
 const KEY_PREFIX = '/key/'
+const FSM_PREFIX = '/fsm/'
 /** RFC 3986 pchar and the slash; everything else has to be percent-encoded. */
 const PATH = /^[A-Za-z0-9._~!$&'()*+,;=:@/%-]*$/
 const QUERY = /^[!"$-~]*$/
@@ -76,8 +79,8 @@ export function parseTarget(raw: string, limits: TargetLimits): Target | Refusal
   if (!PATH.test(path)) return bad('a path has characters that must be percent-encoded')
   const query = mark === -1 ? NO_QUERY : parseQuery(origin.slice(mark + 1))
   if (query === null) return bad('the query is not well-formed')
-  if (path.startsWith(KEY_PREFIX)) return keyTarget(path, query, limits)
-  return pageTarget(path, query)
+  const parts = { path, query, search: mark === -1 ? '' : origin.slice(mark) }
+  return path.startsWith(KEY_PREFIX) ? keyTarget(parts, limits) : pageTarget(parts)
 }
 
 /** 405 with the methods that the resource has; null when it has this one. */
@@ -87,15 +90,18 @@ export function checkMethod(resource: Resource, method: string): Refusal | null 
   return { ...refuse(405, 'METHOD_NOT_ALLOWED', `this resource takes ${allow}`), allow }
 }
 
-function keyTarget(path: string, query: Target['query'], limits: TargetLimits): Target | Refusal {
-  const encoded = path.slice(KEY_PREFIX.length)
+type Parts = Pick<Target, 'path' | 'query' | 'search'>
+
+function keyTarget(parts: Parts, limits: TargetLimits): Target | Refusal {
+  const encoded = parts.path.slice(KEY_PREFIX.length)
   if (encoded.includes('/')) return bad('a slash inside a key is written %2F')
   const key = percentDecode(encoded)
   if (key === null) return bad('a percent sign is followed by two hexadecimal digits')
-  return checkKey(key, limits.keyBytesMax) ?? { kind: 'target', resource: 'key', path, query, key }
+  return checkKey(key, limits.keyBytesMax) ?? { kind: 'target', resource: 'key', ...parts, key }
 }
 
-function pageTarget(path: string, query: Target['query']): Target | Refusal {
+function pageTarget(parts: Parts): Target | Refusal {
+  const { path } = parts
   const decoded = percentDecode(path)
   if (decoded === null) return bad('a percent sign is followed by two hexadecimal digits')
   if (decoded.includes(0)) return bad('a path has no NUL')
@@ -104,7 +110,11 @@ function pageTarget(path: string, query: Target['query']): Target | Refusal {
   if (first === '' && path.length > 1) return bad('a path has one slash at its start')
   // Else /%6bey/a would be another spelling of a route, which a guard in front may not know.
   if (first?.includes('%')) return bad('the first segment of a path is written plainly')
-  return { kind: 'target', resource: PAGES.get(path) ?? 'unknown', path, query, key: NO_KEY }
+  return { kind: 'target', resource: resourceOf(path), ...parts, key: NO_KEY }
+}
+
+function resourceOf(path: string): Resource {
+  return path.startsWith(FSM_PREFIX) ? 'fsm' : (PAGES.get(path) ?? 'unknown')
 }
 
 function parseQuery(text: string): ReadonlyMap<string, string> | null {

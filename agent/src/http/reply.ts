@@ -14,11 +14,7 @@ export interface Reply {
 }
 
 export interface Content {
-  readonly type:
-    | 'application/json'
-    | 'application/problem+json'
-    | 'text/plain; charset=utf-8'
-    | 'text/plain; version=0.0.4; charset=utf-8'
+  readonly type: 'application/json' | 'application/problem+json' | 'text/plain; charset=utf-8'
   readonly text: string
 }
 
@@ -57,6 +53,13 @@ const OUTCOMES = {
     retryable: false,
   },
 } as const satisfies Record<Exclude<Outcome['kind'], 'applied'>, Problem>
+
+/** Why an `X-Raft-Min-Index` is not met. */
+export function minIndexReply(node: NodeStatus): Reply {
+  const detail = 'this node has not applied the entry of X-Raft-Min-Index in time'
+  const code = 'MIN_INDEX_NOT_REACHED'
+  return problemReply({ status: 504, code, detail, retryable: true }, node)
+}
 
 /** What a write's answer is. A leader that is not known cannot be followed: that is 503, not 421. */
 export function outcomeReply(outcome: Outcome, node: NodeStatus): Reply {
@@ -117,6 +120,14 @@ export function problemReply(problem: Problem, node: NodeStatus | null): Reply {
   const reply = uncached(withContent(status, headersOf(node), content))
   if (status === 503) reply.headers['Retry-After'] = '1'
   return reply
+}
+
+/** For Hono; the hot routes write a reply as it is. */
+export function toResponse(reply: Reply): Response {
+  return new Response(reply.body === '' ? null : reply.body, {
+    status: reply.status,
+    headers: reply.headers,
+  })
 }
 
 /** For probes: plain text, 200 or 503. */

@@ -8,12 +8,13 @@ import { Connections } from './connections.ts'
 import type { Api } from './exchange.ts'
 import { HTTP_LIMITS, type HttpLimits } from './limits.ts'
 import { createListener, type Listener } from './listener.ts'
-import { HttpMeasures } from './measures.ts'
 import { refuseBadRequests } from './parser-errors.ts'
 import { clearSocketPath } from './unix-socket.ts'
 
 export interface HttpOptions {
   readonly node: Api['node']
+  /** Default null: the machine is one of keys. */
+  readonly plugIn?: Api['plugIn']
   readonly server: {
     /** `host:port` for operators and for the gateways of other nodes; port 0 takes a free one */
     readonly listen: string
@@ -41,9 +42,8 @@ export interface HttpServer {
  * @throws when one of them cannot be had; then neither is left open
  */
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
-  const { node, server, version, log, lean = true } = options
-  const limits = { ...HTTP_LIMITS, ...options.limits }
-  const api: Api = { node, version, log, limits, measures: new HttpMeasures() }
+  const { node, plugIn = null, server, version, log, lean = true } = options
+  const api: Api = { node, plugIn, version, log, limits: { ...HTTP_LIMITS, ...options.limits } }
   const connections = new Connections()
   let closing = false
   const listener = createListener({ api, connections, closing: () => closing, lean })
@@ -85,7 +85,7 @@ function listenOptions(listen: string): ListenOptions {
 }
 
 function makeServer(api: Api, listener: Listener): Server {
-  const { limits, measures } = api
+  const { limits } = api
   const server = createServer({
     maxHeaderSize: limits.headBytesMax,
     headersTimeout: limits.headTimeoutMs,
@@ -97,11 +97,6 @@ function makeServer(api: Api, listener: Listener): Server {
     noDelay: true,
   })
   server.maxConnections = limits.connectionsMax
-  server.on('connection', socket => {
-    measures.connections++
-    socket.once('close', () => measures.connections--)
-  })
-  server.on('drop', () => measures.connectionsRefused++)
   server.on('request', listener)
   // Node would say 100 to a body that will be refused.
   server.on('checkContinue', listener)

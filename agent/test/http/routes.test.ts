@@ -44,7 +44,14 @@ for (const { way, lean } of WAYS) {
       'GET /status',
       'PUT /raft',
     ]
-    for (const line of [...lines, 'GET /key/%zz', 'GET /nowhere', 'GET /livez', 'POST /join']) {
+    for (const line of [
+      ...lines,
+      'GET /key/%zz',
+      'GET /fsm/a/',
+      'GET /nowhere',
+      'GET /livez',
+      'POST /join',
+    ]) {
       const { headers } = await request(
         tcp,
         line,
@@ -352,7 +359,14 @@ t.test('probes: alive always, ready with a leader and caught up', async t => {
 
 t.test('what is not there: 404, 405 with Allow, 501', async t => {
   const { tcp } = await serve(t)
-  for (const target of ['/', '/v1/cluster/members', '/v1/kv/a', '/raft/append', '/keys']) {
+  for (const target of [
+    '/',
+    '/v1/cluster/members',
+    '/v1/kv/a',
+    '/metrics',
+    '/raft/append',
+    '/keys',
+  ]) {
     const answer = await get(tcp, target)
     t.equal(answer.status, 404, target)
     t.match(problem(answer), { code: 'NOT_FOUND', status: 404 })
