@@ -16,6 +16,9 @@ import {
 import { assert } from './lib/assert.ts'
 import { asNodeId, type NodeId } from './raft/types.ts'
 
+/** What tells a module's path from the name of a machine that ships. */
+const PATH = /\/|\.[cm]?[jt]s$/
+
 /** How one node is reached; `address` and `raftBind` are `host:port`. */
 export interface NodeConfig {
   readonly id: NodeId
@@ -32,6 +35,8 @@ export interface Config {
   readonly nodeId: NodeId
   /** all voters, this node included */
   readonly nodes: readonly NodeConfig[]
+  /** name of one that ships, or absolute path of a module */
+  readonly machine: string
   readonly raftDir: string
   readonly inMemory: boolean
   readonly electionTimeoutMs: number
@@ -163,6 +168,7 @@ function toConfig(found: Settings, file: string): Config {
     clusterName: found.cluster_name,
     nodeId: own.id,
     nodes,
+    machine: PATH.test(found.machine) ? resolve(directory, found.machine) : found.machine,
     raftDir,
     inMemory: found.in_memory,
     electionTimeoutMs: found.election_timeout_ms,

@@ -4,17 +4,17 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
-import { collectDefaultMetrics } from 'prom-client'
 import { SystemClock } from './clock/system-clock.ts'
 import { type Config, readConfig } from './config.ts'
+import { withoutKeys } from './http/exchange.ts'
 import { startHttp } from './http/server.ts'
 import { loadOrCreateIdentity } from './log/identity-file.ts'
 import type { LogStore } from './log/log-store.ts'
 import { MemoryLogStore } from './log/memory-log-store.ts'
 import { SegmentLogStore } from './log/segment-log-store.ts'
-import { KvMachine } from './machine/kv/kv-machine.ts'
+import { type Chosen, chooseMachine } from './machine/registry.ts'
 import type { Recording } from './node/flight-recorder.ts'
-import { RaftNode } from './node/node.ts'
+import { type NodeOptions, RaftNode } from './node/node.ts'
 import { encodeFlightLog } from './node/recording-file.ts'
 import type { Identity } from './raft/types.ts'
 import {
@@ -62,14 +62,13 @@ async function main(): Promise<void> {
 }
 
 async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
-  const { identity, identities, log, machine } = await storageOf(config)
+  const { identity, identities, log, chosen } = await storageOf(config)
   const clock = new SystemClock()
   const seed = randomBytes(4).readUInt32LE()
-  const node = new RaftNode({
+  const options = {
     identity,
     members: config.nodes,
     log,
-    machine,
     transport: new TcpTransport({
       identity,
       contact: contactOf(config),
@@ -90,23 +89,24 @@ async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
     heartbeatIntervalMs: config.heartbeatIntervalMs,
     commitTimeoutMs: config.commitTimeoutMs,
     // What is in memory is not to be trusted any more, so nothing is closed in good order.
-    onFatal: (error, recording) => {
+    onFatal: (error: unknown, recording: Recording | null) => {
       const flightLog =
         recording === null ? null : saveFlightLog(config, recording, messageOf(error))
       logger.fatal({ err: error, flightLog }, `stopped: ${messageOf(error)}`)
       process.exit(1)
     },
-  })
+  }
+  const { node, served } = nodeOf(chosen, options)
   await node.start()
-  collectDefaultMetrics()
   const http = await startHttp({
-    node,
+    ...served,
     server: config.server,
     limits: config.limits,
     version,
     log: logger,
   })
-  logger.info({ version, ...config.server, raft: config.transport.listen }, 'serving')
+  const { listen: raft } = config.transport
+  logger.info({ version, machine: chosen.name, ...config.server, raft }, 'serving')
 
   let stopping = false
   const stop = async (signal: string): Promise<void> => {
@@ -162,12 +162,24 @@ function commandLine(usage: (problem: string) => never) {
   }
 }
 
+/** The node of a machine, and what its HTTP serves. */
+function nodeOf(chosen: Chosen, options: Omit<NodeOptions<never, unknown>, 'machine'>) {
+  if (chosen.kind === 'keys') {
+    const node = new RaftNode({ ...options, machine: chosen.machine })
+    return { node, served: { node } }
+  }
+  const node = new RaftNode({ ...options, machine: chosen.machine })
+  const { name, routes } = chosen
+  const plugIn = { name, routes, query: (query: Uint8Array) => node.query(query) }
+  return { node, served: { node: withoutKeys(node), plugIn } }
+}
+
 /** What the node keeps, and who it is because of it. */
 async function storageOf(config: Config): Promise<{
   readonly identity: Identity
   readonly identities: PeerIdentities
   readonly log: LogStore
-  readonly machine: KvMachine
+  readonly chosen: Chosen
 }> {
   const name = { clusterId: config.clusterName, nodeId: config.nodeId }
   if (config.inMemory) {
@@ -176,7 +188,7 @@ async function storageOf(config: Config): Promise<{
       identity: { ...name, incarnation: randomUUID() },
       identities: new MemoryPeerIdentities(),
       log: new MemoryLogStore(),
-      machine: new KvMachine({ file: null }),
+      chosen: await chooseMachine(config.machine, { directory: null }),
     }
   }
   // The earlier Go program's configurations have "raft_dir": "./".
@@ -187,7 +199,7 @@ async function storageOf(config: Config): Promise<{
     identity,
     identities,
     log: new SegmentLogStore({ directory: config.log.dir, mustExist: identities.hasMetPeers }),
-    machine: new KvMachine({ file: join(config.raftDir, 'kv.sqlite') }),
+    chosen: await chooseMachine(config.machine, { directory: config.raftDir }),
   }
 }
 

@@ -105,6 +105,9 @@ export const settings = z.strictObject({
     .optional()
     .describe('Which of `nodes` this agent is. Default: the only one.'),
   nodes: z.array(node).min(1).describe('All voters of the cluster; the same on every node.'),
+  machine: path
+    .default('sqlite-kv')
+    .describe('The state machine: sqlite-kv, level-kv, sql, or the path of a module.'),
   raft_dir: path.default('raft-data').describe('Data directory of this node.'),
   in_memory: flag.default(false).describe('Keep nothing on disk: for demonstrations and tests.'),
   election_timeout_ms: whole(50, 600_000)
