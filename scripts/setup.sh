@@ -186,7 +186,7 @@ ensure_packages() {
 }
 
 ensure_build() {
-  local inputs=(agent/src njs/src agent/tsconfig.json agent/tsconfig.base.json scripts/build-njs.ts package-lock.json)
+  local inputs=(agent/src agent/examples njs/src agent/tsconfig.json agent/tsconfig.base.json scripts/build-njs.ts package-lock.json)
   if [ -e build/.built ] && [ -e agent/dist/main.js ] && [ -e build/njs/gateway.js ] &&
     [ -z "$(find "${inputs[@]}" -newer build/.built -print -quit)" ]; then return; fi
   say 'building'

@@ -17,6 +17,8 @@ export interface Shape {
   readonly writeMode: WriteMode
   readonly inMemory: boolean
   readonly nginx: boolean
+  /** name of a state machine that ships, or absolute path of a module */
+  readonly machine: string
 }
 
 type WriteMode = 'proxy' | 'redirect'
@@ -27,6 +29,7 @@ export const DEFAULT_SHAPE: Shape = {
   writeMode: 'proxy',
   inMemory: false,
   nginx: true,
+  machine: 'sqlite-kv',
 }
 
 /** One node's files and ports. */
@@ -87,7 +90,8 @@ export function placeOf(directory: string, shape: Shape): Place {
 export function savedPlace(directory: string): Place | null {
   const file = shapeFile(directory)
   if (!existsSync(file)) return null
-  const shape = JSON.parse(readFileSync(file, 'utf8')) as Shape
+  const saved = JSON.parse(readFileSync(file, 'utf8')) as Partial<Shape>
+  const shape: Shape = { ...DEFAULT_SHAPE, ...saved }
   return placeOf(realpathSync(directory), shape)
 }
 
@@ -126,6 +130,7 @@ export function agentSettings(place: Place, node: NodePlace): Record<string, unk
       ...(place.shape.nginx ? { gateway: gatewayUrl(member) } : {}),
     })),
     raft_dir: node.dataDirectory,
+    machine: place.shape.machine,
     in_memory: place.shape.inMemory,
     server: { socket: node.socket },
   }

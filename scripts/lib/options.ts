@@ -11,6 +11,7 @@ import {
   type Shape,
   savedPlace,
 } from './layout.ts'
+import { machineOf } from './machine-path.ts'
 
 /** The command line is wrong: exit code 2. */
 export class UsageError extends Error {}
@@ -22,6 +23,7 @@ export const SHAPE_OPTIONS = {
   'base-port': { type: 'string' },
   'in-memory': { type: 'boolean' },
   'no-nginx': { type: 'boolean' },
+  machine: { type: 'string' },
 } as const
 
 export const SHAPE_HELP = `  --data DIR          where the cluster lives (default: .cluster in this checkout)
@@ -29,7 +31,8 @@ export const SHAPE_HELP = `  --data DIR          where the cluster lives (defaul
   --write-mode MODE   how a follower's gateway takes a write to the leader: proxy (default) or redirect
   --base-port P       gateways P, P+100, ..., agents' HTTP P+85, ..., Raft P+86, ... (default 8100)
   --in-memory         keep nothing on disk
-  --no-nginx          agents only`
+  --no-nginx          agents only
+  --machine WHICH     the state machine: a name that ships (default sqlite-kv), a module's path, or an example's folder`
 
 export interface ShapeValues {
   readonly data?: string | undefined
@@ -38,6 +41,7 @@ export interface ShapeValues {
   readonly 'base-port'?: string | undefined
   readonly 'in-memory'?: boolean | undefined
   readonly 'no-nginx'?: boolean | undefined
+  readonly machine?: string | undefined
 }
 
 const NODES_MAX = 9
@@ -59,6 +63,7 @@ export function wantedPlace(values: ShapeValues): Place {
     writeMode: writeMode(values['write-mode'] ?? last.writeMode),
     inMemory: values['in-memory'] ?? last.inMemory,
     nginx: values['no-nginx'] === undefined ? last.nginx : !values['no-nginx'],
+    machine: values.machine === undefined ? last.machine : machineOf(values.machine),
   }
   return placeOf(directory, shape)
 }
