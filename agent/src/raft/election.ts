@@ -38,8 +38,7 @@ export function onTimeoutNow(core: Core): void {
  * first, or two majorities could miss one another (etcd#12133, raft#469).
  */
 function mayLead({ options, state, log }: Core): boolean {
-  if (state.install !== null || !isVoter(state.configuration, options.id)) return false
-  return !log.mayConfigure(state.applied, state.commit)
+  return isVoter(state.configuration, options.id) && !log.mayConfigure(state.applied, state.commit)
 }
 
 /** The transport saw the leader die: from now on nothing keeps others from being elected. */
