@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
+import { collectDefaultMetrics } from 'prom-client'
 import { SystemClock } from './clock/system-clock.ts'
 import { type Config, readConfig } from './config.ts'
 import { withoutKeys } from './http/exchange.ts'
@@ -98,6 +99,7 @@ async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
   }
   const { node, served } = nodeOf(chosen, options)
   await node.start()
+  collectDefaultMetrics()
   const http = await startHttp({
     ...served,
     server: config.server,

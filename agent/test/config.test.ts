@@ -39,7 +39,7 @@ t.test('the smallest configuration has every default, and absolute paths', async
       nodeId: 'a',
       nodes: [{ id: 'a', address: 'localhost:8185', raftBind: 'localhost:8186', gateway: null }],
       machine: 'sqlite-kv',
-    raftDir: '/etc/raft/raft-data',
+      raftDir: '/etc/raft/raft-data',
       inMemory: false,
       electionTimeoutMs: 1_000,
       heartbeatIntervalMs: 100,

@@ -4,6 +4,7 @@ import { plugInRoutes } from './fsm-routes.ts'
 import { getLive, getReady } from './health-routes.ts'
 import { postJoin } from './join-routes.ts'
 import { deleteKey, getKey, postPairs } from './key-routes.ts'
+import { getMetrics } from './metrics-routes.ts'
 import { refuse } from './refusal.ts'
 import { refusalReply, toResponse } from './reply.ts'
 import { getRaft, getStatus } from './status-routes.ts'
@@ -31,6 +32,7 @@ export function buildApp(api: Api): Hono<Env> {
   app.get('/livez', route(getLive))
   app.get('/readyz', route(getReady))
   app.post('/join', route(postJoin))
+  app.get('/metrics', route(getMetrics))
   const plugIn = plugInRoutes(api)
   app.all('/fsm/*', context => plugIn(context.env.exchange))
   app.notFound(() => {

@@ -4,8 +4,10 @@ import type { PlugInAnswer, Routes } from '../machine/plug-in/host.ts'
 import type { Logger } from '../node/logger.ts'
 import type { NodeApi, NodeStatus } from '../node/node-api.ts'
 import { abandonBody, checkBodyLength } from './body.ts'
+import { checkDoor } from './door.ts'
 import { type Head, readHead } from './head.ts'
 import type { HttpLimits } from './limits.ts'
+import type { HttpMeasures } from './measures.ts'
 import { checkMethod, parseTarget, type Resource, type Target } from './raw-target.ts'
 import { isRefusal, type Refusal, refuse } from './refusal.ts'
 import { faultReply, type Reply, refusalReply } from './reply.ts'
@@ -19,6 +21,7 @@ export interface Api {
   /** The machine that serves `/fsm/<name>/` in place of keys; null: the machine is one of keys. */
   readonly plugIn: PlugIn | null
   readonly limits: HttpLimits
+  readonly measures: HttpMeasures
   /** of this agent */
   readonly version: string
   readonly log: Logger
@@ -57,6 +60,7 @@ export function receive(api: Api, incoming: IncomingMessage): Exchange | Refusal
   const target = parseTarget(incoming.url ?? '', api.limits)
   if (isRefusal(target)) return target
   const refusal =
+    checkDoor(target.resource, incoming) ??
     checkKind(target, api.plugIn) ??
     checkMethod(target.resource, incoming.method ?? '') ??
     checkBodyLength(head, api.limits.bodyBytesMax)

@@ -12,6 +12,7 @@ import {
   settle,
 } from './exchange.ts'
 import { deleteKey, getKey, postPairs } from './key-routes.ts'
+import { CLIENT_LEFT } from './measures.ts'
 import { isRefusal } from './refusal.ts'
 import { type Reply, toResponse } from './reply.ts'
 
@@ -43,6 +44,7 @@ export function createListener(options: ListenerOptions): Listener {
 
   const start = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     const exchange = receive(api, incoming)
+    measure(api, outgoing, isRefusal(exchange) ? 'refused' : exchange.target.resource)
     if (isRefusal(exchange)) {
       send(incoming, outgoing, refuseRequest(api, incoming, exchange))
       return
@@ -71,6 +73,18 @@ function hotHandler({ target, incoming }: Exchange): Handler | null {
   if (target.resource === 'keys') return postPairs
   if (target.resource !== 'key') return null
   return incoming.method === 'DELETE' ? deleteKey : getKey
+}
+
+/** Counts the request once its answer has left, or its client. */
+function measure({ measures }: Api, outgoing: ServerResponse, route: string): void {
+  const began = performance.now()
+  measures.inFlight++
+  outgoing.once('close', () => {
+    measures.inFlight--
+    const code = outgoing.headersSent ? outgoing.statusCode : CLIENT_LEFT
+    const seconds = (performance.now() - began) / 1000
+    measures.ended(route, outgoing.req.method ?? '', { code, seconds })
+  })
 }
 
 /** An answer could not be written: the client learns no more than that. */

@@ -21,7 +21,9 @@ export function refuseBadRequests(server: Server, api: Api, connections: Connect
       return
     }
     connections.refused(socket)
-    socket.write(inFull(refusalReply(reasonOf(error), statusIfAny(api), true)))
+    const reason = reasonOf(error)
+    api.measures.malformed(reason.status)
+    socket.write(inFull(refusalReply(reason, statusIfAny(api), true)))
     if (error.code === TIMEOUT) socket.destroySoon()
     else discard(socket)
   })

@@ -14,6 +14,7 @@ export type Resource =
   | 'livez'
   | 'readyz'
   | 'join'
+  | 'metrics'
   | 'fsm'
   | 'unknown'
 
@@ -42,6 +43,7 @@ const PAGES: ReadonlyMap<string, Resource> = new Map([
   ['/livez', 'livez'],
   ['/readyz', 'readyz'],
   ['/join', 'join'],
+  ['/metrics', 'metrics'],
 ])
 const READ = 'GET, HEAD'
 /** Methods of each resource, as `Allow` says them; null: not ours to say. */
@@ -53,6 +55,7 @@ const METHODS: Readonly<Record<Resource, string | null>> = {
   livez: READ,
   readyz: READ,
   join: 'POST',
+  metrics: READ,
   // The machine that is plugged in says it.
   fsm: null,
   unknown: null,

@@ -14,7 +14,11 @@ export interface Reply {
 }
 
 export interface Content {
-  readonly type: 'application/json' | 'application/problem+json' | 'text/plain; charset=utf-8'
+  readonly type:
+    | 'application/json'
+    | 'application/problem+json'
+    | 'text/plain; charset=utf-8'
+    | 'text/plain; version=0.0.4; charset=utf-8'
   readonly text: string
 }
 

@@ -8,6 +8,7 @@ import { Connections } from './connections.ts'
 import type { Api } from './exchange.ts'
 import { HTTP_LIMITS, type HttpLimits } from './limits.ts'
 import { createListener, type Listener } from './listener.ts'
+import { HttpMeasures } from './measures.ts'
 import { refuseBadRequests } from './parser-errors.ts'
 import { clearSocketPath } from './unix-socket.ts'
 
@@ -43,7 +44,8 @@ export interface HttpServer {
  */
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const { node, plugIn = null, server, version, log, lean = true } = options
-  const api: Api = { node, plugIn, version, log, limits: { ...HTTP_LIMITS, ...options.limits } }
+  const limits = { ...HTTP_LIMITS, ...options.limits }
+  const api: Api = { node, plugIn, version, log, limits, measures: new HttpMeasures() }
   const connections = new Connections()
   let closing = false
   const listener = createListener({ api, connections, closing: () => closing, lean })
@@ -85,7 +87,7 @@ function listenOptions(listen: string): ListenOptions {
 }
 
 function makeServer(api: Api, listener: Listener): Server {
-  const { limits } = api
+  const { limits, measures } = api
   const server = createServer({
     maxHeaderSize: limits.headBytesMax,
     headersTimeout: limits.headTimeoutMs,
@@ -97,6 +99,11 @@ function makeServer(api: Api, listener: Listener): Server {
     noDelay: true,
   })
   server.maxConnections = limits.connectionsMax
+  server.on('connection', socket => {
+    measures.connections++
+    socket.once('close', () => measures.connections--)
+  })
+  server.on('drop', () => measures.connectionsRefused++)
   server.on('request', listener)
   // Node would say 100 to a body that will be refused.
   server.on('checkContinue', listener)

@@ -3,6 +3,7 @@ import type { CommittedEntry, Result, StateMachine } from '../machine/state-mach
 import type { Effect } from '../raft/effect.ts'
 import { asLogIndex, type Entry, type LogPosition } from '../raft/types.ts'
 import { decodeEnvelope } from './envelope.ts'
+import type { Stopwatch } from './measures.ts'
 
 type Apply = Extract<Effect, { kind: 'apply' }>
 
@@ -24,6 +25,7 @@ export class Applier {
   readonly #log: LogStore
   readonly #machine: StateMachine<never, unknown>
   readonly #events: ApplierEvents
+  readonly #stopwatch: Stopwatch
   #queue: Apply[] = []
   #running: Promise<void> | null = null
   #checkpoint: Promise<void> | null = null
@@ -31,10 +33,16 @@ export class Applier {
   /** in force after the last entry; no entry changes it yet */
   readonly #configuration = new Uint8Array(0)
 
-  constructor(log: LogStore, machine: StateMachine<never, unknown>, events: ApplierEvents) {
+  constructor(
+    log: LogStore,
+    machine: StateMachine<never, unknown>,
+    events: ApplierEvents,
+    stopwatch: Stopwatch,
+  ) {
     this.#log = log
     this.#machine = machine
     this.#events = events
+    this.#stopwatch = stopwatch
   }
 
   submit(apply: Apply): void {
@@ -95,9 +103,11 @@ export class Applier {
   async #applyAll(entries: readonly Entry[]): Promise<void> {
     for (let at = 0; at < entries.length; at += BATCH_ENTRIES_MAX) {
       const batch = entries.slice(at, at + BATCH_ENTRIES_MAX).map(committed)
+      const began = this.#stopwatch.start()
       const applied = this.#machine.apply(batch, this.#configuration)
       // A machine that answers at once is not made to wait for the next microtask.
       const results = applied instanceof Promise ? await applied : applied
+      this.#stopwatch.stop(began)
       this.#events.onApplied(batch, results)
       this.#checkpointWhenDue(batch)
     }

@@ -1,6 +1,7 @@
 import type { LogBatch, LogStore } from '../log/log-store.ts'
 import type { Persist } from '../raft/effect.ts'
 import { asLogIndex, type Entry, type LogIndex } from '../raft/types.ts'
+import type { Stopwatch } from './measures.ts'
 
 /**
  * Writes what the core wants persisted: in order, one write outstanding, and everything that came
@@ -10,6 +11,7 @@ export class LogWriter {
   readonly #log: LogStore
   readonly #onDurable: (persists: readonly Persist[]) => void
   readonly #onError: (error: unknown) => void
+  readonly #stopwatch: Stopwatch
   #queue: Persist[] = []
   /** commit index of the newest batch that was written */
   #committed = asLogIndex(0)
@@ -19,10 +21,17 @@ export class LogWriter {
     log: LogStore,
     onDurable: (persists: readonly Persist[]) => void,
     onError: (error: unknown) => void,
+    stopwatch: Stopwatch,
   ) {
     this.#log = log
     this.#onDurable = onDurable
     this.#onError = onError
+    this.#stopwatch = stopwatch
+  }
+
+  /** What waits for the write under way. */
+  get queued(): number {
+    return this.#queue.length
   }
 
   submit(persist: Persist): void {
@@ -56,7 +65,9 @@ export class LogWriter {
     const floor = asLogIndex(Math.max(this.#committed, applied))
     const batch = mergePersists(persists, floor)
     this.#committed = batch.hardState.commit
+    const began = this.#stopwatch.start()
     await this.#log.persist(batch)
+    this.#stopwatch.stop(began)
   }
 }
 

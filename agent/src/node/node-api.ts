@@ -1,5 +1,6 @@
 import type { Idempotency } from '../machine/state-machine.ts'
 import type { LogIndex, NodeId, Term } from '../raft/types.ts'
+import type { NodeMeasures } from './measures.ts'
 import type { Outcome, ReadOutcome } from './outcome.ts'
 
 /** How a member is reached; addresses are `host:port`. */
@@ -55,4 +56,6 @@ export interface NodeApi<Query, Answer> {
   /** True once this node has applied `index`; false if that does not happen within `timeoutMs`. */
   waitApplied(index: LogIndex, timeoutMs: number): Promise<boolean>
   status(): NodeStatus
+  /** Counts and queues; costs more than `status`. */
+  measures(): NodeMeasures
 }

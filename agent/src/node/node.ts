@@ -1,5 +1,6 @@
 import type { Cancel, Clock } from '../clock/clock.ts'
 import { unreachable } from '../lib/assert.ts'
+import type { Histogram } from '../lib/histogram.ts'
 import type { LogStore } from '../log/log-store.ts'
 import type { CommittedEntry, Idempotency, Result, StateMachine } from '../machine/state-machine.ts'
 import { initialConfiguration } from '../raft/configuration.ts'
@@ -8,14 +9,15 @@ import type { Input } from '../raft/input.ts'
 import type { Message } from '../raft/message.ts'
 import { Raft } from '../raft/raft.ts'
 import { DEFAULT_LIMITS } from '../raft/state.ts'
-import type { Identity, LogIndex } from '../raft/types.ts'
+import { type Identity, type LogIndex, ORIGIN } from '../raft/types.ts'
 import type { Transport } from '../transport/transport.ts'
-import { Applier } from './applier.ts'
+import { Applier, type ApplierEvents } from './applier.ts'
 import { encodeEnvelope } from './envelope.ts'
 import { FlightRecorder, type Recording } from './flight-recorder.ts'
 import { Freshness } from './freshness.ts'
 import { LogWriter } from './log-writer.ts'
 import type { Logger } from './logger.ts'
+import { Counters, type NodeMeasures, Stopwatch } from './measures.ts'
 import type { Member, NodeApi, NodeStatus } from './node-api.ts'
 import type { Outcome, ReadOutcome } from './outcome.ts'
 import { checkRecovered } from './recovery.ts'
@@ -56,6 +58,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   readonly #writer: LogWriter
   readonly #applier: Applier
   readonly #recorder = new FlightRecorder()
+  readonly #counters = new Counters()
   readonly #startedAt: number
   #raft: Raft | null = null
   #cancelTicks: Cancel | null = null
@@ -73,11 +76,13 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     this.#freshness = new Freshness(options.members.length)
     this.#requests = new Requests(options.commitTimeoutMs, () => this.#running().state.leader)
     const onError = (error: unknown) => this.#fail(error)
-    this.#writer = new LogWriter(options.log, persists => this.#onDurable(persists), onError)
-    this.#applier = new Applier(options.log, options.machine, {
-      onApplied: (entries, results) => this.#onApplied(entries, results),
-      onError,
-    })
+    const stopwatch = (into: Histogram) => new Stopwatch(() => options.clock.now(), into)
+    const { persistSeconds, applySeconds } = this.#counters
+    const onDurable = (persists: readonly Persist[]) => this.#onDurable(persists)
+    this.#writer = new LogWriter(options.log, onDurable, onError, stopwatch(persistSeconds))
+    const onApplied: ApplierEvents['onApplied'] = (...applied) => this.#onApplied(...applied)
+    const events = { onApplied, onError }
+    this.#applier = new Applier(options.log, options.machine, events, stopwatch(applySeconds))
   }
 
   /** Recovers from disk, then joins the cluster. Rejects when the files must not be used. */
@@ -95,7 +100,12 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
         electionTicks: Math.round(this.#options.electionTimeoutMs / tickMs),
         heartbeatTicks: TICKS_PER_HEARTBEAT,
       },
-      { ...recovered, applied, configuration: initialConfiguration(members) },
+      {
+        ...recovered,
+        base: ORIGIN,
+        applied,
+        configuration: initialConfiguration(members),
+      },
     )
     logger.info({ term: recovered.hardState.term, last: recovered.last, applied }, 'recovered')
     transport.setMembership({
@@ -195,6 +205,16 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     }
   }
 
+  measures(): NodeMeasures {
+    const { state, last } = this.#running()
+    const progress = state.role.kind === 'leader' ? [...state.role.progress] : []
+    return {
+      ...this.#counters.view(),
+      waiting: { ...this.#requests.waiting, persists: this.#writer.queued },
+      peers: progress.map(([peer, { match }]) => ({ peer, lag: last.index - match })),
+    }
+  }
+
   #notReady(): string {
     const { state } = this.#running()
     if (this.#stopped) return 'stopping'
@@ -287,6 +307,9 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
         break
       case 'unchanged':
         break
+      case 'send-snapshot':
+      case 'install-snapshot':
+        throw new Error('this node neither sends nor takes snapshots')
       case 'read-ready':
         this.#requests.readReady(effect, this.#running().state.applied)
         break
@@ -329,6 +352,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
       this.#freshness.leaderChanged({ leads: role === 'leader', last: last.index })
     }
     this.#seen = { term, role, leader }
+    this.#counters.changed(state.role, leader)
     this.#options.logger.info({ term, role, leader }, 'role')
   }
 

@@ -12,6 +12,10 @@ interface Reading {
 export class PendingReads {
   readonly #readings = new Map<RequestId, Reading>()
 
+  get size(): number {
+    return this.#readings.size
+  }
+
   add(id: RequestId, deadline: number, settle: (outcome: ReadOutcome) => void): void {
     this.#readings.set(id, { deadline, settle, index: null })
   }

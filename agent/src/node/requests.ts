@@ -3,6 +3,7 @@ import type { CommittedEntry, Result } from '../machine/state-machine.ts'
 import type { Effect, RejectReason } from '../raft/effect.ts'
 import type { Input, Proposal } from '../raft/input.ts'
 import { asLogIndex, type LogIndex, type NodeId, type RequestId } from '../raft/types.ts'
+import type { NodeMeasures } from './measures.ts'
 import type { Outcome, ReadOutcome } from './outcome.ts'
 import { Pending, type Settle } from './pending.ts'
 import { PendingReads } from './pending-reads.ts'
@@ -34,6 +35,16 @@ export class Requests {
   /** Proposals whose fate is open. */
   get open(): number {
     return this.#pending.size
+  }
+
+  /** What waits, by kind; see `NodeMeasures`. */
+  get waiting(): Omit<NodeMeasures['waiting'], 'persists'> {
+    return {
+      proposals: this.#proposals.length,
+      uncommitted: this.#pending.size,
+      reads: this.#reading.size,
+      indexes: this.#waiters.size,
+    }
   }
 
   propose(payload: Uint8Array): Promise<Outcome> {

@@ -10,6 +10,10 @@ interface Waiter {
 export class Waiters {
   #waiters: Waiter[] = []
 
+  get size(): number {
+    return this.#waiters.length
+  }
+
   add(waiter: Waiter): void {
     this.#waiters.push(waiter)
   }

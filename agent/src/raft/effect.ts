@@ -1,5 +1,14 @@
 import type { Message } from './message.ts'
-import type { Entry, HardState, LogIndex, LogPosition, NodeId, RequestId, Term } from './types.ts'
+import type {
+  Entry,
+  HardState,
+  LogIndex,
+  LogPosition,
+  NodeId,
+  RequestId,
+  SnapshotHeader,
+  Term,
+} from './types.ts'
 
 /** What a finished write proves; made by the core, returned to it unread. */
 export interface Receipt {
@@ -59,6 +68,18 @@ export type Effect =
       readonly from: LogIndex
       readonly upTo: LogIndex
       readonly entries: readonly Entry[] | null
+    }
+  /** The peer lacks what the log no longer has: send it a snapshot of this index or a later one. */
+  | { readonly kind: 'send-snapshot'; readonly to: NodeId; readonly atLeast: LogIndex }
+  /**
+   * Replace the machine's state and the log by this snapshot. Comes when nothing is being written to
+   * the log or applied, and nothing is until its end but writes of term and vote.
+   */
+  | {
+      readonly kind: 'install-snapshot'
+      readonly header: SnapshotHeader
+      /** May leave only after the install is durable. */
+      readonly whenInstalled: readonly Message[]
     }
   /** The proposals were appended at consecutive indexes; their answers are keyed by position. */
   | { readonly kind: 'accepted'; readonly first: LogPosition; readonly ids: readonly RequestId[] }

@@ -38,7 +38,8 @@ export function onTimeoutNow(core: Core): void {
  * first, or two majorities could miss one another (etcd#12133, raft#469).
  */
 function mayLead({ options, state, log }: Core): boolean {
-  return isVoter(state.configuration, options.id) && !log.mayConfigure(state.applied, state.commit)
+  if (state.install !== null || !isVoter(state.configuration, options.id)) return false
+  return !log.mayConfigure(state.applied, state.commit)
 }
 
 /** The transport saw the leader die: from now on nothing keeps others from being elected. */

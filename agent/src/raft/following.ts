@@ -1,6 +1,6 @@
 import { assert } from '../lib/assert.ts'
 import { advanceCommit } from './commit.ts'
-import type { AppendEntries, Heartbeat } from './message.ts'
+import type { AppendEntries, Heartbeat, InstallSnapshot, Message } from './message.ts'
 import { becomeFollower } from './role.ts'
 import type { Core } from './state.ts'
 import { asLogIndex, type LogIndex, type LogPosition } from './types.ts'
@@ -15,6 +15,8 @@ export function onAppendEntries(core: Core, message: AppendEntries): void {
     acceptUpTo(core, message, state.commit)
     return
   }
+  // A snapshot is about to replace the log: what it then holds answers better.
+  if (state.install !== null) return
   if (log.termAt(message.prev.index) !== message.prev.term) {
     refuse(core, message)
     return
@@ -41,7 +43,7 @@ export function onHeartbeat(core: Core, message: Heartbeat): void {
 }
 
 /** The sender leads an older term: our term, in any reply, makes it step down. */
-export function answerStaleLeader(core: Core, message: AppendEntries | Heartbeat): void {
+export function answerStaleLeader(core: Core, message: Message): void {
   const { options, state } = core
   core.out.sendAfterVote({
     kind: 'heartbeat-reply',
@@ -55,7 +57,7 @@ export function answerStaleLeader(core: Core, message: AppendEntries | Heartbeat
 /** Every leader holds what is committed (§5.4.3): one that does not serves another history. */
 function assertCommittedStands({ state, log }: Core, { prev, entries }: AppendEntries): void {
   const agrees = ({ index, term }: LogPosition): boolean =>
-    index > state.commit || log.termAt(index) === term
+    index > state.commit || index < log.base.index || log.termAt(index) === term
   assert(agrees(prev) && entries.every(agrees), 'no leader contradicts what is committed')
 }
 
@@ -73,7 +75,12 @@ function store({ state, log, out }: Core, { entries, term }: AppendEntries): voi
   out.wrote(conflict, fresh)
 }
 
-function acceptUpTo({ options, state, out }: Core, message: AppendEntries, match: LogIndex): void {
+/** Says "I hold everything up to `match`", once it is durable. */
+export function acceptUpTo(
+  { options, state, out }: Core,
+  message: AppendEntries | InstallSnapshot,
+  match: LogIndex,
+): void {
   out.sendAfterEntries(
     {
       kind: 'append-entries-reply',

@@ -24,7 +24,7 @@ export type Input =
   | { readonly kind: 'transfer'; readonly to: NodeId | null }
   /** A `persist` is durable; its receipt is handed back unread. In order of issue. */
   | { readonly kind: 'persisted'; readonly receipt: Receipt }
-  /** The answer to `load`: entries from the log, starting exactly where asked. */
+  /** The answer to `load`: entries from the log, starting exactly where asked; none if `compacted` since. */
   | {
       readonly kind: 'loaded'
       readonly to: NodeId
@@ -36,6 +36,16 @@ export type Input =
       readonly kind: 'applied'
       readonly position: LogPosition
       readonly configuration: Configuration | null
+    }
+  /** Nothing at or below `base` is asked for any more but its term: told before the files go. */
+  | { readonly kind: 'compacted'; readonly base: LogPosition }
+  /** The end of each `send-snapshot`: whether the whole file and its message went out. */
+  | { readonly kind: 'snapshot-sent'; readonly to: NodeId; readonly ok: boolean }
+  /** The end of each `install-snapshot`: machine and log begin at `position`. */
+  | {
+      readonly kind: 'snapshot-installed'
+      readonly position: LogPosition
+      readonly configuration: Configuration
     }
   /** The transport saw the leader die: need not wait for it any longer, in the same term. */
   | { readonly kind: 'forget-leader' }

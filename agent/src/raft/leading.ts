@@ -79,7 +79,7 @@ export function onAppendEntriesReply(core: Core, message: AppendEntriesReply): v
   if (found === null) return
   const { leader, peer } = found
   assert(message.match <= core.log.last.index, 'a follower holds nothing that its leader has not')
-  peer.matched(message.match)
+  peer.matched(message.match, core.log.base.index)
   commitByMajority(core)
   replicate(core, leader, message.from)
   handOver(core, message.from)
@@ -90,7 +90,7 @@ export function onAppendEntriesRefusal(core: Core, message: AppendEntriesRefusal
   if (found === null) return
   const { leader, peer } = found
   // Late: of a message that a later answer has overtaken.
-  if (message.prevIndex <= peer.match) return
+  if (message.prevIndex <= peer.match || peer.state === 'snapshot') return
   if (peer.state === 'probe' && message.prevIndex !== peer.next - 1) return
   // One probe a term at most: our last entry that is not newer than theirs (§5.3).
   const candidate = core.log.lastAtMost(message.hint)
@@ -107,7 +107,8 @@ export function onHeartbeatReply(core: Core, message: HeartbeatReply): void {
   confirmRound(core, message)
   handOver(core, message.from)
   peer.waiting = false
-  if (peer.state === 'replicate' && peer.match < core.log.last.index) {
+  const lacks = peer.match < core.log.last.index && peer.next > core.log.base.index
+  if (peer.state === 'replicate' && lacks) {
     // The stream may be stuck behind a lost message: an empty append finds out, whatever the window says.
     send(core, message.from, peer, [])
   }

@@ -15,7 +15,18 @@ export function entryBytes(entry: Entry): number {
   return entry.payload.length + ENTRY_OVERHEAD_BYTES
 }
 
+const sizeOf = (entries: readonly Entry[]): number =>
+  entries.reduce((sum, entry) => sum + entryBytes(entry), 0)
+
+/** Those above `base`, behind one that stands for the base itself. */
+function bordersFrom(base: LogPosition, borders: readonly TermBorder[]): TermBorder[] {
+  if (base.index === 0) return [...borders]
+  const above = borders.filter(({ first, term }) => first > base.index && term > base.term)
+  return [{ first: base.index, term: base.term }, ...above]
+}
+
 export interface RaftLogImage {
+  readonly base: LogPosition
   readonly last: LogPosition
   readonly borders: readonly TermBorder[]
   readonly cached: readonly Entry[]
@@ -29,8 +40,10 @@ export interface RaftLogImage {
  * durable. Older entries are on disk, where the node reads them (`load`).
  */
 export class RaftLog {
-  /** ascending in index and in term; the first one begins the log */
-  readonly #borders: TermBorder[]
+  /** the last entry that was compacted away; of it and before it only its term is known */
+  #base: LogPosition
+  /** ascending in index and in term; the first one is at the base, or begins the log */
+  #borders: TermBorder[]
   /** contiguous, ending at `last` */
   #cached: Entry[] = []
   #cachedBytes = 0
@@ -42,18 +55,19 @@ export class RaftLog {
   #configurations: LogIndex[] = []
 
   /** @param borders of what is on disk; all of it is durable */
-  constructor(last: LogPosition, borders: readonly TermBorder[]) {
+  constructor(last: LogPosition, borders: readonly TermBorder[], base: LogPosition) {
+    this.#base = base
     this.#last = last
-    this.#borders = [...borders]
+    this.#borders = bordersFrom(base, borders)
     this.#durable = last.index
     this.#unread = last.index
   }
 
   static from(image: RaftLogImage): RaftLog {
-    const { last, borders, cached, durable, unread, configurations } = image
-    const log = new RaftLog(last, borders)
+    const { base, last, borders, cached, durable, unread, configurations } = image
+    const log = new RaftLog(last, borders, base)
     log.#cached = [...cached]
-    log.#cachedBytes = cached.reduce((sum, entry) => sum + entryBytes(entry), 0)
+    log.#cachedBytes = sizeOf(cached)
     log.#durable = durable
     log.#unread = unread
     log.#configurations = [...configurations]
@@ -62,6 +76,7 @@ export class RaftLog {
 
   image(): RaftLogImage {
     return {
+      base: this.#base,
       last: this.#last,
       borders: [...this.#borders],
       cached: [...this.#cached],
@@ -69,6 +84,10 @@ export class RaftLog {
       unread: this.#unread,
       configurations: [...this.#configurations],
     }
+  }
+
+  get base(): LogPosition {
+    return this.#base
   }
 
   get last(): LogPosition {
@@ -80,14 +99,17 @@ export class RaftLog {
     return this.#durable
   }
 
-  /** Null where the log has no such entry. */
+  /** Null where the log has no such entry, or no longer. */
   termAt(index: LogIndex): Term | null {
-    if (index === 0) return ORIGIN.term
-    if (index > this.#last.index) return null
+    if (index === this.#base.index) return this.#base.term
+    if (index < this.#base.index || index > this.#last.index) return null
     return this.#borderOf(index)?.term ?? null
   }
 
-  /** Last entry at or below both the index and the term of `bound`; both sides of a probe use it (§5.3). */
+  /**
+   * Last entry at or below both the index and the term of `bound`, as far as the log still knows; the
+   * origin if it does not. Both sides of a probe use it (§5.3).
+   */
   lastAtMost(bound: LogPosition): LogPosition {
     let index = Math.min(bound.index, this.#last.index)
     for (let at = this.#borders.length - 1; at >= 0; at--) {
@@ -114,7 +136,7 @@ export class RaftLog {
 
   /** Drops `index` and all behind it. */
   truncateFrom(index: LogIndex): void {
-    assert(index >= 1 && index <= this.#last.index, 'only what is there is truncated')
+    assert(index > this.#base.index && index <= this.#last.index, 'only what is there is truncated')
     while (true) {
       const entry = this.#cached.at(-1)
       if (entry === undefined || entry.index < index) break
@@ -127,6 +149,33 @@ export class RaftLog {
     if (this.#durable > left) this.#durable = left
     if (this.#unread > left) this.#unread = left
     while ((this.#configurations.at(-1) ?? 0) > left) this.#configurations.pop()
+  }
+
+  /** Forgets everything up to `base`, which the log holds, but its term. */
+  compact(base: LogPosition): void {
+    assert(this.termAt(base.index) === base.term, 'the log is compacted at one of its entries')
+    this.#base = base
+    this.#borders = bordersFrom(base, this.#borders)
+    const keep = this.#cached.findIndex(entry => entry.index > base.index)
+    this.#cached = keep === -1 ? [] : this.#cached.slice(keep)
+    this.#cachedBytes = sizeOf(this.#cached)
+    while ((this.#configurations[0] ?? base.index) < base.index) this.#configurations.shift()
+  }
+
+  /** Begins at `base`: keeps what follows it if the log holds that very position, and nothing otherwise. */
+  reset(base: LogPosition): void {
+    if (this.termAt(base.index) === base.term) {
+      this.compact(base)
+      return
+    }
+    this.#base = base
+    this.#borders = bordersFrom(base, [])
+    this.#cached = []
+    this.#cachedBytes = 0
+    this.#last = base
+    this.#durable = base.index
+    this.#unread = base.index
+    this.#configurations = []
   }
 
   /** Whether the membership is changed above `after`, up to `upTo`: surely, or by entries that nobody has read. */

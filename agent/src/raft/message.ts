@@ -1,4 +1,4 @@
-import type { Entry, LogIndex, LogPosition, NodeId, Term } from './types.ts'
+import type { Entry, LogIndex, LogPosition, NodeId, SnapshotHeader, Term } from './types.ts'
 
 interface Envelope {
   readonly from: NodeId
@@ -74,6 +74,12 @@ export interface ReadIndexReply extends Envelope {
   readonly index: LogIndex
 }
 
+/** §7. The file itself went ahead: this arrives once it is whole. Accepted by an AppendEntriesReply. */
+export interface InstallSnapshot extends Envelope {
+  readonly kind: 'install-snapshot'
+  readonly header: SnapshotHeader
+}
+
 /** The leader hands over: campaign at once, without asking first (thesis §3.10). */
 export interface TimeoutNow extends Envelope {
   readonly kind: 'timeout-now'
@@ -91,3 +97,4 @@ export type Message =
   | ReadIndexRequest
   | ReadIndexReply
   | TimeoutNow
+  | InstallSnapshot

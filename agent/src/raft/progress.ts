@@ -34,9 +34,11 @@ export class Progress {
   next: LogIndex
   /**
    * `probe`: looking for the match, one message at a time, the next one after an answer or a
-   * heartbeat's answer. `replicate`: a stream, as far as the window allows.
+   * heartbeat's answer. `replicate`: a stream, as far as the window allows. `snapshot`: what the
+   * peer needs next is no longer in the log; nothing is sent but a snapshot, until it went out or an
+   * answer shows that the log reconnects.
    */
-  state: 'probe' | 'replicate' = 'probe'
+  state: 'probe' | 'replicate' | 'snapshot' = 'probe'
   /** in `probe`: a message is out */
   waiting = false
   /** heard from since the last check of the quorum; a new peer may still be dialling */
@@ -73,7 +75,7 @@ export class Progress {
 
   /** Nothing more may be sent before an answer. */
   paused(window: Window): boolean {
-    if (this.loading !== null) return true
+    if (this.loading !== null || this.state === 'snapshot') return true
     if (this.state === 'probe') return this.waiting
     return this.#inFlight.length >= window.messagesMax || this.#inFlightBytes >= window.bytesMax
   }
@@ -90,11 +92,15 @@ export class Progress {
     this.#inFlightBytes += bytes
   }
 
-  /** The peer holds everything up to `match`. */
-  matched(match: LogIndex): void {
+  /**
+   * The peer holds everything up to `match`.
+   * @param base what the leader's log was compacted up to
+   */
+  matched(match: LogIndex, base: LogIndex): void {
     if (match > this.match) this.match = match
     if (this.next <= this.match) this.next = asLogIndex(this.match + 1)
     if (this.state === 'probe') this.#becomeReplicate()
+    if (this.state === 'snapshot' && this.match >= base) this.#becomeReplicate()
     let done = 0
     while (done < this.#inFlight.length && (this.#inFlight[done] as InFlight).last <= match) {
       this.#inFlightBytes -= (this.#inFlight[done] as InFlight).bytes
@@ -110,6 +116,12 @@ export class Progress {
     this.next = asLogIndex(Math.max(next, this.match + 1))
     this.#inFlight = []
     this.#inFlightBytes = 0
+  }
+
+  /** What it needs next is no longer in the log. */
+  becomeSnapshot(): void {
+    this.becomeProbe(this.next)
+    this.state = 'snapshot'
   }
 
   #becomeReplicate(): void {

@@ -27,9 +27,23 @@ import type { Message, RequestVote } from './message.ts'
 import { advanceReads, onRead, onReadIndex, onReadIndexReply, retryReads } from './reading.ts'
 import { broadcastHeartbeat, onLoaded } from './replication.ts'
 import { becomeFollower } from './role.ts'
+import {
+  beginInstall,
+  onCompacted,
+  onInstallSnapshot,
+  onSnapshotInstalled,
+  onSnapshotSent,
+} from './snapshot.ts'
 import { type Core, createCore, type RaftOptions, type Recovered, type State } from './state.ts'
 import { giveUpTransfer, onTransfer } from './transfer.ts'
 import { asLogIndex, type LogIndex, type LogPosition } from './types.ts'
+
+/** Only a leader sends these: an older one has to learn that it is deposed. */
+const FROM_LEADERS: ReadonlySet<Message['kind']> = new Set([
+  'append-entries',
+  'heartbeat',
+  'install-snapshot',
+])
 
 /**
  * Raft's consensus algorithm (Ongaro and Ousterhout 2014; Ongaro's thesis) as one pure function:
@@ -56,6 +70,11 @@ export class Raft {
     return this.#core.state
   }
 
+  /** What the log was compacted up to. */
+  get base(): LogPosition {
+    return this.#core.log.base
+  }
+
   get last(): LogPosition {
     return this.#core.log.last
   }
@@ -70,6 +89,7 @@ export class Raft {
     this.#dispatch(input)
     leaveJoint(core)
     advanceReads(core)
+    beginInstall(core)
     this.#applyCommitted()
     const { state, log, out } = core
     assert(state.commit <= log.last.index, 'commitIndex never passes the log')
@@ -110,6 +130,15 @@ export class Raft {
       case 'applied':
         this.#applied(input.position, input.configuration)
         break
+      case 'compacted':
+        onCompacted(core, input.base)
+        break
+      case 'snapshot-sent':
+        onSnapshotSent(core, input.to, input.ok)
+        break
+      case 'snapshot-installed':
+        onSnapshotInstalled(core, input.position, input.configuration)
+        break
       case 'forget-leader':
         onForgetLeader(core)
         break
@@ -146,9 +175,7 @@ export class Raft {
       return
     }
     if (message.term < state.term) {
-      if (message.kind === 'append-entries' || message.kind === 'heartbeat') {
-        answerStaleLeader(core, message)
-      }
+      if (FROM_LEADERS.has(message.kind)) answerStaleLeader(core, message)
       return
     }
     // A granted pre-vote names a term that nobody has entered yet.
@@ -186,6 +213,9 @@ export class Raft {
       case 'read-index-reply':
         onReadIndexReply(core, message)
         break
+      case 'install-snapshot':
+        onInstallSnapshot(core, message)
+        break
       case 'timeout-now':
         onTimeoutNow(core)
         break
@@ -217,6 +247,7 @@ export class Raft {
   /** Hands over what is committed AND on the own disk: the machine never holds what a crash takes from the log. */
   #applyCommitted(): void {
     const { state, log, out } = this.#core
+    if (state.install !== null) return
     const upTo = asLogIndex(Math.min(state.commit, log.durable))
     if (upTo <= state.applying) return
     const from = asLogIndex(state.applying + 1)
@@ -227,10 +258,11 @@ export class Raft {
 }
 
 function start(options: RaftOptions, recovered: Recovered): Core {
-  const { hardState, last, applied } = recovered
+  const { hardState, base, last, applied } = recovered
   assert(hardState.term >= last.term, 'the term on disk is not behind the log')
   assert(hardState.term >= applied.term, 'the term on disk is not behind the machine')
   assert(hardState.commit <= last.index, 'commitIndex never passes the log')
   assert(applied.index <= last.index, 'the machine holds nothing that the log has lost')
+  assert(applied.index >= base.index, 'the machine holds what the log no longer has')
   return createCore(options, recovered)
 }

@@ -18,6 +18,10 @@ export function replicate(core: Core, leader: Leader, to: NodeId): void {
   const peer = leader.progress.get(to)
   assert(peer !== undefined, 'a leader tracks every peer')
   while (!peer.paused(options.window)) {
+    if (peer.next <= log.base.index) {
+      sendSnapshot(core, to, peer)
+      return
+    }
     if (peer.next > log.last.index) {
       // Nothing to send; a probe still has to find the match, and an idle peer to learn the commit index.
       if (peer.state === 'probe') send(core, to, peer, [])
@@ -40,6 +44,13 @@ export function replicate(core: Core, leader: Leader, to: NodeId): void {
     }
     send(core, to, peer, entries)
   }
+}
+
+/** §7. A peer that is not heard would not take it: it is asked for when it answers. */
+function sendSnapshot({ log, out }: Core, to: NodeId, peer: Progress): void {
+  if (!peer.active) return
+  peer.becomeSnapshot()
+  out.add({ kind: 'send-snapshot', to, atLeast: log.base.index })
 }
 
 /** One AppendEntries; without entries it proves the match and tells the commit index. */
@@ -77,15 +88,13 @@ export function onLoaded(core: Core, { to, term, entries }: Loaded): void {
   const peer = role.progress.get(to)
   const first = entries[0]
   if (peer === undefined || peer.loading === null) return
-  assert(first?.index === peer.loading, 'loaded entries begin where they were asked for')
+  const gone = first === undefined && peer.loading <= core.log.base.index
+  assert(gone || first?.index === peer.loading, 'loaded entries begin where they were asked for')
   assert(areContiguous(entries), 'loaded entries have no gap')
   peer.loading = null
-  // Meanwhile an answer may have moved the peer elsewhere.
-  if (first.index !== peer.next || peer.paused(core.options.window)) {
-    replicate(core, role, to)
-    return
-  }
-  send(core, to, peer, entries)
+  // Meanwhile an answer may have moved the peer elsewhere, or the log have lost what goes before.
+  const wanted = first?.index === peer.next && peer.next > core.log.base.index
+  if (wanted && !peer.paused(core.options.window)) send(core, to, peer, entries)
   replicate(core, role, to)
 }
 

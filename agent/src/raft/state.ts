@@ -1,6 +1,7 @@
 import { Prng } from '../lib/prng.ts'
 import type { Configuration } from './configuration.ts'
 import { RaftLog } from './log.ts'
+import type { Message } from './message.ts'
 import { Outbox } from './outbox.ts'
 import type { Progress, Window } from './progress.ts'
 import { isQuorum } from './quorum.ts'
@@ -11,6 +12,7 @@ import {
   type LogPosition,
   type NodeId,
   type RequestId,
+  type SnapshotHeader,
   type Term,
   type TermBorder,
 } from './types.ts'
@@ -47,6 +49,8 @@ export const DEFAULT_LIMITS = {
 /** What was found on disk at start. */
 export interface Recovered {
   readonly hardState: HardState
+  /** what the log was compacted up to; the origin if it is whole */
+  readonly base: LogPosition
   readonly last: LogPosition
   readonly borders: readonly TermBorder[]
   /** last entry that the machine holds */
@@ -103,6 +107,14 @@ export interface Reads {
   leader: NodeId | null
 }
 
+/** A snapshot that is to replace log and machine (§7). */
+export interface Install {
+  readonly header: SnapshotHeader
+  readonly whenInstalled: readonly Message[]
+  /** false while earlier writes or applies are awaited */
+  readonly begun: boolean
+}
+
 /** Figure 2, and the timers. */
 export interface State {
   /** never decreases */
@@ -118,6 +130,8 @@ export interface State {
   applying: LogIndex
   /** entries up to here are in the machine; ≤ applying */
   applied: LogIndex
+  /** null: none is under way; until its end the log stands still, and nothing is applied */
+  install: Install | null
   /** in force: the last one that was applied */
   configuration: Configuration
   /** ticks since a leader was heard, a vote granted, a campaign begun; of a leader, since the quorum was checked */
@@ -141,7 +155,7 @@ export interface Core {
 const CONTEXTS_PER_BOOT = 2 ** 20
 
 export function createCore(options: RaftOptions, recovered: Recovered): Core {
-  const { hardState, last, borders, applied, configuration } = recovered
+  const { hardState, base, last, borders, applied, configuration } = recovered
   const prng = new Prng(options.seed)
   const commit = asLogIndex(Math.max(hardState.commit, applied.index))
   const alone = isQuorum(configuration, id => id === options.id)
@@ -153,6 +167,7 @@ export function createCore(options: RaftOptions, recovered: Recovered): Core {
     commit,
     applying: applied.index,
     applied: applied.index,
+    install: null,
     configuration,
     electionElapsed: 0,
     // Nobody else can lead a cluster of one: there is nothing to wait for.
@@ -166,7 +181,7 @@ export function createCore(options: RaftOptions, recovered: Recovered): Core {
       leader: null,
     },
   }
-  return { options, state, log: new RaftLog(last, borders), out: new Outbox(hardState), prng }
+  return { options, state, log: new RaftLog(last, borders, base), out: new Outbox(hardState), prng }
 }
 
 /** §5.2, §9.3: spread out, so that split votes are rare. */

@@ -67,6 +67,20 @@ export interface Identity {
   readonly incarnation: string
 }
 
+/** What a snapshot contains, and how to know it whole (§7). */
+export interface SnapshotHeader {
+  /** Last entry that it covers. */
+  readonly position: LogPosition
+  /** In force there: `encodeConfiguration`. */
+  readonly configuration: Uint8Array
+  /** Unique for every snapshot that a node makes. */
+  readonly id: string
+  /** Of the file. */
+  readonly bytes: number
+  /** Of the file, in hexadecimal. */
+  readonly sha256: string
+}
+
 /** A term and the index of its first entry: enough to know the term of every entry. */
 export interface TermBorder {
   readonly first: LogIndex

@@ -2,6 +2,7 @@ import { unreachable } from '../lib/assert.ts'
 import { type ByteReader, type ByteWriter, DecodeError } from '../lib/bytes.ts'
 import { decodeEntry, ENTRY_OVERHEAD_BYTES, encodeEntry } from '../raft/entry-codec.ts'
 import type { Message } from '../raft/message.ts'
+import { decodeSnapshotHeader, encodeSnapshotHeader } from '../raft/snapshot-codec.ts'
 import {
   asLogIndex,
   asTerm,
@@ -24,6 +25,7 @@ const CODES = {
   'read-index': 8,
   'read-index-reply': 9,
   'timeout-now': 10,
+  'install-snapshot': 11,
 } as const satisfies Record<Message['kind'], number>
 
 const KINDS = new Map<number, Message['kind']>(
@@ -41,6 +43,10 @@ export interface Direction {
 
 /** An upper bound, for reserving room. */
 export function messageBytesMax(message: Message): number {
+  if (message.kind === 'install-snapshot') {
+    const { configuration, id, sha256 } = message.header
+    return FIXED_BYTES_MAX + configuration.length + id.length + sha256.length
+  }
   if (message.kind !== 'append-entries') return FIXED_BYTES_MAX
   let bytes = FIXED_BYTES_MAX
   for (const entry of message.entries) bytes += ENTRY_OVERHEAD_BYTES + entry.payload.length
@@ -83,6 +89,9 @@ export function encodeMessage(writer: ByteWriter, message: Message): void {
       writer.f64(message.context).f64(message.index)
       return
     case 'timeout-now':
+      return
+    case 'install-snapshot':
+      encodeSnapshotHeader(writer, message.header)
       return
     default:
       unreachable(message)
@@ -143,6 +152,13 @@ export function decodeMessage(reader: ByteReader, direction: Direction): Message
       return { kind, ...envelope, context: reader.f64(), index: decodeIndex(reader) }
     case 'timeout-now':
       return { kind, ...envelope }
+    case 'install-snapshot': {
+      const header = decodeSnapshotHeader(reader)
+      if (header.position.term > envelope.term) {
+        throw new DecodeError('a snapshot from a term after its message')
+      }
+      return { kind, ...envelope, header }
+    }
     default:
       return unreachable(kind)
   }

@@ -1,5 +1,7 @@
+import { Histogram } from '../../src/lib/histogram.ts'
 import { decodeCommand, type KvPair } from '../../src/machine/kv/command.ts'
 import type { KvAnswer, KvQuery } from '../../src/machine/kv/query.ts'
+import type { NodeMeasures } from '../../src/node/measures.ts'
 import type { Member, NodeApi, NodeStatus } from '../../src/node/node-api.ts'
 import type { Outcome, ReadOutcome } from '../../src/node/outcome.ts'
 import { asLogIndex, asNodeId, asTerm, type LogIndex } from '../../src/raft/types.ts'
@@ -31,6 +33,7 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
   gate: Promise<void> = Promise.resolve()
   caughtUp = true
   stalenessMs: number | null = 0
+  readonly persistSeconds = new Histogram()
 
   async propose(bytes: Uint8Array): Promise<Outcome> {
     this.proposals++
@@ -83,6 +86,17 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
       stalenessMs: this.stalenessMs,
       uptimeMs: 7,
       links: [{ peer: asNodeId('node1'), connected: true, lastError: null }],
+    }
+  }
+
+  measures(): NodeMeasures {
+    return {
+      persistSeconds: this.persistSeconds,
+      applySeconds: new Histogram(),
+      campaigns: 2,
+      leaderChanges: 1,
+      waiting: { proposals: 0, uncommitted: 3, reads: 0, indexes: 0, persists: 0 },
+      peers: this.leader === 'node0' ? [{ peer: asNodeId('node1'), lag: 4 }] : [],
     }
   }
 

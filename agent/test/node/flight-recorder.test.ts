@@ -21,6 +21,7 @@ function recordedRun(recorder: FlightRecorder, rounds: number): readonly (readon
         { ...DEFAULT_LIMITS, id, seed: at + 1, electionTicks: 10, heartbeatTicks: 2 },
         {
           hardState: nothing,
+          base: ORIGIN,
           last: ORIGIN,
           borders: [],
           applied: ORIGIN,

@@ -62,7 +62,14 @@ export class DurableImage {
     for (const { index, term } of this.entries) {
       if (borders.at(-1)?.term !== term) borders.push({ first: index, term })
     }
-    return { hardState: this.hardState, last: this.last, borders, applied, configuration }
+    return {
+      hardState: this.hardState,
+      base: ORIGIN,
+      last: this.last,
+      borders,
+      applied,
+      configuration,
+    }
   }
 }
 

@@ -34,6 +34,8 @@ function body(message: Message): string {
       return `read-index? t${term}${round(message)}`
     case 'read-index-reply':
       return `read-index t${term} ${message.index}${round(message)}`
+    case 'install-snapshot':
+      return `snapshot t${term} ${position(message.header.position)}`
     case 'timeout-now':
       return `timeout-now t${term}`
   }
@@ -91,6 +93,13 @@ function showEffect(effect: Effect): string[] {
       ]
     case 'accepted':
       return [`accepted ${position(effect.first)}: ${effect.ids.join(' ')}`]
+    case 'send-snapshot':
+      return [`send snapshot to ${effect.to} from ${effect.atLeast} on`]
+    case 'install-snapshot':
+      return [
+        `install ${position(effect.header.position)}`,
+        ...effect.whenInstalled.map(each => `  then ${showMessage(each)}`),
+      ]
     case 'unchanged':
       return [`unchanged: ${effect.id}`]
     case 'read-ready':

@@ -52,7 +52,7 @@ export class Attempts {
     this.#happened.add(command.attempt)
   }
 
-  /** At the end: every node holds every answered write, once. */
+  /** At the end: each of these nodes holds every answered write, once. */
   checkMachines(nodes: readonly SimulatedNode[]): void {
     for (const { machine } of nodes) {
       must(machine.text() === nodes[0]?.machine.text(), 'Machines: all are equal in the end')

@@ -147,9 +147,9 @@ export class Clients {
     }
   }
 
-  /** At the end, when nobody waits any more. */
-  check(): void {
-    this.#attempts.checkMachines(this.#parts.nodes)
+  /** At the end, when nobody waits any more; `nodes` have all that was written. */
+  check(nodes: readonly SimulatedNode[]): void {
+    this.#attempts.checkMachines(nodes)
     const verdict = judge(this.#history)
     if (verdict.kind === 'violation') {
       must(false, `Linearizable: ${JSON.stringify(verdict.at)}`)

@@ -87,7 +87,7 @@ export class Invariants {
       hardState.term > message.term || hardState.vote === candidate,
       'A1: a vote is durable before it is spoken of',
     )
-    const key = `${node.id}/${message.term}`
+    const key = `${node.incarnation}/${message.term}`
     const earlier = this.#votes.get(key) ?? candidate
     must(earlier === candidate, 'Votes: one vote a term, over restarts too')
     this.#votes.set(key, candidate)
@@ -104,14 +104,14 @@ export class Invariants {
 
   /** What a client was told is on the disks of a majority. */
   answered(entry: Entry): void {
-    const copies = this.#nodes.filter(({ disk }) => disk.image.holds(entry)).length
+    const copies = this.#nodes.filter(node => node.holds(entry)).length
     must(copies >= majority(this.#nodes.length), 'Durable: an answered write is on a majority')
   }
 
-  /** At the end of a quiet time: all hold and applied the same. */
-  converged(): boolean {
-    const [first] = this.#nodes
-    return this.#nodes.every(
+  /** At the end of a quiet time: these hold and applied the same. */
+  converged(nodes: readonly SimulatedNode[]): boolean {
+    const [first] = nodes
+    return nodes.every(
       ({ log, machine }) =>
         log.length === first?.log.length &&
         log.linkAt(log.length) === first.log.linkAt(log.length) &&
@@ -190,7 +190,7 @@ export class Invariants {
   #onDisks(term: Term | null, index: number): void {
     must(term !== null, 'commitIndex never passes the log')
     const position = { index: index as LogIndex, term }
-    const copies = this.#nodes.filter(({ disk }) => disk.image.holds(position)).length
+    const copies = this.#nodes.filter(node => node.holds(position)).length
     must(copies >= majority(this.#nodes.length), 'Durable: what is committed is on a majority')
   }
 
@@ -203,13 +203,13 @@ export class Invariants {
     if (progress === undefined || peer === undefined || message.term !== term) return
     const { match, next } = progress
     must(match < next && next <= log.length + 1, 'Progress: matchIndex < nextIndex ≤ last + 1')
-    const key = `${id}/${boot}/${term}/${message.from}`
+    const key = `${id}/${boot}/${term}/${peer.incarnation}`
     must(match >= (this.#matches.get(key) ?? 0), 'Progress: matchIndex never decreases')
     this.#matches.set(key, match)
     if (match === 0 || peer.disk.image.hardState.term > term) return
     const matchTerm = log.termAt(match)
     must(
-      matchTerm !== null && peer.disk.image.holds({ index: match, term: matchTerm }),
+      matchTerm !== null && peer.holds({ index: match, term: matchTerm }),
       'Durable: what a leader counts is on the disk of its peer',
     )
   }

@@ -1,7 +1,8 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runChild } from './child.ts'
-import { FIRST_SEED, MUTANTS, type Mutant } from './mutants.ts'
+import type { Mutant } from './mutants/mutant.ts'
+import { FIRST_SEED, MUTANTS } from './mutants.ts'
 
 type Verdict =
   | { readonly kind: 'killed'; readonly by: string }

@@ -1,5 +1,6 @@
 import type { Effect } from '../../src/raft/effect.ts'
 import type { Chance } from './chance.ts'
+import { DamageNemesis } from './damage.ts'
 import type { SimulatedNetwork } from './network.ts'
 import type { SimulatedNode } from './node.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -12,6 +13,7 @@ interface Parts {
   /** apart from `chance`, so that transfers leave the other faults alone */
   readonly transfers: Chance
   readonly pauses: Chance
+  readonly damage: Chance
   readonly scheduler: Scheduler
   readonly network: SimulatedNetwork
   readonly nodes: readonly SimulatedNode[]
@@ -32,11 +34,17 @@ export class Nemesis {
     ['partition: one link', nodes => this.#cut(nodes, true)],
     ['partition: chain', nodes => this.#chain(nodes)],
   ]
+  readonly #damage: DamageNemesis
   #partition = 0
   #calm = false
 
   constructor(parts: Parts) {
     this.#parts = parts
+    const { weather, damage, network, nodes, faults } = parts
+    this.#damage = new DamageNemesis({
+      ...{ weather: weather.damage, chance: damage, network, nodes, faults },
+      restartLater: node => this.restartLater(node),
+    })
   }
 
   tick(): void {
@@ -48,6 +56,7 @@ export class Nemesis {
     if (chance.happens(harass)) this.#harass()
     if (transfers.happens(transfer)) this.#transfer()
     if (pauses.happens(pause)) this.#pause()
+    this.#damage.tick()
   }
 
   /** Asked when a write has just completed, and nobody knows of it. */
@@ -68,14 +77,24 @@ export class Nemesis {
     this.#crash(node, chance.within(1, 3))
   }
 
+  /** From now on nothing breaks, and what is down stays down until `restore`. */
   calm(): void {
     this.#calm = true
     // No heal of the storm may end a partition of the calm.
     this.#partition++
-    for (const node of this.#parts.nodes) {
+  }
+
+  /** Starts what is down, and wakes what stands still; a damaged disk is found out now. */
+  restore(nodes: readonly SimulatedNode[]): void {
+    for (const node of nodes) {
+      if (node.up && node.disk.rotten) node.crash()
       if (node.up) node.resume()
       else node.restart()
     }
+  }
+
+  restartLater(node: SimulatedNode): void {
+    this.#restartAfter(node, this.#parts.damage.within(5, 65))
   }
 
   #rests(): boolean {
@@ -158,6 +177,10 @@ export class Nemesis {
 
   #crash(node: SimulatedNode, ticks: number): void {
     node.crash()
+    this.#restartAfter(node, ticks)
+  }
+
+  #restartAfter(node: SimulatedNode, ticks: number): void {
     const { boot } = node
     this.#parts.scheduler.after(ticks, () => {
       if (!node.up && boot === node.boot) node.restart()

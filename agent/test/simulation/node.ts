@@ -5,12 +5,13 @@ import type { Input } from '../../src/raft/input.ts'
 import type { Message } from '../../src/raft/message.ts'
 import { Raft } from '../../src/raft/raft.ts'
 import type { RaftOptions } from '../../src/raft/state.ts'
-import type { Entry, LogIndex, NodeId, Term } from '../../src/raft/types.ts'
+import type { Entry, LogIndex, LogPosition, NodeId, Term } from '../../src/raft/types.ts'
 import { lastConfiguration } from '../raft/durable-image.ts'
 import type { Chance } from './chance.ts'
-import { SimulatedDisk } from './disk.ts'
+import { Damage, SimulatedDisk } from './disk.ts'
 import { type Histories, LogMirror } from './history.ts'
 import { SimulatedMachine } from './machine.ts'
+import type { Letter } from './network.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { Tally } from './tally.ts'
 import type { Weather } from './weather.ts'
@@ -34,6 +35,8 @@ export interface Witness {
   readable(readable: Readable): void
   /** A write is durable, and nobody was told yet; true: the node crashes now. */
   crashesAt(node: SimulatedNode): boolean
+  /** Its disk failed, or gave it what it may not use. */
+  stopped(node: SimulatedNode): void
 }
 
 export interface Settled {
@@ -59,19 +62,23 @@ interface Parts {
   readonly weather: Weather
   readonly chance: Chance
   readonly clock: Chance
+  readonly damage: Chance
   readonly scheduler: Scheduler
   readonly faults: Tally
+  readonly reached: Tally
   readonly histories: Histories
   readonly witness: Witness
-  readonly send: (message: Message) => void
+  readonly send: (letter: Letter) => void
+  /** whom it has met, by name: their incarnations */
+  readonly known: ReadonlyMap<NodeId, string>
 }
 
 /** The real core on a simulated disk and machine; carries out every effect as a node would. */
 export class SimulatedNode {
   readonly id: NodeId
-  readonly disk: SimulatedDisk
+  disk: SimulatedDisk
   /** what the machine holds; behind the log after some crashes, never ahead of it */
-  readonly machine = new SimulatedMachine()
+  machine = new SimulatedMachine()
   raft: Raft
   log: LogMirror
   /** counts the starts: a leader that crashed is not the leader that comes back */
@@ -79,7 +86,15 @@ export class SimulatedNode {
   up = true
   /** stands still, as a process that is stopped or a machine that is moved */
   paused = false
+  /** found its disk damaged, and does not start (C5) */
+  refuses = false
   readonly #parts: Parts
+  /** counts the disks that this node has had */
+  #disks = 0
+  /** of the disk before this one; it counts as a copy, since a minority may be lost */
+  #lostDisk: SimulatedDisk | null = null
+  /** survives crashes, and not the loss of the disk */
+  #known: Map<NodeId, string>
   /** proposals that wait for their fate, by index */
   #pending = new Map<LogIndex, { id: number; term: Term }>()
   #backlog: (() => void)[] = []
@@ -94,15 +109,26 @@ export class SimulatedNode {
     this.id = parts.options.id
     const { slowest, fastest } = parts.weather.clocks
     this.#rate = slowest + (fastest - slowest) * parts.clock.share()
-    this.disk = new SimulatedDisk({
-      weather: parts.weather.disk,
-      chance: parts.chance,
-      scheduler: parts.scheduler,
-      faults: parts.faults,
-      completed: writes => this.#completed(writes),
-    })
+    this.#known = new Map(parts.known)
+    this.disk = this.#createDisk()
     this.raft = this.#createRaft()
     this.log = new LogMirror(parts.histories, [])
+  }
+
+  /** A wiped disk comes back as somebody else (B17). */
+  get incarnation(): string {
+    return `${this.id}${this.#disks}`
+  }
+
+  /** No member any more for the others, or for itself. */
+  get lost(): boolean {
+    return this.refuses || this.#lostDisk !== null
+  }
+
+  /** On its disk, or on the one that it lost. */
+  holds(position: LogPosition): boolean {
+    const lost = this.#lostDisk?.image.holds(position) ?? false
+    return lost || this.disk.image.holds(position)
   }
 
   /** Time passes here as fast as the node's own clock runs; a node that stands still takes one tick for all. */
@@ -130,6 +156,19 @@ export class SimulatedNode {
     this.disk.calm()
   }
 
+  /** Nothing is taken from, and nothing meant for, another incarnation of the same name (B17). */
+  receive({ message, fromIncarnation, toIncarnation }: Letter): void {
+    if (!this.up) return
+    const known = this.#known.get(message.from) ?? fromIncarnation
+    const meant = toIncarnation ?? this.incarnation
+    if (known !== fromIncarnation || meant !== this.incarnation) {
+      this.#parts.reached.add('wiped node refused')
+      return
+    }
+    this.#known.set(message.from, fromIncarnation)
+    this.step({ kind: 'receive', message })
+  }
+
   step(input: Input): void {
     if (!this.up) return
     if (this.paused) {
@@ -155,10 +194,36 @@ export class SimulatedNode {
     this.#loseSomeOfTheMachine()
   }
 
+  /** Unless its disk is damaged. */
   restart(): void {
+    try {
+      this.disk.open()
+    } catch (error) {
+      this.#refuse(error)
+      return
+    }
     this.up = true
     this.raft = this.#createRaft()
     this.log = new LogMirror(this.#parts.histories, this.disk.image.entries)
+  }
+
+  /** While it is down: an empty disk takes the place of its own. */
+  wipe(): void {
+    assert(!this.up, 'only a disk that is not in use is replaced')
+    this.#lostDisk = this.disk
+    this.#disks++
+    this.#known = new Map()
+    this.disk = this.#createDisk()
+    this.machine = new SimulatedMachine()
+  }
+
+  #createDisk(): SimulatedDisk {
+    const { weather, chance, damage, scheduler, faults, reached } = this.#parts
+    return new SimulatedDisk({
+      ...{ weather: weather.disk, chance, damage, scheduler, faults, reached },
+      completed: writes => this.#completed(writes),
+      failed: () => this.#stop(damage.happens(0.5) ? 'EIO' : 'ENOSPC'),
+    })
   }
 
   #createRaft(): Raft {
@@ -167,6 +232,20 @@ export class SimulatedNode {
     const { position, entries } = this.machine
     const current = lastConfiguration(entries) ?? configuration
     return new Raft({ ...options, seed }, this.disk.image.recovered(position, current))
+  }
+
+  /** It must not go on: what it holds is not what it believes to hold (C6). */
+  #stop(why: string): void {
+    const { reached, witness } = this.#parts
+    reached.add(`${why} stop`)
+    this.crash()
+    witness.stopped(this)
+  }
+
+  #refuse(error: unknown): void {
+    if (!(error instanceof Damage)) throw error
+    if (!this.refuses) this.#parts.reached.add('damage found at start')
+    this.refuses = true
   }
 
   #carryOut(effect: Effect): void {
@@ -194,6 +273,9 @@ export class SimulatedNode {
         break
       case 'unchanged':
         break
+      case 'send-snapshot':
+      case 'install-snapshot':
+        throw new Error('nothing is compacted here')
       case 'reject':
         witness.rejected(effect)
         break
@@ -206,7 +288,8 @@ export class SimulatedNode {
 
   #send(message: Message): void {
     this.#parts.witness.leaves(this, message)
-    this.#parts.send(message)
+    const toIncarnation = this.#known.get(message.to) ?? null
+    this.#parts.send({ message, fromIncarnation: this.incarnation, toIncarnation })
   }
 
   #completed(writes: readonly Persist[]): void {
@@ -225,9 +308,21 @@ export class SimulatedNode {
 
   #load({ to, from, upTo, term, bytesMax }: Load): void {
     this.#later(() => {
-      const entries = this.disk.image.slice(from, upTo, bytesMax)
+      const entries = this.#read(from, upTo, bytesMax)
+      if (entries === null) return
       this.step({ kind: 'loaded', to, term, entries })
     })
+  }
+
+  /** Null: the disk gave something else than what was written, and the node stopped. */
+  #read(from: LogIndex, upTo: LogIndex, bytesMax?: number): readonly Entry[] | null {
+    try {
+      return this.disk.read(from, upTo, bytesMax)
+    } catch (error) {
+      if (!(error instanceof Damage)) throw error
+      this.#stop('damage')
+      return null
+    }
   }
 
   /** The machine takes one `apply` at a time, in order. */
@@ -236,7 +331,8 @@ export class SimulatedNode {
       const { boot } = this
       const apply = this.#applies.shift()
       if (apply === undefined) return
-      const entries = apply.entries ?? this.disk.image.slice(apply.from, apply.upTo)
+      const entries = apply.entries ?? this.#read(apply.from, apply.upTo)
+      if (entries === null) return
       for (const entry of entries) this.#apply(entry)
       this.#answerReads()
       const last = entries.at(-1)

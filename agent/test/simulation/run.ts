@@ -12,6 +12,7 @@ const HELP = `Walks the real core through simulated networks, disks and crashes,
 Exit status: 0 all were kept; 1 one was broken, or 2,000 seeds never reached some state that matters.
 
   --seeds N   how many seeds to run (default 100)
+  --minutes M instead: as many as fit, so that a night is 480
   --seed S    the first of them (default: drawn, and printed)
   --nodes K   members of the cluster, 1 to 7 (default: drawn by each seed)
   --json      end with one line of JSON
@@ -31,6 +32,7 @@ async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       seeds: { type: 'string', default: '100' },
+      minutes: { type: 'string' },
       seed: { type: 'string' },
       nodes: { type: 'string' },
       json: { type: 'boolean', default: false },
@@ -46,35 +48,62 @@ async function main(): Promise<number> {
     return 0
   }
   if (values.mutants) return (await killMutants(values.only ?? null, say)) > 0 ? 1 : 0
-  const first =
-    values.seed === undefined ? Date.now() % 1_000_000_000 : whole('seed', values.seed, 0)
-  const seeds = whole('seeds', values.seeds, 1)
-  const nodes = values.nodes === undefined ? null : whole('nodes', values.nodes, 1)
-  if (nodes !== null && nodes > 7) throw new RangeError('--nodes: at most 7')
-  say(`seeds ${first} to ${first + seeds - 1}`)
-  const report = walk({ first, seeds, nodes, stop: values.first, shrinks: values.shrink })
+  const { first, nodes, shrinks, stop, ...limits } = walkOf(values)
+  const last = limits.until === null ? `to ${first + limits.seeds - 1}` : 'and so on'
+  say(`seeds ${first} ${last}`)
+  const report = walk({ first, nodes, shrinks, stop, ...limits })
   say(values.json ? JSON.stringify(report) : JSON.stringify(report, null, 2))
-  const missed = seeds >= SEEDS_FOR_ALL_STATES && nodes === null ? report.missed : []
+  const missed = report.seeds >= SEEDS_FOR_ALL_STATES && nodes === null ? report.missed : []
   if (missed.length > 0) process.stderr.write(`never reached: ${missed.join(', ')}\n`)
   return report.violations + missed.length > 0 ? 1 : 0
+}
+
+interface Values {
+  readonly seeds: string
+  readonly minutes?: string
+  readonly seed?: string
+  readonly nodes?: string
+  readonly first: boolean
+  readonly shrink: boolean
+}
+
+/** @throws RangeError */
+function walkOf({ seeds, minutes, seed, nodes, first, shrink }: Values): Walk {
+  const optional = (name: string, text: string | undefined, least: number): number | null =>
+    text === undefined ? null : whole(name, text, least)
+  const time = optional('minutes', minutes, 1)
+  const members = optional('nodes', nodes, 1)
+  if (members !== null && members > 7) throw new RangeError('--nodes: at most 7')
+  return {
+    first: optional('seed', seed, 0) ?? Date.now() % 1_000_000_000,
+    seeds: time === null ? whole('seeds', seeds, 1) : Number.MAX_SAFE_INTEGER,
+    until: time === null ? null : Date.now() + time * 60_000,
+    nodes: members,
+    stop: first,
+    shrinks: shrink,
+  }
 }
 
 interface Walk {
   readonly first: number
   readonly seeds: number
+  /** no seed begins after this time, milliseconds since the epoch; null: no such limit */
+  readonly until: number | null
   readonly nodes: number | null
   /** at the first violation */
   readonly stop: boolean
   readonly shrinks: boolean
 }
 
-function walk({ first, seeds, nodes, stop, shrinks }: Walk) {
+function walk({ first, seeds, until, nodes, stop, shrinks }: Walk) {
   const faults = new Tally()
   const reached = new Tally()
   const hash = createHash('sha256')
   let events = 0
   let violations = 0
-  for (let seed = first; seed < first + seeds; seed++) {
+  let walked = 0
+  for (let seed = first; walked < seeds && (until === null || Date.now() < until); seed++) {
+    walked++
     const outcome = simulate(seed, nodes)
     events += outcome.events
     hash.update(outcome.hash)
@@ -91,7 +120,7 @@ function walk({ first, seeds, nodes, stop, shrinks }: Walk) {
   }
   const missed = STATES.filter(state => reached.get(state) === 0)
   return {
-    seeds,
+    seeds: walked,
     events,
     violations,
     hash: hash.digest('hex').slice(0, 16),

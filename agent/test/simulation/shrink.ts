@@ -25,6 +25,11 @@ const CHANGES: readonly Change[] = [
   part('network', { duplication: 0 }),
   part('network', { late: 0 }),
   part('network', { delayMax: 1 }),
+  part('damage', { slow: 0 }),
+  part('damage', { clog: 0 }),
+  part('damage', { rot: 0 }),
+  part('damage', { wipe: 0 }),
+  part('disk', { error: 0 }),
   part('disk', { stuck: 0 }),
   part('disk', { ticksMax: 0 }),
   part('disk', { ticksMax: 1 }),
@@ -76,10 +81,9 @@ function same(a: Scenario, b: Scenario): boolean {
   return JSON.stringify(a) === JSON.stringify(b)
 }
 
-function part<Name extends 'nemesis' | 'network' | 'disk' | 'clocks' | 'clients' | 'limits'>(
-  name: Name,
-  change: Partial<Weather[Name]>,
-): Change {
+function part<
+  Name extends 'nemesis' | 'damage' | 'network' | 'disk' | 'clocks' | 'clients' | 'limits',
+>(name: Name, change: Partial<Weather[Name]>): Change {
   return weather => ({ ...weather, [name]: { ...weather[name], ...change } })
 }
 

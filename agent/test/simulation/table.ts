@@ -49,6 +49,12 @@ function inputText(input: Input): string {
       return `change: ${input.change.kind}`
     case 'propose-check':
       return 'propose a check'
+    case 'compacted':
+      return `compacted up to ${input.base.index}`
+    case 'snapshot-sent':
+      return `snapshot for ${input.to} ${input.ok ? 'sent' : 'lost'}`
+    case 'snapshot-installed':
+      return `snapshot ${input.position.index} installed`
     case 'forget-leader':
       return 'forget the leader'
     case 'unreachable':

@@ -26,6 +26,19 @@ export interface Weather {
     readonly ticksMax: number
     /** share of writes that take several E */
     readonly stuck: number
+    /** share of writes that fail, or whose fsync does: their node stops, and starts again later */
+    readonly error: number
+  }
+  /** What does not heal by itself; with probabilities in a tick. */
+  readonly damage: {
+    /** a disk is 50 times slower for 200 ticks */
+    readonly slow: number
+    /** one path holds all its messages for up to 5 E, then releases them at once */
+    readonly clog: number
+    /** a byte changes of an entry on a disk */
+    readonly rot: number
+    /** a node comes back with an empty disk */
+    readonly wipe: number
   }
   /** ticks of a node in one of the simulation: its clock runs at a rate in [slowest, fastest] */
   readonly clocks: { readonly slowest: number; readonly fastest: number }
@@ -61,6 +74,8 @@ export interface Weather {
 
 export function drawWeather(seed: number, nodes: number | null): Weather {
   const chance = new Chance(seed, 'weather')
+  // Apart, so that the seeds of old keep the weather in which they found something.
+  const damage = new Chance(seed, 'damage')
   const maybe = (share: number): number => (chance.happens(0.5) ? share : 0)
   const members = drawNodes(chance)
   const ticks = chance.within(400, 1200)
@@ -77,6 +92,13 @@ export function drawWeather(seed: number, nodes: number | null): Weather {
     disk: {
       ticksMax: chance.within(0, 6),
       stuck: chance.happens(0.1) ? 0.02 : 0,
+      error: damage.happens(0.5) ? 0.004 * damage.share() : 0,
+    },
+    damage: {
+      slow: damage.happens(0.1) ? 0.004 : 0,
+      clog: damage.happens(0.5) ? 0.02 * damage.share() : 0,
+      rot: damage.happens(0.25) ? 0.004 : 0,
+      wipe: damage.happens(0.15) ? 0.004 : 0,
     },
     clocks: chance.happens(0.5) ? { slowest: 0.8, fastest: 1.25 } : { slowest: 1, fastest: 1 },
     nemesis: {

@@ -9,6 +9,7 @@ import { Clients } from './clients.ts'
 import { Coverage } from './coverage.ts'
 import { Histories } from './history.ts'
 import { Invariants, must } from './invariants.ts'
+import { Liveness } from './liveness.ts'
 import { Nemesis } from './nemesis.ts'
 import { SimulatedNetwork } from './network.ts'
 import { SimulatedNode, type Witness } from './node.ts'
@@ -18,12 +19,6 @@ import { drawWeather, ELECTION_TICKS, HEARTBEAT_TICKS, type Weather } from './we
 
 /** A reply that triggers a resend could multiply: no weather needs as many events as this. */
 const EVENTS_MAX = 400_000
-
-/**
- * Ten E are promised where E is far more than a round trip. Here it is ten ticks, of which a
- * pre-vote and a vote take four: two nodes left of three split about four in ten elections.
- */
-const LEADER_WITHIN = 20 * ELECTION_TICKS
 
 export interface Outcome {
   readonly seed: number
@@ -84,6 +79,7 @@ class World {
   readonly #clients: Clients
   readonly #nemesis: Nemesis
   readonly #coverage: Coverage
+  readonly #liveness: Liveness
   readonly #hash = createHash('sha256')
 
   constructor({ seed, weather }: Scenario, trace: Trace | null) {
@@ -98,7 +94,7 @@ class World {
       chance: chance('network'),
       scheduler,
       faults,
-      deliver: message => this.#node(message.to).step({ kind: 'receive', message }),
+      deliver: letter => this.#node(letter.message.to).receive(letter),
       unreachable: (from, peer) =>
         scheduler.after(0, () => this.#node(from).step({ kind: 'unreachable', peer })),
     })
@@ -117,10 +113,20 @@ class World {
       chance: chance('nemesis'),
       transfers: chance('transfers'),
       pauses: chance('pauses'),
+      damage: chance('nemesis of disks and paths'),
       scheduler,
       network: this.#network,
       nodes: this.#nodes,
       faults,
+    })
+    this.#liveness = new Liveness({
+      nodes: this.#nodes,
+      chance: chance('liveness'),
+      network: this.#network,
+      clients: this.#clients,
+      invariants: this.#invariants,
+      reached: this.reached,
+      tick: () => this.#tick(),
     })
   }
 
@@ -139,19 +145,15 @@ class World {
       this.#clients.tick()
       this.#tick()
     }
-    this.#network.calm()
-    for (const node of this.#nodes) node.calm()
     this.#nemesis.calm()
-    this.#clients.calm()
-    this.#getsWell()
-    this.#staysWell()
-    this.#yields()
-    this.#clients.check()
+    for (const node of this.#nodes) node.calm()
+    this.#liveness.check(nodes => this.#nemesis.restore(nodes))
   }
 
   #createNodes(seed: number, histories: Histories): SimulatedNode[] {
     const voters = [...'abcdefg'.slice(0, this.#weather.nodes)].map(asNodeId)
     const configuration = configurationOf(voters)
+    const known = new Map(voters.map(id => [id, `${id}0`]))
     return voters.map(
       id =>
         new SimulatedNode({
@@ -167,11 +169,14 @@ class World {
           weather: this.#weather,
           chance: new Chance(seed, `node ${id}`),
           clock: new Chance(seed, `clock ${id}`),
+          damage: new Chance(seed, `damage ${id}`),
           scheduler: this.#scheduler,
           faults: this.faults,
+          reached: this.reached,
           histories,
           witness: this.#witness(),
-          send: message => this.#network.send(message),
+          send: letter => this.#network.send(letter),
+          known,
         }),
     )
   }
@@ -193,6 +198,7 @@ class World {
       },
       readable: readable => this.#clients.readable(readable),
       crashesAt: node => this.#nemesis.crashesAtCompletion(node),
+      stopped: node => this.#nemesis.restartLater(node),
     }
   }
 
@@ -213,117 +219,6 @@ class World {
   #tick(): void {
     for (const node of this.#nodes) node.tick()
     this.#scheduler.advance()
-  }
-
-  /** Some time with clients at work. */
-  #pass(ticks: number): void {
-    for (let tick = 0; tick < ticks; tick++) {
-      this.#clients.tick()
-      this.#tick()
-    }
-  }
-
-  #tickUntil(done: () => boolean, ticks: number): boolean {
-    for (let tick = 0; tick < ticks; tick++) {
-      if (done()) return true
-      this.#tick()
-    }
-    return done()
-  }
-
-  #getsWell(): void {
-    const elected = this.#tickUntil(() => this.#leader() !== null, LEADER_WITHIN)
-    must(elected, 'Live: a leader in time')
-    const answered = (): boolean => {
-      const leader = this.#leader()
-      if (leader === null) return false
-      const id = this.#clients.propose(leader, 1)
-      this.#tickUntil(() => !this.#clients.isOpen(id), 2 * ELECTION_TICKS)
-      return this.#clients.isAnswered(id)
-    }
-    must(this.#tickUntil(answered, 15 * ELECTION_TICKS), 'Live: a write answered within 15 E')
-    this.#serves('Live: every client has its answer')
-    this.#converges('Live: all logs equal and applied')
-  }
-
-  /** A stable leader is not disturbed by a node that was away (I17). */
-  #staysWell(): void {
-    const leader = this.#leader()
-    must(leader !== null, 'Live: the leader stays')
-    const { term } = leader.raft.state
-    const away = this.#nodes.find(node => node !== leader)
-    if (away !== undefined && this.#nodes.length >= 3) this.#isolate(away)
-    this.#pass(6 * ELECTION_TICKS)
-    this.#network.heal()
-    this.#pass(6 * ELECTION_TICKS)
-    this.#comesBackLevel(away)
-    const stayed = this.#leader() === leader && leader.raft.state.term === term
-    must(stayed, 'No term inflation: a node that comes back disturbs no leader')
-    this.#serves('Live: every client has its answer from a stable cluster')
-    this.#converges('Live: all logs equal again')
-  }
-
-  /** With no writes meanwhile its log is no reason to refuse it: only that a leader is heard. */
-  #comesBackLevel(away: SimulatedNode | undefined): void {
-    this.#tickUntil(() => this.#clients.finish(), 20 * ELECTION_TICKS)
-    if (away !== undefined && this.#nodes.length >= 3) this.#isolate(away)
-    this.#tickUntil(() => false, 3 * ELECTION_TICKS)
-    this.#network.heal()
-    this.#tickUntil(() => false, 3 * ELECTION_TICKS)
-  }
-
-  /** A leader that reaches nobody steps down, and the others have a new one (thesis §6.2). */
-  #yields(): void {
-    const leader = this.#leader()
-    if (leader === null || this.#nodes.length < 3) return
-    this.#isolate(leader)
-    this.#pass(2 * ELECTION_TICKS)
-    must(leader.raft.state.role.kind !== 'leader', 'Live: a leader that hears nobody steps down')
-    const replaced = this.#tickUntil(() => this.#leader() !== null, LEADER_WITHIN)
-    must(replaced, 'Live: another leader in time')
-    this.#pass(2 * ELECTION_TICKS)
-    this.#network.heal()
-    this.#serves('Live: every client has its answer after a change of leader')
-    this.#converges('Live: all logs equal after a change of leader')
-  }
-
-  #serves(promise: string): void {
-    must(
-      this.#tickUntil(() => this.#clients.finish(), this.#patience()),
-      promise,
-    )
-  }
-
-  #converges(promise: string): void {
-    must(
-      this.#tickUntil(() => this.#invariants.converged(), this.#patience()),
-      promise,
-    )
-  }
-
-  /** 30 E, and a round trip with its writes for each entry that somebody lacks: a window may hold one. */
-  #patience(): number {
-    const lengths = this.#nodes.flatMap(({ log, machine }) => [log.length, machine.length])
-    return 30 * ELECTION_TICKS + 6 * (Math.max(...lengths) - Math.min(...lengths))
-  }
-
-  #isolate(node: SimulatedNode): void {
-    for (const other of this.#nodes) {
-      this.#network.block(node.id, other.id)
-      this.#network.block(other.id, node.id)
-    }
-  }
-
-  /** Whom a majority follows in one term. */
-  #leader(): SimulatedNode | null {
-    const leads = (node: SimulatedNode): boolean => {
-      const { role, term } = node.raft.state
-      if (!node.up || role.kind !== 'leader') return false
-      return (
-        this.#nodes.filter(({ raft }) => raft.state.term === term).length * 2 > this.#nodes.length
-      )
-    }
-    return this.#nodes.find(leads) ?? null
   }
 
   #node(id: string): SimulatedNode {

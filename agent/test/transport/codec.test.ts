@@ -52,6 +52,12 @@ function isSound(message: Message): boolean {
     }
     entriesFollow &&= before.term <= message.term || message.entries.length === 0
   }
+  if (message.kind === 'install-snapshot') {
+    const { position, bytes } = message.header
+    counts.push(position.index, position.term, bytes, message.term - position.term)
+  }
+  if (message.kind === 'request-vote-reply') counts.push(message.commit.index, message.commit.term)
+  if (message.kind === 'request-vote') counts.push(message.last.index - message.commit.index)
   if (message.kind === 'request-vote') counts.push(message.last.index, message.last.term)
   if (message.kind === 'append-entries-refusal') counts.push(message.hint.index, message.prevIndex)
   return entriesFollow && counts.every(value => Number.isSafeInteger(value) && value >= 0)

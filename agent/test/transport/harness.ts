@@ -218,5 +218,24 @@ export const anyMessage: fc.Arbitrary<Message> = fc
     fc.record({ kind: constant('read-index'), term, context: count }),
     fc.record({ kind: constant('read-index-reply'), term, context: count, index }),
     fc.record({ kind: constant('timeout-now'), term }),
+    fc
+      .record({
+        kind: constant('install-snapshot'),
+        term,
+        header: fc.record({
+          position,
+          configuration: fc.uint8Array({ maxLength: 300 }),
+          id: fc.stringMatching(/^[a-z0-9-]{1,40}$/),
+          bytes: count,
+          sha256: fc.stringMatching(/^[0-9a-f]{64}$/),
+        }),
+      })
+      .map(({ header, ...message }) => {
+        const covered = atMost(header.position, {
+          index: header.position.index,
+          term: message.term,
+        })
+        return { ...message, header: { ...header, position: covered } }
+      }),
   )
   .map(message => ({ ...message, from: node0, to: node1 }))

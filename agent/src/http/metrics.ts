@@ -1,0 +1,205 @@
+/** The names under which this agent's numbers are published. Units are seconds and bytes, as Prometheus' conventions ask. */
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import type { Histogram as Counts } from '../lib/histogram.ts'
+import type { NodeMeasures } from '../node/measures.ts'
+import type { NodeStatus } from '../node/node-api.ts'
+import { type Api, statusIfAny } from './exchange.ts'
+import type { HttpMeasures } from './measures.ts'
+
+type Labels = Readonly<Record<string, string>>
+
+interface Named {
+  /** without the prefix */
+  readonly name: string
+  readonly help: string
+  /** names of the labels that every sample has */
+  readonly labels?: readonly string[]
+}
+
+const PREFIX = 'raft_nginx_'
+const ROLES = ['follower', 'candidate', 'leader'] as const
+
+/** Builds all metrics anew: a scrape is rare, and so a request costs a few additions only. */
+export function registerMeasures(registry: Registry, api: Api): void {
+  const into = new Metrics(registry)
+  into.gauge(
+    {
+      name: 'build_info',
+      help: 'Version of the agent; always 1.',
+      labels: ['version', 'node_version'],
+    },
+    [[1, { version: api.version, node_version: process.version }]],
+  )
+  const status = statusIfAny(api)
+  if (status !== null) {
+    const measures = api.node.measures()
+    registerStatus(into, status)
+    registerPeers(into, status, measures)
+    registerWork(into, status, measures)
+  }
+  registerHttp(into, api.measures)
+}
+
+/** A registry, with one call a metric: samples are values with their labels. */
+class Metrics {
+  readonly #registry: Registry
+
+  constructor(registry: Registry) {
+    this.#registry = registry
+  }
+
+  gauge(named: Named, samples: readonly (readonly [number, Labels])[]): void {
+    const gauge = new Gauge(this.#options(named))
+    for (const [value, labels] of samples) gauge.set(labels, value)
+  }
+
+  counter(named: Named, samples: readonly (readonly [number, Labels])[]): void {
+    const counter = new Counter(this.#options(named))
+    for (const [value, labels] of samples) counter.inc(labels, value)
+  }
+
+  histogram(named: Named, samples: readonly (readonly [Counts, Labels])[]): void {
+    new Counted(this.#options(named), samples)
+  }
+
+  #options({ name, help, labels = [] }: Named) {
+    return {
+      name: PREFIX + name,
+      help,
+      labelNames: [...labels],
+      registers: [this.#registry],
+    }
+  }
+}
+
+/** prom-client's histogram with the counts of ours, which cost a request a tenth as much. */
+class Counted extends Histogram {
+  readonly #named: Named
+  readonly #samples: readonly (readonly [Counts, Labels])[]
+
+  constructor(
+    options: Named & { labelNames: string[]; registers: Registry[] },
+    samples: readonly (readonly [Counts, Labels])[],
+  ) {
+    super(options)
+    this.#named = { name: options.name, help: options.help }
+    this.#samples = samples
+  }
+
+  /** What the registry asks for when it writes text. */
+  getForPromString() {
+    const { name, help } = this.#named
+    const values = this.#samples.flatMap(([counts, labels]) => samplesOf(name, counts, labels))
+    return { name, help, type: 'histogram', values }
+  }
+}
+
+function samplesOf(name: string, counts: Counts, labels: Labels) {
+  const { buckets, sum } = counts.view()
+  const bounds = buckets.map(({ upTo, count }) => ({
+    metricName: `${name}_bucket`,
+    labels: { ...labels, le: upTo === Number.POSITIVE_INFINITY ? '+Inf' : String(upTo) },
+    value: count,
+  }))
+  const all = buckets.at(-1)?.count ?? 0
+  return [
+    ...bounds,
+    { metricName: `${name}_sum`, labels, value: sum },
+    { metricName: `${name}_count`, labels, value: all },
+  ]
+}
+
+function registerStatus(into: Metrics, status: NodeStatus): void {
+  const plain = (name: string, help: string, value: number) =>
+    into.gauge({ name, help }, [[value, {}]])
+  into.gauge(
+    { name: 'role', help: '1 for the role that this node has.', labels: ['role'] },
+    ROLES.map(role => [status.role === role ? 1 : 0, { role }]),
+  )
+  plain('term', 'Current term.', status.term)
+  plain('leader_known', '1 while this node knows a leader.', status.leader === null ? 0 : 1)
+  plain('ready', '1 while /readyz says so.', status.ready ? 1 : 0)
+  plain('commit_index', 'Highest entry known to be committed.', status.commitIndex)
+  plain('applied_index', 'Highest entry that the state machine has applied.', status.appliedIndex)
+  plain('last_log_index', "Highest entry of this node's log.", status.lastIndex)
+  plain('members', 'Members of the cluster as this node knows them.', status.members.length)
+  if (status.stalenessMs === null) return
+  const help = "How old this node's knowledge can be."
+  plain('staleness_seconds', help, status.stalenessMs / 1000)
+}
+
+function registerPeers(into: Metrics, status: NodeStatus, { peers }: NodeMeasures): void {
+  into.gauge(
+    {
+      name: 'peer_connected',
+      help: '1 while there is a connection to that peer.',
+      labels: ['peer'],
+    },
+    status.links.map(({ peer, connected }) => [connected ? 1 : 0, { peer }]),
+  )
+  into.gauge(
+    {
+      name: 'peer_lag_entries',
+      help: "Entries of the leader's log that the peer is not known to hold; on the leader only.",
+      labels: ['peer'],
+    },
+    peers.map(({ peer, lag }) => [lag, { peer }]),
+  )
+}
+
+function registerWork(into: Metrics, status: NodeStatus, measures: NodeMeasures): void {
+  into.histogram(
+    { name: 'log_persist_duration_seconds', help: 'A write to the log, fsync included.' },
+    [[measures.persistSeconds, {}]],
+  )
+  into.histogram(
+    { name: 'apply_duration_seconds', help: 'A batch of entries in the state machine.' },
+    [[measures.applySeconds, {}]],
+  )
+  const campaigns = { name: 'elections_started_total', help: 'Elections that this node stood for.' }
+  into.counter(campaigns, [[measures.campaigns, {}]])
+  const changes = { name: 'leader_changes_total', help: 'How often another leader was seen.' }
+  into.counter(changes, [[measures.leaderChanges, {}]])
+  const queues = { ...measures.waiting, applies: status.commitIndex - status.appliedIndex }
+  into.gauge(
+    {
+      name: 'queue_length',
+      help: 'What waits: proposals for the core, uncommitted for a majority, applies for the state machine, persists for the disk, reads for the leader, indexes for this node.',
+      labels: ['queue'],
+    },
+    Object.entries(queues).map(([queue, length]) => [length, { queue }]),
+  )
+}
+
+function registerHttp(into: Metrics, measures: HttpMeasures): void {
+  const { routes } = measures
+  into.counter(
+    {
+      name: 'http_requests_total',
+      help: 'Requests by route, method and status; 499: the client left before its answer.',
+      labels: ['route', 'method', 'code'],
+    },
+    routes.flatMap(({ route, method, codes }) =>
+      [...codes].map(([code, count]) => [count, { route, method, code: String(code) }] as const),
+    ),
+  )
+  into.histogram(
+    {
+      name: 'http_request_duration_seconds',
+      help: 'From the whole head of a request to the end of its answer.',
+      labels: ['route', 'method'],
+    },
+    routes.map(({ route, method, seconds }) => [seconds, { route, method }]),
+  )
+  const plain = (name: string, help: string, value: number) =>
+    into.gauge({ name, help }, [[value, {}]])
+  plain('http_requests_in_flight', 'Requests that have begun and not ended.', measures.inFlight)
+  plain('http_connections', 'Open connections.', measures.connections)
+  into.counter(
+    {
+      name: 'http_connections_refused_total',
+      help: 'Connections closed at once: there were too many.',
+    },
+    [[measures.connectionsRefused, {}]],
+  )
+}

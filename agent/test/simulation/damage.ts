@@ -1,0 +1,72 @@
+import type { Chance } from './chance.ts'
+import type { SimulatedNetwork } from './network.ts'
+import type { SimulatedNode } from './node.ts'
+import type { Tally } from './tally.ts'
+import { ELECTION_TICKS, type Weather } from './weather.ts'
+
+interface Parts {
+  readonly weather: Weather['damage']
+  readonly chance: Chance
+  readonly network: SimulatedNetwork
+  readonly nodes: readonly SimulatedNode[]
+  readonly faults: Tally
+  /** Starts the node again some ticks later. */
+  readonly restartLater: (node: SimulatedNode) => void
+}
+
+const SLOW_TICKS = 200
+
+/** What crashes and partitions do not do: slow and damaged disks, lost disks, paths that hold back. */
+export class DamageNemesis {
+  readonly #parts: Parts
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  tick(): void {
+    const { weather, chance } = this.#parts
+    if (chance.happens(weather.slow)) this.#slowDown()
+    if (chance.happens(weather.clog)) this.#clog()
+    if (chance.happens(weather.rot)) this.#rot()
+    if (chance.happens(weather.wipe)) this.#wipe()
+  }
+
+  #slowDown(): void {
+    const { chance, nodes, faults } = this.#parts
+    faults.add('slow disk')
+    chance.oneOf(nodes).disk.slowDown(SLOW_TICKS)
+  }
+
+  #clog(): void {
+    const { chance, nodes, network, faults } = this.#parts
+    const [from, to] = [chance.oneOf(nodes), chance.oneOf(nodes)]
+    const ticks = chance.within(1, 5 * ELECTION_TICKS)
+    if (from === to) return
+    faults.add('clog')
+    network.clog(from.id, to.id, ticks)
+  }
+
+  #rot(): void {
+    const { chance, nodes, faults } = this.#parts
+    const node = chance.oneOf(nodes)
+    if (this.#mayLose(node) && node.disk.rot()) faults.add('bit rot')
+  }
+
+  #wipe(): void {
+    const { chance, nodes, faults, restartLater } = this.#parts
+    const node = chance.oneOf(nodes)
+    if (!this.#mayLose(node)) return
+    faults.add('disk wiped')
+    if (node.up) node.crash()
+    node.wipe()
+    restartLater(node)
+  }
+
+  /** A minority at most: nobody promises anything beyond. */
+  #mayLose(node: SimulatedNode): boolean {
+    const { nodes } = this.#parts
+    const lost = nodes.filter(each => each.lost || each.disk.rotten)
+    return !lost.includes(node) && (lost.length + 1) * 2 < nodes.length
+  }
+}

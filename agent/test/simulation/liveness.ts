@@ -1,0 +1,193 @@
+import type { Chance } from './chance.ts'
+import type { Clients } from './clients.ts'
+import { type Invariants, must } from './invariants.ts'
+import type { SimulatedNetwork } from './network.ts'
+import type { SimulatedNode } from './node.ts'
+import type { Tally } from './tally.ts'
+import { ELECTION_TICKS } from './weather.ts'
+
+interface Parts {
+  readonly nodes: readonly SimulatedNode[]
+  readonly chance: Chance
+  readonly network: SimulatedNetwork
+  readonly clients: Clients
+  readonly invariants: Invariants
+  readonly reached: Tally
+  /** One tick of the world. */
+  readonly tick: () => void
+}
+
+/**
+ * Ten E are promised where E is far more than a round trip. Here it is ten ticks, of which a
+ * pre-vote and a vote take four: two nodes left of three split about four in ten elections.
+ */
+const LEADER_WITHIN = 20 * ELECTION_TICKS
+
+/** After the storm: whatever happened before, a quiet cluster gets well and stays so (I16, I17). */
+export class Liveness {
+  readonly #parts: Parts
+  /** who is still a member to the others */
+  #members: readonly SimulatedNode[] = []
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  /** @param restore starts nodes, and ends their faults */
+  check(restore: (nodes: readonly SimulatedNode[]) => void): void {
+    const { nodes, network, clients } = this.#parts
+    network.calm()
+    clients.calm()
+    const core = this.#drawCore()
+    restore(core)
+    this.#getsWell(core)
+    network.heal()
+    restore(nodes)
+    this.#members = nodes.filter(({ lost }) => !lost)
+    this.#getsWell(this.#members)
+    this.#serves('Live: every client has its answer')
+    this.#staysWell()
+    this.#yields()
+    clients.check(this.#members)
+  }
+
+  /** Some majority; the others stay cut off for now, whatever state they are in. */
+  #drawCore(): readonly SimulatedNode[] {
+    const { nodes, chance, network, reached } = this.#parts
+    const core: SimulatedNode[] = []
+    const left = nodes.filter(node => !node.lost && !node.disk.rotten)
+    while (core.length * 2 <= nodes.length) {
+      core.push(...left.splice(chance.within(0, left.length - 1), 1))
+    }
+    for (const inside of core) {
+      for (const outside of nodes) {
+        if (core.includes(outside)) continue
+        network.block(inside.id, outside.id)
+        network.block(outside.id, inside.id)
+      }
+    }
+    if (left.length > 0) reached.add('only a majority healed')
+    return core
+  }
+
+  /** A leader in time, a write answered, all of `nodes` level. */
+  #getsWell(nodes: readonly SimulatedNode[]): void {
+    const { clients } = this.#parts
+    const elected = this.#tickUntil(() => this.#leader() !== null, LEADER_WITHIN)
+    must(elected, 'Live: a leader in time')
+    const answered = (): boolean => {
+      const leader = this.#leader()
+      if (leader === null) return false
+      const id = clients.propose(leader, 1)
+      this.#tickUntil(() => !clients.isOpen(id), 2 * ELECTION_TICKS)
+      return clients.isAnswered(id)
+    }
+    must(this.#tickUntil(answered, 15 * ELECTION_TICKS), 'Live: a write answered within 15 E')
+    this.#converges(nodes, 'Live: all logs equal and applied')
+  }
+
+  /** A stable leader is not disturbed by a node that was away (I17). */
+  #staysWell(): void {
+    const leader = this.#leader()
+    must(leader !== null, 'Live: the leader stays')
+    const { term } = leader.raft.state
+    const away = this.#members.find(node => node !== leader)
+    this.#isolate(away)
+    this.#pass(6 * ELECTION_TICKS)
+    this.#parts.network.heal()
+    this.#pass(6 * ELECTION_TICKS)
+    this.#comesBackLevel(away)
+    const stayed = this.#leader() === leader && leader.raft.state.term === term
+    must(stayed, 'No term inflation: a node that comes back disturbs no leader')
+    this.#serves('Live: every client has its answer from a stable cluster')
+    this.#converges(this.#members, 'Live: all logs equal again')
+  }
+
+  /** With no writes meanwhile its log is no reason to refuse it: only that a leader is heard. */
+  #comesBackLevel(away: SimulatedNode | undefined): void {
+    const { clients, network } = this.#parts
+    this.#tickUntil(() => clients.finish(), 20 * ELECTION_TICKS)
+    this.#isolate(away)
+    this.#tickUntil(() => false, 3 * ELECTION_TICKS)
+    network.heal()
+    this.#tickUntil(() => false, 3 * ELECTION_TICKS)
+  }
+
+  /** A leader that reaches nobody steps down, and the others have a new one (thesis §6.2). */
+  #yields(): void {
+    const leader = this.#leader()
+    if (leader === null || !this.#canSpareOne()) return
+    this.#isolate(leader)
+    this.#pass(2 * ELECTION_TICKS)
+    must(leader.raft.state.role.kind !== 'leader', 'Live: a leader that hears nobody steps down')
+    const replaced = this.#tickUntil(() => this.#leader() !== null, LEADER_WITHIN)
+    must(replaced, 'Live: another leader in time')
+    this.#pass(2 * ELECTION_TICKS)
+    this.#parts.network.heal()
+    this.#serves('Live: every client has its answer after a change of leader')
+    this.#converges(this.#members, 'Live: all logs equal after a change of leader')
+  }
+
+  #serves(promise: string): void {
+    must(
+      this.#tickUntil(() => this.#parts.clients.finish(), this.#patience()),
+      promise,
+    )
+  }
+
+  #converges(nodes: readonly SimulatedNode[], promise: string): void {
+    must(
+      this.#tickUntil(() => this.#parts.invariants.converged(nodes), this.#patience()),
+      promise,
+    )
+  }
+
+  /** 30 E, and a round trip with its writes for each entry that somebody lacks: a window may hold one. */
+  #patience(): number {
+    const members = this.#members.length > 0 ? this.#members : this.#parts.nodes
+    const lengths = members.flatMap(({ log, machine }) => [log.length, machine.length])
+    return 30 * ELECTION_TICKS + 6 * (Math.max(...lengths) - Math.min(...lengths))
+  }
+
+  /** Some time with clients at work. */
+  #pass(ticks: number): void {
+    for (let tick = 0; tick < ticks; tick++) {
+      this.#parts.clients.tick()
+      this.#parts.tick()
+    }
+  }
+
+  #tickUntil(done: () => boolean, ticks: number): boolean {
+    for (let tick = 0; tick < ticks; tick++) {
+      if (done()) return true
+      this.#parts.tick()
+    }
+    return done()
+  }
+
+  /** Unless nothing could commit without it. */
+  #isolate(node: SimulatedNode | undefined): void {
+    const { nodes, network } = this.#parts
+    if (node === undefined || !this.#canSpareOne()) return
+    for (const other of nodes) {
+      network.block(node.id, other.id)
+      network.block(other.id, node.id)
+    }
+  }
+
+  #canSpareOne(): boolean {
+    return (this.#members.length - 1) * 2 > this.#parts.nodes.length
+  }
+
+  /** Whom a majority follows in one term. */
+  #leader(): SimulatedNode | null {
+    const { nodes } = this.#parts
+    const leads = (node: SimulatedNode): boolean => {
+      const { role, term } = node.raft.state
+      if (!node.up || role.kind !== 'leader') return false
+      const follow = nodes.filter(({ lost, raft }) => !lost && raft.state.term === term)
+      return follow.length * 2 > nodes.length
+    }
+    return nodes.find(leads) ?? null
+  }
+}
