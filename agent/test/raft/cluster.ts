@@ -1,4 +1,5 @@
 import { assert } from '../../src/lib/assert.ts'
+import { type MembershipChange, NO_CONFIGURATION } from '../../src/raft/configuration.ts'
 import type { Message } from '../../src/raft/message.ts'
 import { asNodeId } from '../../src/raft/types.ts'
 import {
@@ -9,7 +10,7 @@ import {
   optionsOf,
   type Start,
 } from './harness.ts'
-import { showMessage } from './show.ts'
+import { showConfiguration, showMessage } from './show.ts'
 
 /** Several nodes and a wire whose messages are delivered, dropped or left waiting by hand. */
 export class Cluster {
@@ -20,10 +21,16 @@ export class Cluster {
   readonly #cut = new Set<string>()
   readonly #slow = new Set<string>()
 
-  constructor(starts: Readonly<Record<string, Start>>, limits: Limits = {}) {
-    const names = Object.keys(starts)
+  /** @param voters the others wait to be added; default: all vote */
+  constructor(
+    starts: Readonly<Record<string, Start>>,
+    limits: Limits = {},
+    voters: readonly string[] = Object.keys(starts),
+  ) {
+    const first = configurationOf(voters)
     for (const [name, start] of Object.entries(starts)) {
-      this.nodes.set(name, new Member(optionsOf(name, limits), configurationOf(names), start))
+      const configuration = voters.includes(name) ? first : NO_CONFIGURATION
+      this.nodes.set(name, new Member(optionsOf(name, limits), configuration, start))
     }
   }
 
@@ -64,6 +71,17 @@ export class Cluster {
     const lines = this.node(name).read(...ids)
     this.#collect()
     return lines
+  }
+
+  change(name: string, change: MembershipChange): string[] {
+    const lines = this.node(name).change(change)
+    this.#collect()
+    return lines
+  }
+
+  /** The configuration in force on a node. */
+  members(name: string): string {
+    return showConfiguration(this.node(name).raft.state.configuration)
   }
 
   transfer(name: string, to: string | null): string[] {
@@ -142,7 +160,7 @@ export class Cluster {
   settle(): void {
     for (let steps = 0; ; steps++) {
       assert(steps < 10_000, 'a cluster comes to rest')
-      if (this.#writeSome() || this.#loadSome()) continue
+      if (this.#writeSome() || this.#loadSome() || this.#snapshotSome()) continue
       const message = this.wire.shift()
       if (message === undefined) return
       if (this.#cut.has(`${message.from}→${message.to}`) || this.#down.has(message.to)) continue
@@ -199,6 +217,26 @@ export class Cluster {
     for (const [name, member] of this.nodes) {
       if (this.#down.has(name) || member.loads.length === 0) continue
       member.load()
+      this.#collect()
+      return true
+    }
+    return false
+  }
+
+  /** A snapshot arrives whole, or is lost with the link. */
+  #snapshotSome(): boolean {
+    for (const [name, member] of this.nodes) {
+      if (this.#down.has(name)) continue
+      const to = member.lacking.shift()
+      if (to !== undefined) {
+        const ok = !this.#cut.has(`${name}→${to}`) && !this.#down.has(to)
+        const envelope = { from: asNodeId(name), to, term: member.raft.state.term }
+        if (ok) this.wire.push({ kind: 'install-snapshot', ...envelope, header: member.snapshot() })
+        member.step({ kind: 'snapshot-sent', to, ok })
+        return true
+      }
+      if (member.installs.length === 0) continue
+      member.install()
       this.#collect()
       return true
     }

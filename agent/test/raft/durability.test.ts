@@ -1,6 +1,7 @@
 import t from 'tap'
 import { alike, Cluster } from './cluster.ts'
-import { append, ask, beat, follower, grant, leader, matched } from './harness.ts'
+import { follower, leader } from './harness.ts'
+import { append, ask, beat, grant, matched } from './messages.ts'
 
 t.test('A1 term-reuse: no RequestVote leaves before {term, vote} is durable', async t => {
   const cluster = new Cluster(alike(3, { log: [1], term: 1, commit: 1 }))

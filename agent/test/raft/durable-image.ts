@@ -15,6 +15,9 @@ import {
 /** What a node's disk holds: the hard state and the log, changed by whole writes only. */
 export class DurableImage {
   hardState: HardState
+  /** what the log was compacted up to */
+  base = ORIGIN
+  /** those behind the base */
   readonly entries: Entry[]
 
   constructor(hardState: HardState, entries: readonly Entry[]) {
@@ -23,7 +26,7 @@ export class DurableImage {
   }
 
   get last(): LogPosition {
-    const { index, term } = this.entries.at(-1) ?? ORIGIN
+    const { index, term } = this.entries.at(-1) ?? this.base
     return { index, term }
   }
 
@@ -32,23 +35,41 @@ export class DurableImage {
     if (!sync) return
     if (truncateFrom !== null) {
       assert(truncateFrom > this.hardState.commit, 'the log store keeps what is committed')
-      this.entries.length = truncateFrom - 1
+      this.entries.length = truncateFrom - 1 - this.base.index
     }
     for (const entry of entries) {
-      assert(entry.index === this.entries.length + 1, 'the log on disk has no gap')
+      assert(entry.index === this.last.index + 1, 'the log on disk has no gap')
       this.entries.push(entry)
     }
     this.hardState = hardState
   }
 
   holds({ index, term }: LogPosition): boolean {
-    return index === 0 || this.entries[index - 1]?.term === term
+    if (index === this.base.index) return this.base.term === term
+    return this.entries[index - 1 - this.base.index]?.term === term
+  }
+
+  /** Forgets everything up to `base` but its term. */
+  compact(base: LogPosition): void {
+    assert(this.holds(base), 'the log on disk is compacted at one of its entries')
+    this.entries.splice(0, base.index - this.base.index)
+    this.base = base
+  }
+
+  /** Begins at `base`: what follows is kept if the log holds that very position. */
+  reset(base: LogPosition): void {
+    if (!this.holds(base)) this.entries.length = 0
+    else this.entries.splice(0, base.index - this.base.index)
+    this.base = base
+    if (this.hardState.commit < base.index)
+      this.hardState = { ...this.hardState, commit: base.index }
   }
 
   /** At least one entry, then up to `bytesMax`. */
   slice(from: LogIndex, upTo: LogIndex, bytesMax = Number.POSITIVE_INFINITY): readonly Entry[] {
     let bytes = 0
-    const entries = this.entries.slice(from - 1, upTo)
+    assert(from > this.base.index, 'what was compacted away is not read')
+    const entries = this.entries.slice(from - 1 - this.base.index, upTo - this.base.index)
     const end = entries.findIndex((entry, at) => {
       bytes += entryBytes(entry)
       return at > 0 && bytes > bytesMax
@@ -64,7 +85,7 @@ export class DurableImage {
     }
     return {
       hardState: this.hardState,
-      base: ORIGIN,
+      base: this.base,
       last: this.last,
       borders,
       applied,

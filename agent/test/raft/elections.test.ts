@@ -1,17 +1,7 @@
 import t from 'tap'
 import { alike, Cluster } from './cluster.ts'
-import {
-  alive,
-  append,
-  ask,
-  beat,
-  candidate,
-  ELECTION_TICKS,
-  follower,
-  grant,
-  leader,
-  matched,
-} from './harness.ts'
+import { candidate, ELECTION_TICKS, follower, leader } from './harness.ts'
+import { alive, append, ask, beat, grant, matched } from './messages.ts'
 import { show } from './show.ts'
 
 const FIVE = ['a', 'b', 'c', 'd', 'e']

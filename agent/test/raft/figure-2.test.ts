@@ -1,17 +1,7 @@
 import t from 'tap'
 import { asNodeId } from '../../src/raft/types.ts'
-import {
-  alive,
-  append,
-  ask,
-  beat,
-  candidate,
-  follower,
-  grant,
-  leader,
-  matched,
-  refusal,
-} from './harness.ts'
+import { candidate, follower, leader } from './harness.ts'
+import { alive, append, ask, beat, grant, matched, refusal } from './messages.ts'
 
 t.test(
   'Figure 2, persistent state: a new term, a vote and new entries are written before any answer',

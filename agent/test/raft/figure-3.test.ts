@@ -1,6 +1,7 @@
 import t from 'tap'
 import { alike, Cluster } from './cluster.ts'
-import { append, ask, follower, leader, matched } from './harness.ts'
+import { follower, leader } from './harness.ts'
+import { append, ask, matched } from './messages.ts'
 
 t.test('Figure 3, Election Safety: two candidates of one term do not both win', async t => {
   const cluster = new Cluster(alike(4))

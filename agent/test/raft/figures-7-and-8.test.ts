@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Cluster } from './cluster.ts'
-import { entriesOf } from './harness.ts'
+import { entriesOf } from './entries.ts'
 import { showEntry } from './show.ts'
 
 const LEADER = [1, 1, 1, 4, 4, 5, 5, 6, 6, 6]

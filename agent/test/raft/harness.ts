@@ -1,5 +1,11 @@
 import { assert } from '../../src/lib/assert.ts'
-import { type Configuration, initialConfiguration } from '../../src/raft/configuration.ts'
+import {
+  type Configuration,
+  decodeConfiguration,
+  encodeConfiguration,
+  initialConfiguration,
+  type MembershipChange,
+} from '../../src/raft/configuration.ts'
 import type { Effect, Persist } from '../../src/raft/effect.ts'
 import type { Input } from '../../src/raft/input.ts'
 import type { Message } from '../../src/raft/message.ts'
@@ -12,8 +18,11 @@ import {
   type Entry,
   type NodeId,
   ORIGIN,
+  type SnapshotHeader,
 } from '../../src/raft/types.ts'
 import { DurableImage, lastConfiguration } from './durable-image.ts'
+import { bytes, entriesOf } from './entries.ts'
+import { grant } from './messages.ts'
 import { show, showEntry, showMessage } from './show.ts'
 
 /** E; a node waits [E, 2E) ticks for a leader. */
@@ -34,20 +43,29 @@ export interface Start {
 }
 
 type Load = Extract<Effect, { kind: 'load' }>
+type Install = Extract<Effect, { kind: 'install-snapshot' }>
+
+/** What each snapshot holds: the entries that its machine had applied. */
+const SNAPSHOTS = new WeakMap<SnapshotHeader, readonly Entry[]>()
+
+/** Of a machine that applied `entries`. */
+export function snapshotOf(
+  entries: readonly Entry[],
+  configuration: Configuration,
+): SnapshotHeader {
+  const { index, term } = entries.at(-1) ?? ORIGIN
+  const header = {
+    position: { index, term },
+    configuration: encodeConfiguration(configuration),
+    id: `snapshot-${index}`,
+    bytes: entries.length,
+    sha256: '0'.repeat(64),
+  }
+  SNAPSHOTS.set(header, [...entries])
+  return header
+}
 
 export type Limits = Partial<Omit<RaftOptions, 'id'>>
-
-export const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text))
-
-/** Entries right behind `after`, one a term; in the stories only the position tells them apart. */
-export function entriesOf(terms: readonly number[], after = 0): Entry[] {
-  return terms.map((term, at) => ({
-    index: asLogIndex(after + at + 1),
-    term: asTerm(term),
-    kind: 'command',
-    payload: bytes(''),
-  }))
-}
 
 /** One node: the real core, a disk that completes writes when told, a machine that applies at once. */
 export class Member {
@@ -59,10 +77,15 @@ export class Member {
   sent: Message[] = []
   /** entries to be read from disk, asked for and not answered */
   loads: Load[] = []
+  /** snapshots that are to be installed */
+  installs: Install[] = []
+  /** peers that wait for a snapshot */
+  lacking: NodeId[] = []
   /** what the machine holds: it survives crashes whole */
   readonly applied: Entry[]
   raft: Raft
-  readonly #configuration: Configuration
+  /** in force where the machine is */
+  #configuration: Configuration
   #boot = 0
 
   /** @param first what is in force before the log says anything */
@@ -108,6 +131,44 @@ export class Member {
     return this.step({ kind: 'read', ids })
   }
 
+  change(change: MembershipChange, id = 0): string[] {
+    return this.step({ kind: 'change', id, change })
+  }
+
+  /** Drops the log up to `index`, which the machine holds. */
+  compact(index: number): string[] {
+    const entry = this.applied[index - 1]
+    assert(entry !== undefined, 'only what is applied is compacted')
+    const base = { index: entry.index, term: entry.term }
+    const lines = this.step({ kind: 'compacted', base })
+    this.image.compact(base)
+    return lines
+  }
+
+  /** Of what the machine holds now. */
+  snapshot(): SnapshotHeader {
+    return snapshotOf(this.applied, this.#configuration)
+  }
+
+  /** Ends the oldest install: log and machine are the snapshot's, then the messages that waited leave. */
+  install(): string[] {
+    const install = this.installs.shift()
+    assert(install !== undefined, 'something is to be installed')
+    const { position, configuration } = install.header
+    const held = SNAPSHOTS.get(install.header)
+    assert(held !== undefined, 'a snapshot has contents')
+    this.applied.splice(0, this.applied.length, ...held)
+    this.image.reset(position)
+    this.#configuration = decodeConfiguration(configuration)
+    const lines = this.step({
+      kind: 'snapshot-installed',
+      position,
+      configuration: this.#configuration,
+    })
+    this.sent.push(...install.whenInstalled)
+    return [...lines, ...install.whenInstalled.map(showMessage)]
+  }
+
   transfer(to: string | null): string[] {
     return this.step({ kind: 'transfer', to: to === null ? null : asNodeId(to) })
   }
@@ -144,6 +205,8 @@ export class Member {
     this.writes = []
     this.sent = []
     this.loads = []
+    this.installs = []
+    this.lacking = []
     this.raft = this.#start()
   }
 
@@ -163,14 +226,15 @@ export class Member {
   #start(): Raft {
     const seed = this.options.seed + 1000 * this.#boot++
     const applied = this.applied.at(-1) ?? ORIGIN
-    const configuration = lastConfiguration(this.applied) ?? this.#configuration
-    return new Raft({ ...this.options, seed }, this.image.recovered(applied, configuration))
+    return new Raft({ ...this.options, seed }, this.image.recovered(applied, this.#configuration))
   }
 
   #carryOut(effect: Effect): string[] {
     if (effect.kind === 'send') this.sent.push(effect.message)
     if (effect.kind === 'persist') this.writes.push(effect)
     if (effect.kind === 'load') this.loads.push(effect)
+    if (effect.kind === 'install-snapshot') this.installs.push(effect)
+    if (effect.kind === 'send-snapshot') this.lacking.push(effect.to)
     if (effect.kind !== 'apply') return []
     const entries = effect.entries ?? this.image.slice(effect.from, effect.upTo)
     for (const entry of entries) {
@@ -181,6 +245,7 @@ export class Member {
     const last = entries.at(-1)
     assert(last?.index === effect.upTo, 'all that was asked for is applied')
     const configuration = lastConfiguration(entries)
+    if (configuration !== null) this.#configuration = configuration
     return this.step({ kind: 'applied', position: last, configuration })
   }
 }
@@ -235,125 +300,3 @@ export function leader(start: Start = {}, limits: Limits = {}, voters = ['a', 'b
   node.sent = []
   return node
 }
-
-interface GrantOf {
-  readonly from: string
-  readonly term: number
-  readonly preVote?: boolean
-  readonly granted?: boolean
-  readonly commit?: readonly [number, number]
-}
-
-export function grant(given: GrantOf): Message {
-  const { from, term, preVote = false, granted = true, commit = [0, 0] } = given
-  return {
-    kind: 'request-vote-reply',
-    ...envelope(from, term),
-    preVote,
-    granted,
-    commit: at(commit),
-  }
-}
-
-interface AskOf {
-  readonly from: string
-  readonly term: number
-  readonly preVote?: boolean
-  readonly transfer?: boolean
-  /** index and term of the candidate's last entry */
-  readonly last?: readonly [number, number]
-  readonly commit?: readonly [number, number]
-}
-
-export function ask(asked: AskOf): Message {
-  const { from, term, preVote = false, transfer = false, last = [0, 0], commit = [0, 0] } = asked
-  return {
-    kind: 'request-vote',
-    ...envelope(from, term),
-    preVote,
-    transfer,
-    last: at(last),
-    commit: at(commit),
-  }
-}
-
-interface AppendOf {
-  readonly from: string
-  readonly term: number
-  readonly prev?: readonly [number, number]
-  /** the term of each entry */
-  readonly entries?: readonly number[]
-  readonly commit?: number
-}
-
-export function append({ from, term, prev = [0, 0], entries = [], commit = 0 }: AppendOf): Message {
-  return {
-    kind: 'append-entries',
-    ...envelope(from, term),
-    prev: at(prev),
-    entries: entriesOf(entries, prev[0]),
-    commit: asLogIndex(commit),
-  }
-}
-
-interface BeatOf {
-  readonly from: string
-  readonly term: number
-  readonly commit?: number
-  readonly context?: number
-}
-
-export function beat({ from, term, commit = 0, context = 0 }: BeatOf): Message {
-  return { kind: 'heartbeat', ...envelope(from, term), commit: asLogIndex(commit), context }
-}
-
-export function alive(from: string, term: number, context = 0): Message {
-  return { kind: 'heartbeat-reply', ...envelope(from, term), context }
-}
-
-interface RoundOf {
-  readonly from: string
-  readonly term: number
-  readonly context: number
-}
-
-export function askIndex({ from, term, context }: RoundOf): Message {
-  return { kind: 'read-index', ...envelope(from, term), context }
-}
-
-export function tellIndex({ from, term, context, index }: RoundOf & { index: number }): Message {
-  return { kind: 'read-index-reply', ...envelope(from, term), context, index: asLogIndex(index) }
-}
-
-export function timeoutNow(from: string, term: number): Message {
-  return { kind: 'timeout-now', ...envelope(from, term) }
-}
-
-export function matched(from: string, term: number, match: number): Message {
-  return { kind: 'append-entries-reply', ...envelope(from, term), match: asLogIndex(match) }
-}
-
-interface RefusalOf {
-  readonly from: string
-  readonly term: number
-  readonly prevIndex: number
-  readonly hint: readonly [number, number]
-}
-
-export function refusal({ from, term, prevIndex, hint }: RefusalOf): Message {
-  return {
-    kind: 'append-entries-refusal',
-    ...envelope(from, term),
-    prevIndex: asLogIndex(prevIndex),
-    hint: at(hint),
-  }
-}
-
-function envelope(from: string, term: number): { from: NodeId; to: NodeId; term: Message['term'] } {
-  return { from: asNodeId(from), to: asNodeId('a'), term: asTerm(term) }
-}
-
-const at = ([index, term]: readonly [number, number]) => ({
-  index: asLogIndex(index),
-  term: asTerm(term),
-})

@@ -1,7 +1,8 @@
 import t from 'tap'
 import { asNodeId } from '../../src/raft/types.ts'
 import { alike, Cluster } from './cluster.ts'
-import { alive, beat, candidate, follower, leader, matched } from './harness.ts'
+import { candidate, follower, leader } from './harness.ts'
+import { alive, beat, matched } from './messages.ts'
 
 t.test('G not-leader: somebody else leads, and nothing happened', async t => {
   const a = follower({ term: 1, vote: 'b' })

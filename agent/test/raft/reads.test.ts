@@ -1,18 +1,7 @@
 import t from 'tap'
 import { alike, Cluster } from './cluster.ts'
-import {
-  alive,
-  append,
-  askIndex,
-  beat,
-  ELECTION_TICKS,
-  follower,
-  HEARTBEAT_TICKS,
-  leader,
-  type Member,
-  matched,
-  tellIndex,
-} from './harness.ts'
+import { ELECTION_TICKS, follower, HEARTBEAT_TICKS, leader, type Member } from './harness.ts'
+import { alive, append, askIndex, beat, matched, tellIndex } from './messages.ts'
 
 /** Leads term 2 with 2@2* committed; b and c know it. */
 function settledLeader(voters?: string[]): Member {

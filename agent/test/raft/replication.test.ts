@@ -1,17 +1,8 @@
 import t from 'tap'
 import { asLogIndex, asNodeId } from '../../src/raft/types.ts'
 import { alike, Cluster } from './cluster.ts'
-import {
-  alive,
-  append,
-  candidate,
-  follower,
-  grant,
-  leader,
-  type Member,
-  matched,
-  refusal,
-} from './harness.ts'
+import { candidate, follower, leader, type Member } from './harness.ts'
+import { alive, append, grant, matched, refusal } from './messages.ts'
 
 /** A leader of term 2 whose followers are level and idle. */
 function settled(limits: Parameters<typeof leader>[1] = {}): Member {

@@ -1,19 +1,8 @@
 import t from 'tap'
 import { asNodeId, ORIGIN } from '../../src/raft/types.ts'
 import { alike, Cluster } from './cluster.ts'
-import {
-  alive,
-  append,
-  ask,
-  beat,
-  candidate,
-  ELECTION_TICKS,
-  follower,
-  leader,
-  type Member,
-  matched,
-  timeoutNow,
-} from './harness.ts'
+import { candidate, ELECTION_TICKS, follower, leader, type Member } from './harness.ts'
+import { alive, append, ask, beat, matched, timeoutNow } from './messages.ts'
 
 /** Leads term 2 with 2@2* on all disks. */
 function settledLeader(): Member {

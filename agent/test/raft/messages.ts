@@ -1,0 +1,136 @@
+import type { Message } from '../../src/raft/message.ts'
+import {
+  asLogIndex,
+  asNodeId,
+  asTerm,
+  type NodeId,
+  type SnapshotHeader,
+} from '../../src/raft/types.ts'
+import { entriesOf } from './entries.ts'
+
+/** Messages to `a` that the tests write themselves. */
+interface GrantOf {
+  readonly from: string
+  readonly term: number
+  readonly preVote?: boolean
+  readonly granted?: boolean
+  readonly commit?: readonly [number, number]
+}
+
+export function grant(given: GrantOf): Message {
+  const { from, term, preVote = false, granted = true, commit = [0, 0] } = given
+  return {
+    kind: 'request-vote-reply',
+    ...envelope(from, term),
+    preVote,
+    granted,
+    commit: at(commit),
+  }
+}
+
+interface AskOf {
+  readonly from: string
+  readonly term: number
+  readonly preVote?: boolean
+  readonly transfer?: boolean
+  /** index and term of the candidate's last entry */
+  readonly last?: readonly [number, number]
+  readonly commit?: readonly [number, number]
+}
+
+export function ask(asked: AskOf): Message {
+  const { from, term, preVote = false, transfer = false, last = [0, 0], commit = [0, 0] } = asked
+  return {
+    kind: 'request-vote',
+    ...envelope(from, term),
+    preVote,
+    transfer,
+    last: at(last),
+    commit: at(commit),
+  }
+}
+
+interface AppendOf {
+  readonly from: string
+  readonly term: number
+  readonly prev?: readonly [number, number]
+  /** the term of each entry */
+  readonly entries?: readonly number[]
+  readonly commit?: number
+}
+
+export function append({ from, term, prev = [0, 0], entries = [], commit = 0 }: AppendOf): Message {
+  return {
+    kind: 'append-entries',
+    ...envelope(from, term),
+    prev: at(prev),
+    entries: entriesOf(entries, prev[0]),
+    commit: asLogIndex(commit),
+  }
+}
+
+interface BeatOf {
+  readonly from: string
+  readonly term: number
+  readonly commit?: number
+  readonly context?: number
+}
+
+export function beat({ from, term, commit = 0, context = 0 }: BeatOf): Message {
+  return { kind: 'heartbeat', ...envelope(from, term), commit: asLogIndex(commit), context }
+}
+
+export function alive(from: string, term: number, context = 0): Message {
+  return { kind: 'heartbeat-reply', ...envelope(from, term), context }
+}
+
+interface RoundOf {
+  readonly from: string
+  readonly term: number
+  readonly context: number
+}
+
+export function askIndex({ from, term, context }: RoundOf): Message {
+  return { kind: 'read-index', ...envelope(from, term), context }
+}
+
+export function tellIndex({ from, term, context, index }: RoundOf & { index: number }): Message {
+  return { kind: 'read-index-reply', ...envelope(from, term), context, index: asLogIndex(index) }
+}
+
+export function timeoutNow(from: string, term: number): Message {
+  return { kind: 'timeout-now', ...envelope(from, term) }
+}
+
+export function snapshot(from: string, term: number, header: SnapshotHeader): Message {
+  return { kind: 'install-snapshot', ...envelope(from, term), header }
+}
+
+export function matched(from: string, term: number, match: number): Message {
+  return { kind: 'append-entries-reply', ...envelope(from, term), match: asLogIndex(match) }
+}
+
+interface RefusalOf {
+  readonly from: string
+  readonly term: number
+  readonly prevIndex: number
+  readonly hint: readonly [number, number]
+}
+
+export function refusal({ from, term, prevIndex, hint }: RefusalOf): Message {
+  return {
+    kind: 'append-entries-refusal',
+    ...envelope(from, term),
+    prevIndex: asLogIndex(prevIndex),
+    hint: at(hint),
+  }
+}
+
+function envelope(from: string, term: number): { from: NodeId; to: NodeId; term: Message['term'] } {
+  return { from: asNodeId(from), to: asNodeId('a'), term: asTerm(term) }
+}
+
+const at = ([index, term]: readonly [number, number]) => ({
+  index: asLogIndex(index),
+  term: asTerm(term),
+})
