@@ -43,6 +43,15 @@ module.exports = {
       'lib/',
       'clock/clock\\.ts$',
     ),
+    // It speaks HTTP to agents, and starts them.
+    floor(
+      'cli',
+      'lib/',
+      'config\\.ts$',
+      'config/settings\\.ts$',
+      'gateway/render-main\\.ts$',
+      'main\\.ts$',
+    ),
   ],
   options: {
     tsPreCompilationDeps: true,

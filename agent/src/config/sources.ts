@@ -13,6 +13,8 @@ export interface Override {
 }
 
 const PREFIX = 'RAFT_NGINX_'
+/** The command line's own: no setting of an agent. */
+const NO_SETTING = 'RAFT_NGINX_ENDPOINT'
 
 /** `RAFT_NGINX_SERVER__ADDRESS` sets `server.address`; lists are given as JSON. */
 export function environmentOverrides(env: Readonly<Record<string, string | undefined>>): {
@@ -22,7 +24,7 @@ export function environmentOverrides(env: Readonly<Record<string, string | undef
   const overrides: Override[] = []
   const faults: (Fault & { source: string })[] = []
   for (const [source, text] of Object.entries(env)) {
-    if (!source.startsWith(PREFIX) || text === undefined) continue
+    if (!source.startsWith(PREFIX) || source === NO_SETTING || text === undefined) continue
     const path = source.slice(PREFIX.length).toLowerCase().split('__')
     const shape = shapeAt(path)
     if (shape === null) {

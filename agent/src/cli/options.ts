@@ -1,0 +1,19 @@
+import { InvalidArgumentError } from 'commander'
+
+/** For commander: a whole number, kept as text. */
+export function isInteger(text: string): string {
+  if (/^[0-9]{1,16}$/.test(text)) return text
+  throw new InvalidArgumentError('a whole number is needed.')
+}
+
+/** For commander: how many seconds, as milliseconds. */
+export function asSeconds(text: string): number {
+  const seconds = Number(text)
+  if (/^[0-9.]+$/.test(text) && seconds > 0 && seconds <= 3600) return seconds * 1000
+  throw new InvalidArgumentError('seconds are needed, such as 5 or 0.5.')
+}
+
+/** For commander: an option that may be given several times, or with commas. */
+export function several(text: string, earlier: readonly string[] = []): readonly string[] {
+  return [...earlier, ...text.split(',').filter(part => part !== '')]
+}

@@ -1,0 +1,140 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Client } from './client.ts'
+import { addClusterCommands } from './cluster-commands.ts'
+import { addConfigCommands } from './config-commands.ts'
+import type { Context, Surroundings } from './context.ts'
+import { dev } from './dev.ts'
+import { parseEndpoint } from './endpoint.ts'
+import { CommandError, EXIT, type ExitCode } from './exit.ts'
+import { addKvCommands } from './kv-commands.ts'
+import { addNginxCommands } from './nginx-commands.ts'
+import { asSeconds, several } from './options.ts'
+import type { Run } from './run.ts'
+
+const DEFAULT_ENDPOINT = 'http://127.0.0.1:8185'
+const VARIABLE = 'RAFT_NGINX_ENDPOINT'
+
+const EPILOGUE = `
+Endpoints are agents (--endpoint 127.0.0.1:8185) or, for kv, gateways (--endpoint http://gw0.example); unix:/path is an
+agent's socket. Several are tried in turn. Which of them leads does not matter.
+
+Exit status: 0 done; 1 refused, or there is no such key or member; 2 bad usage; 3 not settled: nobody answered, no
+leader, or a write of which it is not known whether it happened.
+
+Examples:
+  raft-nginx dev                                       three agents on this machine, in memory
+  raft-nginx kv put user1 batman
+  raft-nginx kv get user1
+  tar c . | raft-nginx kv put backup/etc --cas 0       what comes on stdin, if there is no such key yet
+  raft-nginx --endpoint 10.0.0.1:8185,10.0.0.2:8185 status
+  raft-nginx add node3 10.0.0.4:8186
+  raft-nginx nginx render --config agent.json --drop-in /etc/nginx --reload
+`
+
+interface Globals {
+  readonly endpoint?: readonly string[]
+  readonly timeout: number
+  readonly json?: boolean
+}
+
+/** @param startAgent runs the agent in this process @returns the exit status; the agent may go on behind it */
+export async function runProgram(
+  args: readonly string[],
+  surroundings: Surroundings,
+  { version, startAgent }: Host,
+): Promise<ExitCode> {
+  const program = new Command('raft-nginx')
+  try {
+    build(program, surroundings, { version, startAgent })
+    await program.parseAsync([...args], { from: 'user' })
+    return EXIT.done
+  } catch (error) {
+    return told(error, surroundings, program.opts<Globals>().json === true)
+  }
+}
+
+export interface Host {
+  readonly version: string
+  readonly startAgent: (args: readonly string[]) => Promise<void>
+}
+
+function build(program: Command, surroundings: Surroundings, host: Host): void {
+  const { stdout, stderr } = surroundings
+  const timeout = new Option('--timeout <seconds>', 'how long to try')
+  timeout.argParser(asSeconds).default(5000, '5')
+  program
+    .description('A strongly consistent key-value store inside a fleet of nginx gateways.')
+    .version(host.version, '--version')
+    .option(
+      '-e, --endpoint <url>',
+      `whom to ask (default: ${VARIABLE}, or ${DEFAULT_ENDPOINT})`,
+      several,
+    )
+    .addOption(timeout)
+    .option('--json', 'results and errors as JSON')
+    .exitOverride()
+    .configureOutput({
+      writeOut: text => stdout.write(text),
+      writeErr: text => stderr.write(text),
+    })
+    .showHelpAfterError('(--help tells more)')
+    .addHelpText('after', EPILOGUE)
+  const run: Run =
+    action =>
+    async (...given) => {
+      await action(contextOf(surroundings, program.opts<Globals>()), ...given)
+    }
+  addKvCommands(program, run)
+  addClusterCommands(program, run)
+  addNginxCommands(program)
+  addConfigCommands(program, run)
+  program
+    .command('agent')
+    .description('run the agent of a node in the foreground')
+    .requiredOption('-c, --config <file>', 'its configuration; see config schema')
+    .option('--inmem', 'keep log and data in memory')
+    .action(async ({ config, inmem }: { config: string; inmem?: boolean }) => {
+      await host.startAgent(['--config', config, ...(inmem ? ['--inmem'] : [])])
+    })
+  program
+    .command('dev')
+    .description('run a cluster of agents on this machine, until Ctrl-C')
+    .option('--nodes <count>', 'how many, 1 to 9', whole(1, 9), 3)
+    .option('--base-port <port>', 'node k has HTTP at this + 100 k + 85', whole(1024, 64_000), 8100)
+    .option('--data <directory>', 'keep logs and data there (default: in memory)')
+    .action(
+      async ({ nodes, basePort, data }: { nodes: number; basePort: number; data?: string }) => {
+        await dev(surroundings, { nodes, basePort, data: data ?? null })
+      },
+    )
+}
+
+function contextOf(surroundings: Surroundings, { endpoint, timeout, json }: Globals): Context {
+  const fromEnvironment = several(surroundings.env[VARIABLE] ?? '')
+  const names = [endpoint ?? [], fromEnvironment, [DEFAULT_ENDPOINT]].find(
+    ({ length }) => length > 0,
+  )
+  const endpoints = (names ?? []).map(parseEndpoint)
+  const client = new Client({ endpoints, timeoutMs: timeout })
+  return { ...surroundings, client, json: json === true }
+}
+
+/** Says what went wrong, where that was not said already. */
+function told(error: unknown, { stderr }: Surroundings, json: boolean): ExitCode {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
+  if (!(error instanceof CommandError)) throw error
+  const { message, exitCode, status, code } = error
+  if (json) {
+    const settled = exitCode !== EXIT.unsettled
+    stderr.write(`${JSON.stringify({ error: message, code, status, settled })}\n`)
+  } else if (message !== '') stderr.write(`raft-nginx: ${message}\n`)
+  return exitCode
+}
+
+function whole(min: number, max: number): (text: string) => number {
+  return text => {
+    const value = Number(text)
+    if (Number.isInteger(value) && value >= min && value <= max) return value
+    throw new InvalidArgumentError(`a whole number from ${min} to ${max} is needed.`)
+  }
+}
