@@ -1,4 +1,5 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
@@ -20,7 +21,8 @@ async function broken(
 ): Promise<string[]> {
   const path = fileURLToPath(new URL(file, import.meta.url))
   const subject = await Subject.load(path)
-  const parent = t.testdir()
+  const parent = mkdtempSync(join(tmpdir(), 'conformance-'))
+  t.teardown(() => rmSync(parent, { recursive: true, force: true }))
   const promises: string[] = []
   for (const [at, check] of checks.entries()) {
     const directory = join(parent, `${at}`)
@@ -43,6 +45,13 @@ for (const [file, checks] of [
     t.strictSame(await broken(t, `../../examples/${file}.ts`, { checks, seed: drawSeed(t) }), [])
   })
 }
+
+t.test('the machine in the documentation holds the contract', async t => {
+  const text = readFileSync(new URL('../../docs/state-machine.md', import.meta.url), 'utf8')
+  const code = text.split('```js\n')[1]?.split('```')[0] ?? ''
+  const file = join(t.testdir({ 'counter.mjs': code }), 'counter.mjs')
+  t.strictSame(await broken(t, file, { checks: CHECKS, seed: drawSeed(t) }), [])
+})
 
 t.test('a machine that is wrong is found out', async t => {
   const promised = (words: string): Check => {
