@@ -33,10 +33,17 @@ export interface Config {
   readonly file: string
   readonly clusterName: string
   readonly nodeId: NodeId
-  /** all voters, this node included */
+  /** the voters of a new cluster, this node included; afterwards its log says who belongs to it */
   readonly nodes: readonly NodeConfig[]
   /** name of one that ships, or absolute path of a module */
   readonly machine: string
+  /** how this node enters a cluster that exists; null: it forms a new one with `nodes` */
+  readonly join: {
+    /** HTTP of members, `host:port` */
+    readonly via: readonly string[]
+    /** false: it never votes */
+    readonly voter: boolean
+  } | null
   readonly raftDir: string
   readonly inMemory: boolean
   readonly electionTimeoutMs: number
@@ -169,6 +176,7 @@ function toConfig(found: Settings, file: string): Config {
     nodeId: own.id,
     nodes,
     machine: PATH.test(found.machine) ? resolve(directory, found.machine) : found.machine,
+    join: found.join === undefined ? null : { via: found.join, voter: found.voter },
     raftDir,
     inMemory: found.in_memory,
     electionTimeoutMs: found.election_timeout_ms,

@@ -39,6 +39,7 @@ t.test('the smallest configuration has every default, and absolute paths', async
       nodeId: 'a',
       nodes: [{ id: 'a', address: 'localhost:8185', raftBind: 'localhost:8186', gateway: null }],
       machine: 'sqlite-kv',
+      join: null,
       raftDir: '/etc/raft/raft-data',
       inMemory: false,
       electionTimeoutMs: 1_000,
@@ -129,6 +130,16 @@ t.test('what differs from the address that others see', async t => {
   t.equal(result.config.nodes[0]?.gateway, 'https://edge.example:8200')
 })
 
+t.test('a node that joins needs to list only itself', async t => {
+  const joining = { node_id: 'node3', nodes: [row('node3')], join: ['a:8185', '[::1]:8185'] }
+  const via = ['a:8185', '[::1]:8185']
+  t.match(load(joining), { config: { nodeId: 'node3', join: { via, voter: true } } })
+  t.match(load({ ...joining, voter: false }), { config: { join: { via, voter: false } } })
+  t.match(load(base, { env: { RAFT_NGINX_JOIN: '["a:1"]' } }), {
+    config: { join: { via: ['a:1'] } },
+  })
+})
+
 t.test('all faults at once, a line each: file, path, problem', async t => {
   const result = load({
     node_id: 'node7',
@@ -181,6 +192,26 @@ t.test('each fault by itself', async t => {
     [{ ...base, cluster_name: 'a b' }, /cluster_name must be 1 to 64 printable/],
     [{ ...base, bootstrap_expect: 1 }, /bootstrap_expect is 1, but `nodes` lists 3/],
     [{ ...base, single_node: true }, /single_node is true, but `nodes` lists 3/],
+    [{ ...base, join: [] }, /join must be at least 1 in the list/],
+    [{ ...base, join: ['node0'] }, /join\[0\] must be host:port, is "node0"/],
+    [
+      { ...base, join: ['a:1', '127.0.0.1:8285'] },
+      /join\[1\] is "127.0.0.1:8285", which is this node/,
+    ],
+    [
+      { ...base, join: ['a:1'], bootstrap_expect: 3 },
+      /bootstrap_expect must not be given beside `join`/,
+    ],
+    [{ ...base, join: ['a:1'], single_node: true }, /single_node must not be given beside `join`/],
+    [{ ...base, voter: false }, /voter is false, which only a node with `join` can be/],
+    [
+      { nodes: [row('node0', { raft_bind: '0.0.0.0:8186' })], join: ['a:1'] },
+      /raft_bind must be an address that the other nodes can dial/,
+    ],
+    [
+      { ...base, nodes: [row('node1', { gateway: `http://${'a'.repeat(250)}` })] },
+      /gateway must be a URL/,
+    ],
     [{ ...base, raft_dir: '' }, /raft_dir must be at least 1 characters, is ""/],
     [{ ...base, server: { socket: 'x'.repeat(108) } }, /server.socket must have at most 107/],
     [{ ...base, server: { socket_mode: '888' } }, /server.socket_mode must be an octal mode/],

@@ -9,6 +9,7 @@ export function crossFaults(settings: Partial<Settings>, rawNodes: unknown): rea
     ...duplicateFaults(rawNodes),
     ...idFaults(settings),
     ...dialFaults(settings),
+    ...joinFaults(settings),
     ...countFaults(settings),
     ...timeFaults(settings),
     ...limitFaults(settings),
@@ -46,8 +47,28 @@ function idFaults(settings: Partial<Settings>): readonly Fault[] {
   return [{ path, problem: `must be one of ${ids.join(', ')}, is ${show(node_id)}` }]
 }
 
-function dialFaults({ nodes = [] }: Partial<Settings>): readonly Fault[] {
-  if (nodes.length < 2) return []
+function joinFaults(settings: Partial<Settings>): readonly Fault[] {
+  const { join, voter, node_id, nodes = [] } = settings
+  if (join === undefined) {
+    if (voter !== false) return []
+    const problem =
+      'is false, which only a node with `join` can be: the `nodes` of a new cluster all vote'
+    return [{ path: ['voter'], problem }]
+  }
+  const faults: Fault[] = []
+  for (const key of ['bootstrap_expect', 'single_node'] as const) {
+    if (settings[key] === undefined || settings[key] === false) continue
+    const problem = 'must not be given beside `join`: it forms a cluster, and this node enters one'
+    faults.push({ path: [key], problem })
+  }
+  const own = nodes.find(node => node.id === node_id) ?? nodes[0]
+  const at = join.indexOf(own?.address ?? '')
+  if (at === -1) return faults
+  return [...faults, { path: ['join', at], problem: `is ${show(join[at])}, which is this node` }]
+}
+
+function dialFaults({ nodes = [], join }: Partial<Settings>): readonly Fault[] {
+  if (nodes.length < 2 && join === undefined) return []
   const faults: Fault[] = []
   for (const [at, node] of nodes.entries()) {
     for (const key of ['address', 'raft_bind'] as const) {
@@ -62,8 +83,8 @@ function dialFaults({ nodes = [] }: Partial<Settings>): readonly Fault[] {
 }
 
 function countFaults(settings: Partial<Settings>): readonly Fault[] {
-  const { bootstrap_expect: expected, single_node: single, nodes } = settings
-  if (nodes === undefined) return []
+  const { bootstrap_expect: expected, single_node: single, nodes, join } = settings
+  if (nodes === undefined || join !== undefined) return []
   const faults: Fault[] = []
   // The earlier program's own example asks for one node and expects three: the former decides there too.
   if (expected !== undefined && single !== true && expected !== nodes.length) {

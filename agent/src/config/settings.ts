@@ -16,7 +16,7 @@ const name = (words: string) =>
 /** What others dial: a host and a port. */
 const dialled = z.string().refine(text => {
   const address = parseHostPort(text)
-  return address !== null && address.host !== '' && address.port > 0
+  return text.length <= 255 && address !== null && address.host !== '' && address.port > 0
 }, 'must be host:port')
 
 /** What is listened on: the host may be empty (all interfaces), the port 0 (any free one). */
@@ -24,8 +24,9 @@ const listened = z
   .string()
   .refine(text => parseHostPort(text) !== null, 'must be host:port or :port')
 
+/** Peers tell each other, in a field of this length. */
 const baseUrl = z.string().refine(text => {
-  if (!URL.canParse(text)) return false
+  if (!/^[!-~]{1,255}$/.test(text) || !URL.canParse(text)) return false
   const { protocol, search, hash, username } = new URL(text)
   return ['http:', 'https:'].includes(protocol) && search + hash + username === ''
 }, 'must be a URL like http://host:8100')
@@ -104,7 +105,18 @@ export const settings = z.strictObject({
   node_id: name('must be a name')
     .optional()
     .describe('Which of `nodes` this agent is. Default: the only one.'),
-  nodes: z.array(node).min(1).describe('All voters of the cluster; the same on every node.'),
+  nodes: z
+    .array(node)
+    .min(1)
+    .describe('All voters of a new cluster, the same on each; with `join`, this node at least.'),
+  join: z
+    .array(dialled)
+    .min(1)
+    .optional()
+    .describe('HTTP addresses of agents of the cluster that this node enters. Default: none.'),
+  voter: flag
+    .default(true)
+    .describe('With `join`: false asks for a node that is fed and read, and never votes.'),
   machine: path
     .default('sqlite-kv')
     .describe('The state machine: sqlite-kv, level-kv, sql, or the path of a module.'),
