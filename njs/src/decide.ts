@@ -21,7 +21,7 @@ export interface Question {
   readonly brief: Brief | null
   /** `proxy` or `redirect` */
   readonly mode: string
-  /** ids that have an upstream of their own, joined by commas */
+  /** members that have an upstream of their own: `id=host:port`, joined by commas */
   readonly members: string
   /** the request's target as it came, never decoded */
   readonly target: string
@@ -68,8 +68,8 @@ export function decide(question: Question): Route {
   if (question.mode === 'redirect' && leader.gateway) {
     return { kind: 'redirect', url: leader.gateway.replace(/\/+$/, '') + question.target }
   }
-  const rendered = `,${question.members},`.indexOf(`,${leader.id},`) >= 0
-  // A member that joined since the last rendering is reached all the same, only without keepalive.
+  const rendered = `,${question.members},`.indexOf(`,${leader.id}=${leader.http},`) >= 0
+  // A member that joined or moved since the last rendering is reached all the same, only without keepalive.
   return { kind: 'upstream', name: rendered ? `raft_to_${leader.id}` : leader.http }
 }
 

@@ -4,8 +4,10 @@ import { type Brief, decide, parseBrief, type Question, surelyUnsent } from '../
 const leader = { id: 'node1', http: '10.0.0.1:8185', gateway: 'https://one.example/' }
 const brief: Brief = { me: { id: 'node0' }, leader }
 
+const members = 'node1=10.0.0.1:8185,node2=10.0.0.2:8185'
+
 function question(changed: Partial<Question>): Question {
-  return { brief, mode: 'proxy', members: 'node1,node2', target: '/key/a%2Fb', ...changed }
+  return { brief, mode: 'proxy', members, target: '/key/a%2Fb', ...changed }
 }
 
 t.test('a write goes to where the leader is', async t => {
@@ -20,7 +22,13 @@ t.test('a write goes to where the leader is', async t => {
 })
 
 t.test('a member without an upstream is reached by its address', async t => {
-  for (const members of ['', 'node2', 'node11,anode1', 'node1x']) {
+  for (const members of [
+    '',
+    'node1',
+    'node2=10.0.0.1:8185',
+    'anode1=10.0.0.1:8185,node1=10.0.0.1:81850',
+    'node1=10.0.0.7:8185',
+  ]) {
     t.strictSame(decide(question({ members })), { kind: 'upstream', name: leader.http }, members)
   }
 })

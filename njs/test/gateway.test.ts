@@ -11,7 +11,7 @@ class Request {
   readonly #reply: { status: number; responseText?: string }
 
   constructor(leader: unknown, variables: Record<string, string> = {}) {
-    const members = { raft_members: 'node1', request_uri: '/key?x' }
+    const members = { raft_members: 'node1=10.0.0.1:1', request_uri: '/key?x' }
     this.variables = { ...members, raft_write_mode: 'proxy', ...variables }
     const text = JSON.stringify({ me: { id: 'node0' }, leader })
     this.#reply = leader === undefined ? { status: 502 } : { status: 200, responseText: text }

@@ -1,9 +1,9 @@
 /** What nginx's configuration is rendered from. */
 
-import type { Member } from '../node/node-api.ts'
+import type { MemberAddress } from '../node/node-api.ts'
 
 /** The part of a member that nginx needs to know. */
-export type GatewayMember = Pick<Member, 'id' | 'address'>
+export type GatewayMember = Pick<MemberAddress, 'id' | 'address'>
 
 export interface RenderOptions {
   /** `port` or `address:port` of the demo node's server */

@@ -2,7 +2,7 @@
 
 import { isIPv6 } from 'node:net'
 import { findFaults, splitAddress } from './faults.ts'
-import type { RenderInput, RenderOptions } from './render-input.ts'
+import type { GatewayMember, RenderInput, RenderOptions } from './render-input.ts'
 
 export type Rendering =
   | { readonly kind: 'rendered'; readonly files: ReadonlyMap<string, string> }
@@ -55,7 +55,13 @@ function valuesOf(input: RenderInput): ReadonlyMap<string, string> {
     ['socket', options.socket],
     ['keepalive', String(options.keepalive)],
     ['upstreams', [...peers].map(([id, server]) => upstream(id, server, options)).join('\n')],
-    ['members', [...peers.keys()].join(',')],
+    [
+      'members',
+      input.members
+        .filter(each => peers.has(each.id))
+        .map(idAndAddress)
+        .join(','),
+    ],
     ['write_mode', options.writeMode],
     ['forward_timeout', `${options.forwardTimeoutMs}ms`],
     ['resolver', resolverOf(options)],
@@ -79,6 +85,11 @@ function upstreamsOf(input: RenderInput): ReadonlyMap<string, string> {
     if (fixed !== undefined) upstreams.set(member.id, `${bracketed(fixed)}:${address.port}`)
   }
   return upstreams
+}
+
+/** As the agents name it: what the gateway compares. */
+function idAndAddress({ id, address }: GatewayMember): string {
+  return `${id}=${address}`
 }
 
 /** An IPv6 address as nginx wants it; anything else as it is. */
