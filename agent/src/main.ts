@@ -5,9 +5,11 @@ import { basename, dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
 import { collectDefaultMetrics } from 'prom-client'
+import type { Clock } from './clock/clock.ts'
 import { SystemClock } from './clock/system-clock.ts'
 import { type Config, readConfig } from './config.ts'
 import { withoutKeys } from './http/exchange.ts'
+import { startJoining } from './http/join-client.ts'
 import { startHttp } from './http/server.ts'
 import { loadOrCreateIdentity } from './log/identity-file.ts'
 import type { LogStore } from './log/log-store.ts'
@@ -15,7 +17,8 @@ import { MemoryLogStore } from './log/memory-log-store.ts'
 import { SegmentLogStore } from './log/segment-log-store.ts'
 import { type Chosen, chooseMachine } from './machine/registry.ts'
 import type { Recording } from './node/flight-recorder.ts'
-import { type NodeOptions, RaftNode } from './node/node.ts'
+import { RaftNode } from './node/node.ts'
+import type { NodeOptions } from './node/node-options.ts'
 import { encodeFlightLog } from './node/recording-file.ts'
 import type { Identity } from './raft/types.ts'
 import {
@@ -63,16 +66,66 @@ async function main(): Promise<void> {
 }
 
 async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
-  const { identity, identities, log, chosen } = await storageOf(config)
   const clock = new SystemClock()
+  const contact = contactOf(config)
+  const { node, served, machine } = await makeNode(config, { clock, contact, logger })
+  await node.start()
+  collectDefaultMetrics()
+  const http = await startHttp({
+    ...served,
+    server: config.server,
+    limits: config.limits,
+    version,
+    log: logger,
+  })
+  const { listen: raft } = config.transport
+  logger.info({ version, machine, ...config.server, raft }, 'serving')
+  const { join, nodeId: id } = config
+  const stopJoining =
+    join === null
+      ? () => {}
+      : startJoining({ ...join, id, raftBind: contact.raftBind, node, clock, log: logger })
+
+  let stopping = false
+  const stop = async (signal: string): Promise<void> => {
+    if (stopping) return
+    stopping = true
+    logger.info({ signal }, 'stopping')
+    clock.after(STOP_TIMEOUT_MS, () => {
+      logger.error(
+        'a clean stop takes too long: what is fsynced stays, the rest was never acknowledged',
+      )
+      process.exit(1)
+    })
+    stopJoining()
+    await node.handOver(HAND_OVER_TIMEOUT_MS)
+    await http.close()
+    await node.stop()
+    logger.info('stopped')
+    process.exit(0)
+  }
+  process.on('SIGTERM', signal => void stop(signal))
+  process.on('SIGINT', signal => void stop(signal))
+}
+
+/** What the parts of this agent share. */
+interface Surroundings {
+  readonly clock: Clock
+  readonly contact: Contact
+  readonly logger: pino.Logger
+}
+
+async function makeNode(config: Config, { clock, contact, logger }: Surroundings) {
+  const { identity, identities, log, chosen } = await storageOf(config)
   const seed = randomBytes(4).readUInt32LE()
   const options = {
     identity,
-    members: config.nodes,
+    contact,
+    founders: config.join === null ? config.nodes : null,
     log,
     transport: new TcpTransport({
       identity,
-      contact: contactOf(config),
+      contact,
       listen: config.transport.listen,
       identities,
       clock,
@@ -97,38 +150,7 @@ async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
       process.exit(1)
     },
   }
-  const { node, served } = nodeOf(chosen, options)
-  await node.start()
-  collectDefaultMetrics()
-  const http = await startHttp({
-    ...served,
-    server: config.server,
-    limits: config.limits,
-    version,
-    log: logger,
-  })
-  const { listen: raft } = config.transport
-  logger.info({ version, machine: chosen.name, ...config.server, raft }, 'serving')
-
-  let stopping = false
-  const stop = async (signal: string): Promise<void> => {
-    if (stopping) return
-    stopping = true
-    logger.info({ signal }, 'stopping')
-    clock.after(STOP_TIMEOUT_MS, () => {
-      logger.error(
-        'a clean stop takes too long: what is fsynced stays, the rest was never acknowledged',
-      )
-      process.exit(1)
-    })
-    await node.handOver(HAND_OVER_TIMEOUT_MS)
-    await http.close()
-    await node.stop()
-    logger.info('stopped')
-    process.exit(0)
-  }
-  process.on('SIGTERM', signal => void stop(signal))
-  process.on('SIGINT', signal => void stop(signal))
+  return { ...nodeOf(chosen, options), machine: chosen.name }
 }
 
 function configuration(): Config {

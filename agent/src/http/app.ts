@@ -1,4 +1,5 @@
 import { type Context, Hono } from 'hono'
+import { deleteMember, getMembers, postLeader, postPromote, putVoters } from './cluster-routes.ts'
 import { type Api, type Exchange, fault, type Handler, settle, statusIfAny } from './exchange.ts'
 import { plugInRoutes } from './fsm-routes.ts'
 import { getLive, getReady } from './health-routes.ts'
@@ -33,6 +34,12 @@ export function buildApp(api: Api): Hono<Env> {
   app.get('/readyz', route(getReady))
   app.post('/join', route(postJoin))
   app.get('/metrics', route(getMetrics))
+  app.get('/v1/cluster/members', route(getMembers))
+  app.post('/v1/cluster/members', route(postJoin))
+  app.delete('/v1/cluster/members/:id', route(deleteMember))
+  app.post('/v1/cluster/members/:id/promote', route(postPromote))
+  app.put('/v1/cluster/voters', route(putVoters))
+  app.post('/v1/cluster/leader', route(postLeader))
   const plugIn = plugInRoutes(api)
   app.all('/fsm/*', context => plugIn(context.env.exchange))
   app.notFound(() => {

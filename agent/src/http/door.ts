@@ -1,16 +1,16 @@
 import type { IncomingMessage } from 'node:http'
-import type { Resource } from './raw-target.ts'
+import type { Target } from './raw-target.ts'
 import { type Refusal, refuse } from './refusal.ts'
 
 /** What only operators may ask for: on the agent's own TCP port, and never through an nginx. */
-const OPERATORS: ReadonlySet<Resource> = new Set(['metrics'])
+const OPERATORS = /^\/(?:metrics|join|v1\/cluster(?:\/.*)?)$/
 
 /**
- * Refuses operators' resources to whoever came through a gateway: on the unix socket, which has no remote
+ * Refuses operators' paths, those that are nothing too, to whoever came through a gateway: on the unix socket, which has no remote
  * address, or forwarded by another node's nginx, which says so in a header that clients cannot take away.
  */
-export function checkDoor(resource: Resource, incoming: IncomingMessage): Refusal | null {
-  if (!OPERATORS.has(resource)) return null
+export function checkDoor(target: Target, incoming: IncomingMessage): Refusal | null {
+  if (!OPERATORS.test(target.path)) return null
   const throughGateway =
     incoming.socket.remoteAddress === undefined || incoming.headers['x-raft-hop'] !== undefined
   if (!throughGateway) return null

@@ -60,7 +60,7 @@ export function receive(api: Api, incoming: IncomingMessage): Exchange | Refusal
   const target = parseTarget(incoming.url ?? '', api.limits)
   if (isRefusal(target)) return target
   const refusal =
-    checkDoor(target.resource, incoming) ??
+    checkDoor(target, incoming) ??
     checkKind(target, api.plugIn) ??
     checkMethod(target.resource, incoming.method ?? '') ??
     checkBodyLength(head, api.limits.bodyBytesMax)

@@ -12,6 +12,8 @@ export interface Head {
   readonly minIndex: number | null
   /** `Idempotency-Key`: names this request, so that it takes effect once. */
   readonly idempotencyKey: string | null
+  /** `X-Raft-Passed-On`: it came to another agent first. */
+  readonly passedOn: boolean
 }
 
 type Own = Pick<Head, 'minIndex' | 'idempotencyKey'>
@@ -30,6 +32,7 @@ const NAMES = [
   'expect',
   'x-raft-min-index',
   'idempotency-key',
+  'x-raft-passed-on',
 ] as const
 type Name = (typeof NAMES)[number]
 const BY_NAME: ReadonlyMap<string, Name> = new Map(NAMES.map(name => [name, name]))
@@ -64,6 +67,7 @@ export function readHead(line: HeadLine, headBytesMax: number): Head | Refusal {
     contentEncoding: found.get('content-encoding') ?? null,
     contentLength: contentLength === undefined ? null : Number(contentLength),
     expectsContinue: expect !== undefined,
+    passedOn: found.has('x-raft-passed-on'),
     ...own,
   }
 }

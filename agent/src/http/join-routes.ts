@@ -1,10 +1,56 @@
-import type { Handler } from './exchange.ts'
-import { problemReply } from './reply.ts'
+import type { IncomingMessage } from 'node:http'
+import { z } from 'zod'
+import { parseHostPort } from '../lib/host-port.ts'
+import type { MembershipChange } from '../node/node-api.ts'
+import { asNodeId } from '../raft/types.ts'
+import { checkBodyHead, readText } from './body.ts'
+import { carryOut } from './cluster-changes.ts'
+import type { Api, Handler } from './exchange.ts'
+import { isRefusal, type Refusal, refuse } from './refusal.ts'
 
-/** `POST /join`: refused in words until the member list can change. Its body is not read. */
-export const postJoin: Handler = async api => {
-  const detail =
-    'membership changes come in a later release; the members are those of the configuration'
-  const code = 'NOT_IMPLEMENTED'
-  return problemReply({ status: 501, code, detail, retryable: false }, api.node.status())
+const SHAPE =
+  'the body is {"id": a name, "addr": host:port of its Raft port}, and "voter": false for a node that only reads'
+
+const joining = z.strictObject({
+  id: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/),
+  addr: z.string().max(255).refine(isDialled),
+  voter: z.boolean().default(true),
+})
+
+/**
+ * `POST /join {"id","addr"[,"voter":false]}`: a new member, fed from now on, which votes once it has
+ * caught up. Asked again, nothing changes. Answered with the members, so that the new one knows whom
+ * to talk to.
+ */
+export const postJoin: Handler = async (api, exchange) => {
+  const { head, incoming } = exchange
+  const refusal = checkBodyHead(head)
+  if (refusal !== null) return refusal
+  const text = await readJson(api, incoming)
+  if (isRefusal(text)) return text
+  const result = joining.safeParse(text.value)
+  if (!result.success) return refuse(400, 'BAD_BODY', SHAPE)
+  const { id, addr, voter } = result.data
+  const change: MembershipChange = { kind: 'add', id: asNodeId(id), raftBind: addr, edge: !voter }
+  return carryOut(api, exchange, change, JSON.stringify(result.data))
+}
+
+/** What a body says; undefined when it is empty. */
+export async function readJson(
+  api: Api,
+  incoming: IncomingMessage,
+): Promise<{ readonly value: unknown } | Refusal> {
+  const body = await readText(incoming, api.limits.operatorBodyBytesMax)
+  if (isRefusal(body)) return body
+  if (body.text === '') return { value: undefined }
+  try {
+    return { value: JSON.parse(body.text) }
+  } catch {
+    return refuse(400, 'BAD_BODY', 'the body is not JSON')
+  }
+}
+
+function isDialled(text: string): boolean {
+  const address = parseHostPort(text)
+  return address !== null && address.host !== '' && address.port > 0
 }

@@ -3,6 +3,10 @@ export interface HttpLimits {
   readonly keyBytesMax: number
   readonly valueBytesMax: number
   readonly bodyBytesMax: number
+  /** of what operators and joining nodes send */
+  readonly operatorBodyBytesMax: number
+  /** how long the leader's agent may take for what is passed on to it; above the commit deadline */
+  readonly passOnMs: number
   /** names in one JSON body */
   readonly namesMax: number
   /** how long `X-Raft-Min-Index` may wait; below nginx's `proxy_read_timeout` of 15 s */
@@ -30,6 +34,8 @@ export const HTTP_LIMITS: HttpLimits = {
   keyBytesMax: 512,
   valueBytesMax: 512 * 1024,
   bodyBytesMax: 1024 * 1024,
+  operatorBodyBytesMax: 16 * 1024,
+  passOnMs: 15_000,
   namesMax: 1000,
   minIndexWaitMs: 5000,
   consistentWaitMs: 5000,

@@ -16,6 +16,11 @@ export type Resource =
   | 'join'
   | 'metrics'
   | 'fsm'
+  | 'members'
+  | 'member'
+  | 'promotion'
+  | 'voters'
+  | 'leadership'
   | 'unknown'
 
 export interface Target {
@@ -44,7 +49,11 @@ const PAGES: ReadonlyMap<string, Resource> = new Map([
   ['/readyz', 'readyz'],
   ['/join', 'join'],
   ['/metrics', 'metrics'],
+  ['/v1/cluster/members', 'members'],
+  ['/v1/cluster/voters', 'voters'],
+  ['/v1/cluster/leader', 'leadership'],
 ])
+const MEMBER = /^\/v1\/cluster\/members\/[A-Za-z0-9._-]{1,64}(\/promote)?$/
 const READ = 'GET, HEAD'
 /** Methods of each resource, as `Allow` says them; null: not ours to say. */
 const METHODS: Readonly<Record<Resource, string | null>> = {
@@ -58,6 +67,11 @@ const METHODS: Readonly<Record<Resource, string | null>> = {
   metrics: READ,
   // The machine that is plugged in says it.
   fsm: null,
+  members: 'GET, HEAD, POST',
+  member: 'DELETE',
+  promotion: 'POST',
+  voters: 'PUT',
+  leadership: 'POST',
   unknown: null,
 }
 
@@ -117,7 +131,12 @@ function pageTarget(parts: Parts): Target | Refusal {
 }
 
 function resourceOf(path: string): Resource {
-  return path.startsWith(FSM_PREFIX) ? 'fsm' : (PAGES.get(path) ?? 'unknown')
+  const page = PAGES.get(path)
+  if (page !== undefined) return page
+  if (path.startsWith(FSM_PREFIX)) return 'fsm'
+  const match = MEMBER.exec(path)
+  if (match === null) return 'unknown'
+  return match[1] === undefined ? 'member' : 'promotion'
 }
 
 function parseQuery(text: string): ReadonlyMap<string, string> | null {

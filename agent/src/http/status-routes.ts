@@ -1,5 +1,6 @@
-import type { Member, NodeStatus } from '../node/node-api.ts'
+import type { MemberStatus, NodeStatus } from '../node/node-api.ts'
 import type { NodeId } from '../raft/types.ts'
+import { shown } from './cluster-changes.ts'
 import type { Api, Handler } from './exchange.ts'
 import { contentReply, type Reply, uncached } from './reply.ts'
 
@@ -26,7 +27,7 @@ export const getRaft: Handler = async api => {
 function full(api: Api, status: NodeStatus): object {
   const { id, members, leader } = status
   return {
-    me: named(id, members),
+    me: { id, address: status.address },
     leader: leader === null ? { id: '', address: '' } : named(leader, members),
     followers: members.filter(member => member.id !== leader).map(idAndAddress),
     role: status.role,
@@ -34,12 +35,10 @@ function full(api: Api, status: NodeStatus): object {
     commitIndex: status.commitIndex,
     appliedIndex: status.appliedIndex,
     lastIndex: status.lastIndex,
-    members: members.map(({ id, address, raftBind, gateway }) => ({
-      id,
-      address,
-      raftBind,
-      gateway,
-    })),
+    members: members.map(shown),
+    voters: idsOf(members, 'voter'),
+    learners: idsOf(members, 'learner'),
+    edges: idsOf(members, 'edge'),
     ready: status.ready,
     notReady: status.notReady,
     stalenessMs: status.stalenessMs,
@@ -61,12 +60,16 @@ function brief(status: NodeStatus): object {
   }
 }
 
-function named(id: NodeId, members: readonly Member[]): object {
+function idsOf(members: readonly MemberStatus[], role: MemberStatus['role']): readonly NodeId[] {
+  return members.filter(member => member.role === role).map(member => member.id)
+}
+
+function named(id: NodeId, members: readonly MemberStatus[]): object {
   const member = members.find(member => member.id === id)
   return member === undefined ? { id, address: '' } : idAndAddress(member)
 }
 
-function idAndAddress(member: Member): object {
+function idAndAddress(member: MemberStatus): object {
   return { id: member.id, address: member.address }
 }
 

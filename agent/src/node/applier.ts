@@ -1,5 +1,10 @@
 import type { LogStore } from '../log/log-store.ts'
 import type { CommittedEntry, Result, StateMachine } from '../machine/state-machine.ts'
+import {
+  type Configuration,
+  decodeConfiguration,
+  encodeConfiguration,
+} from '../raft/configuration.ts'
 import type { Effect } from '../raft/effect.ts'
 import { asLogIndex, type Entry, type LogPosition } from '../raft/types.ts'
 import { decodeEnvelope } from './envelope.ts'
@@ -13,9 +18,17 @@ const READ_BYTES_MAX = 1024 * 1024
 /** Payload between two checkpoints of the machine. */
 const CHECKPOINT_BYTES = 4 * 1024 * 1024
 
+/** What the machine has taken at once. */
+export interface AppliedBatch {
+  readonly entries: readonly CommittedEntry[]
+  readonly results: readonly (Result | null)[]
+  /** that came into force with it, in order */
+  readonly configurations: readonly Configuration[]
+}
+
 export interface ApplierEvents {
   /** A batch is in the machine and visible. */
-  onApplied(entries: readonly CommittedEntry[], results: readonly (Result | null)[]): void
+  onApplied(batch: AppliedBatch): void
   /** The surroundings failed, or the machine holds another history: the node stops. */
   onError(error: unknown): void
 }
@@ -30,8 +43,8 @@ export class Applier {
   #running: Promise<void> | null = null
   #checkpoint: Promise<void> | null = null
   #sinceCheckpoint = 0
-  /** in force after the last entry; no entry changes it yet */
-  readonly #configuration = new Uint8Array(0)
+  /** in force after the last entry */
+  #configuration: Uint8Array = new Uint8Array(0)
 
   constructor(
     log: LogStore,
@@ -43,6 +56,11 @@ export class Applier {
     this.#machine = machine
     this.#events = events
     this.#stopwatch = stopwatch
+  }
+
+  /** What is in force before the first entry. */
+  start(configuration: Configuration): void {
+    this.#configuration = encodeConfiguration(configuration)
   }
 
   submit(apply: Apply): void {
@@ -102,15 +120,22 @@ export class Applier {
 
   async #applyAll(entries: readonly Entry[]): Promise<void> {
     for (let at = 0; at < entries.length; at += BATCH_ENTRIES_MAX) {
-      const batch = entries.slice(at, at + BATCH_ENTRIES_MAX).map(committed)
-      const began = this.#stopwatch.start()
-      const applied = this.#machine.apply(batch, this.#configuration)
-      // A machine that answers at once is not made to wait for the next microtask.
-      const results = applied instanceof Promise ? await applied : applied
-      this.#stopwatch.stop(began)
-      this.#events.onApplied(batch, results)
-      this.#checkpointWhenDue(batch)
+      await this.#applyBatch(entries.slice(at, at + BATCH_ENTRIES_MAX))
     }
+  }
+
+  async #applyBatch(taken: readonly Entry[]): Promise<void> {
+    const changes = taken.filter(entry => entry.kind === 'configuration')
+    this.#configuration = changes.at(-1)?.payload ?? this.#configuration
+    const entries = taken.map(committed)
+    const began = this.#stopwatch.start()
+    const applied = this.#machine.apply(entries, this.#configuration)
+    // A machine that answers at once is not made to wait for the next microtask.
+    const results = applied instanceof Promise ? await applied : applied
+    this.#stopwatch.stop(began)
+    const configurations = changes.map(({ payload }) => decodeConfiguration(payload))
+    this.#events.onApplied({ entries, results, configurations })
+    this.#checkpointWhenDue(entries)
   }
 
   #checkpointWhenDue(batch: readonly CommittedEntry[]): void {

@@ -1,3 +1,4 @@
+import { type Configuration, NO_CONFIGURATION, votersOf } from '../raft/configuration.ts'
 import type { Message } from '../raft/message.ts'
 import { majority } from '../raft/quorum.ts'
 import type { LogIndex, NodeId } from '../raft/types.ts'
@@ -7,7 +8,8 @@ import type { LogIndex, NodeId } from '../raft/types.ts'
  * monotonic milliseconds at arrival: what spent long on its way looks younger than it is.
  */
 export class Freshness {
-  readonly #voters: number
+  readonly #own: NodeId
+  #configuration: Configuration = NO_CONFIGURATION
   /** when each peer was last heard, while this node leads */
   readonly #heard = new Map<NodeId, number>()
   /** highest commit index that a leader has told */
@@ -19,8 +21,13 @@ export class Freshness {
   /** a message of the leader whose commit index is not applied yet */
   #awaiting: { at: number; commit: number } | null = null
 
-  constructor(voters: number) {
-    this.#voters = voters
+  constructor(own: NodeId) {
+    this.#own = own
+  }
+
+  /** Who is needed to lead. */
+  setConfiguration(configuration: Configuration): void {
+    this.#configuration = configuration
   }
 
   /** Another leader, or none: what was committed has to be learnt anew. */
@@ -56,10 +63,17 @@ export class Freshness {
     return at === null ? null : Math.max(0, Math.round(now - at))
   }
 
-  /** When this leader was last sure to lead: a majority, itself included, was heard no longer ago. */
+  /** When this leader was last sure to lead: a majority of each half was heard no longer ago (§6). */
   #quorumHeardAt(now: number): number | null {
-    const newestFirst = [...this.#heard.values()].sort((a, b) => b - a)
-    newestFirst.unshift(now)
-    return newestFirst[majority(this.#voters) - 1] ?? null
+    const { outgoing } = this.#configuration
+    const incoming = this.#majorityHeardAt(votersOf(this.#configuration), now)
+    if (outgoing.length === 0 || incoming === null) return incoming
+    const before = this.#majorityHeardAt(outgoing, now)
+    return before === null ? null : Math.min(incoming, before)
+  }
+
+  #majorityHeardAt(voters: readonly NodeId[], now: number): number | null {
+    const times = voters.flatMap(id => (id === this.#own ? now : (this.#heard.get(id) ?? [])))
+    return times.sort((a, b) => b - a)[majority(voters.length) - 1] ?? null
   }
 }

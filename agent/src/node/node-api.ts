@@ -1,10 +1,13 @@
 import type { Idempotency } from '../machine/state-machine.ts'
+import type { MemberRole, MembershipChange } from '../raft/configuration.ts'
 import type { LogIndex, NodeId, Term } from '../raft/types.ts'
 import type { NodeMeasures } from './measures.ts'
-import type { Outcome, ReadOutcome } from './outcome.ts'
+import type { ChangeOutcome, Outcome, ReadOutcome, TransferOutcome } from './outcome.ts'
+
+export type { MembershipChange }
 
 /** How a member is reached; addresses are `host:port`. */
-export interface Member {
+export interface MemberAddress {
   readonly id: NodeId
   /** HTTP of its agent. */
   readonly address: string
@@ -14,16 +17,25 @@ export interface Member {
   readonly gateway: string | null
 }
 
+/** A member as this node's configuration in force has it. Its address is empty until the leader has met it. */
+export interface MemberStatus extends MemberAddress {
+  readonly role: MemberRole
+  /** Whether the cluster has recorded whose data directory it has: no learner votes before. */
+  readonly identified: boolean
+}
+
 /** What a node knows of itself and of its cluster, at one moment. */
 export interface NodeStatus {
   readonly id: NodeId
+  /** HTTP of its agent, as others reach it: `host:port` */
+  readonly address: string
   readonly role: 'follower' | 'candidate' | 'leader'
   readonly term: Term
   readonly leader: NodeId | null
   readonly commitIndex: LogIndex
   readonly appliedIndex: LogIndex
   readonly lastIndex: LogIndex
-  readonly members: readonly Member[]
+  readonly members: readonly MemberStatus[]
   /** Has applied all that was committed when it started or last lost touch, and knows a leader. */
   readonly ready: boolean
   /** Why not, in words; empty when ready. */
@@ -36,6 +48,8 @@ export interface NodeStatus {
     readonly peer: NodeId
     readonly connected: boolean
     readonly lastError: string | null
+    /** the other side said so: it does not take part with this node */
+    readonly refused: boolean
   }[]
 }
 
@@ -55,6 +69,10 @@ export interface NodeApi<Query, Answer> {
   linearizable(timeoutMs: number): Promise<ReadOutcome>
   /** True once this node has applied `index`; false if that does not happen within `timeoutMs`. */
   waitApplied(index: LogIndex, timeoutMs: number): Promise<boolean>
+  /** Asks the cluster for other members, by its leader only. Settles like `propose`. */
+  change(change: MembershipChange): Promise<ChangeOutcome>
+  /** Hands the leadership over, to whoever is nearest if null (thesis §3.10); by the leader only. */
+  transfer(to: NodeId | null): Promise<TransferOutcome>
   status(): NodeStatus
   /** Counts and queues; costs more than `status`. */
   measures(): NodeMeasures

@@ -1,47 +1,28 @@
-import type { Cancel, Clock } from '../clock/clock.ts'
+import type { Cancel } from '../clock/clock.ts'
 import { unreachable } from '../lib/assert.ts'
 import type { Histogram } from '../lib/histogram.ts'
-import type { LogStore } from '../log/log-store.ts'
-import type { CommittedEntry, Idempotency, Result, StateMachine } from '../machine/state-machine.ts'
-import { initialConfiguration } from '../raft/configuration.ts'
+import type { Idempotency } from '../machine/state-machine.ts'
+import { type MembershipChange, planChange } from '../raft/configuration.ts'
 import type { Effect, Persist } from '../raft/effect.ts'
 import type { Input } from '../raft/input.ts'
 import type { Message } from '../raft/message.ts'
 import { Raft } from '../raft/raft.ts'
-import { DEFAULT_LIMITS } from '../raft/state.ts'
-import { type Identity, type LogIndex, ORIGIN } from '../raft/types.ts'
-import type { Transport } from '../transport/transport.ts'
-import { Applier, type ApplierEvents } from './applier.ts'
+import { DEFAULT_LIMITS, type State } from '../raft/state.ts'
+import { type LogIndex, type NodeId, ORIGIN } from '../raft/types.ts'
+import { type AppliedBatch, Applier } from './applier.ts'
 import { encodeEnvelope } from './envelope.ts'
-import { FlightRecorder, type Recording } from './flight-recorder.ts'
+import { FlightRecorder } from './flight-recorder.ts'
 import { Freshness } from './freshness.ts'
 import { LogWriter } from './log-writer.ts'
-import type { Logger } from './logger.ts'
 import { Counters, type NodeMeasures, Stopwatch } from './measures.ts'
-import type { Member, NodeApi, NodeStatus } from './node-api.ts'
-import type { Outcome, ReadOutcome } from './outcome.ts'
-import { checkRecovered } from './recovery.ts'
+import { Membership } from './membership.ts'
+import type { NodeApi, NodeStatus } from './node-api.ts'
+import type { NodeOptions } from './node-options.ts'
+import type { ChangeOutcome, Outcome, ReadOutcome, TransferOutcome } from './outcome.ts'
+import { checkRecovered, configurationAt } from './recovery.ts'
 import { Requests } from './requests.ts'
-
-/** What a node is made of, and its times in milliseconds. */
-export interface NodeOptions<Query, Answer> {
-  readonly identity: Identity
-  /** All members, this node included; the same on every node. */
-  readonly members: readonly Member[]
-  readonly log: LogStore
-  readonly machine: StateMachine<Query, Answer>
-  readonly transport: Transport
-  readonly clock: Clock
-  readonly logger: Logger
-  /** For the election timeouts; should differ between nodes and starts. */
-  readonly seed: number
-  readonly electionTimeoutMs: number
-  readonly heartbeatIntervalMs: number
-  /** After this a proposal of unknown fate is answered `unknown`. */
-  readonly commitTimeoutMs: number
-  /** The node has stopped itself: a disk failed, or an invariant broke. With what led to it. */
-  readonly onFatal: (error: unknown, recording: Recording | null) => void
-}
+import { statusOf } from './status.ts'
+import { Transfers } from './transfers.ts'
 
 /** Ticks in a heartbeat interval: how finely election timeouts are spread. */
 const TICKS_PER_HEARTBEAT = 5
@@ -57,6 +38,8 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   readonly #freshness: Freshness
   readonly #writer: LogWriter
   readonly #applier: Applier
+  readonly #membership: Membership
+  readonly #transfers: Transfers
   readonly #recorder = new FlightRecorder()
   readonly #counters = new Counters()
   readonly #startedAt: number
@@ -67,30 +50,36 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   #tickDue = false
   #inbox: Input[] = []
   #outgoing: Message[] = []
-  #handingOver: { readonly deadline: number; readonly done: () => void } | null = null
+  #introducing = false
+  /** nothing of any cluster was on its disks */
+  #fresh = false
   #seen = { term: 0, role: '', leader: '' as string | null }
 
   constructor(options: NodeOptions<Query, Answer>) {
     this.#options = options
     this.#startedAt = options.clock.now()
-    this.#freshness = new Freshness(options.members.length)
+    this.#freshness = new Freshness(options.identity.nodeId)
+    this.#membership = new Membership(options)
+    this.#transfers = new Transfers(options, input => this.#post(input))
     this.#requests = new Requests(options.commitTimeoutMs, () => this.#running().state.leader)
     const onError = (error: unknown) => this.#fail(error)
     const stopwatch = (into: Histogram) => new Stopwatch(() => options.clock.now(), into)
     const { persistSeconds, applySeconds } = this.#counters
     const onDurable = (persists: readonly Persist[]) => this.#onDurable(persists)
     this.#writer = new LogWriter(options.log, onDurable, onError, stopwatch(persistSeconds))
-    const onApplied: ApplierEvents['onApplied'] = (...applied) => this.#onApplied(...applied)
+    const onApplied = (batch: AppliedBatch) => this.#onApplied(batch)
     const events = { onApplied, onError }
     this.#applier = new Applier(options.log, options.machine, events, stopwatch(applySeconds))
   }
 
   /** Recovers from disk, then joins the cluster. Rejects when the files must not be used. */
   async start(): Promise<void> {
-    const { identity, members, log, machine, transport, clock, logger } = this.#options
+    const { identity, log, machine, transport, clock, logger } = this.#options
     const recovered = await log.open(identity)
     const applied = await machine.open(identity)
     checkRecovered(recovered, applied)
+    const configuration = configurationAt(applied, this.#options.founders, logger)
+    this.#fresh = applied.index === 0 && recovered.last.index === 0
     const tickMs = this.#options.heartbeatIntervalMs / TICKS_PER_HEARTBEAT
     this.#raft = new Raft(
       {
@@ -100,25 +89,28 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
         electionTicks: Math.round(this.#options.electionTimeoutMs / tickMs),
         heartbeatTicks: TICKS_PER_HEARTBEAT,
       },
-      {
-        ...recovered,
-        base: ORIGIN,
-        applied,
-        configuration: initialConfiguration(members),
-      },
+      { ...recovered, base: ORIGIN, applied, configuration },
     )
-    logger.info({ term: recovered.hardState.term, last: recovered.last, applied }, 'recovered')
-    transport.setMembership({
-      members: members.map(({ id, raftBind }) => ({ id, raftBind, incarnation: '' })),
-      open: false,
-    })
+    this.#freshness.setConfiguration(configuration)
+    this.#applier.start(configuration)
+    this.#membership.start(configuration)
+    const { index, term } = applied
+    logger.info(
+      {
+        term: recovered.hardState.term,
+        last: recovered.last,
+        applied: { index, term },
+        members: configuration.members.map(({ id, role }) => `${id}: ${role}`),
+      },
+      'recovered',
+    )
     await transport.start({
       onMessages: messages => {
         for (const message of messages) this.#post({ kind: 'receive', message })
       },
       onUnreachable: peer => this.#post({ kind: 'unreachable', peer }),
-      onMet: () => {},
-      onGone: () => {},
+      onMet: peer => this.#membership.met(peer),
+      onGone: peer => this.#onGone(peer),
     })
     this.#cancelTicks = clock.every(tickMs, () => {
       this.#tickDue = true
@@ -160,18 +152,26 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     return this.#requests.read(this.#options.clock.now() + timeoutMs)
   }
 
+  change(change: MembershipChange): Promise<ChangeOutcome> {
+    if (this.#stopped || this.#raft === null) return Promise.resolve({ kind: 'no-leader' })
+    this.#schedule()
+    return this.#requests.change(change, () => {
+      const plan = planChange(this.#running().state.configuration, change)
+      return plan.kind === 'refused' ? plan.why : 'the members have changed meanwhile'
+    })
+  }
+
   /**
    * Gives the leadership to another member, if this node has it, so that a stop costs no election
    * timeout (thesis §3.10). Resolves once another leads and what was pending is settled, or after
    * `timeoutMs`.
    */
   handOver(timeoutMs: number): Promise<void> {
-    if (this.#stopped || this.#running().state.role.kind !== 'leader') return Promise.resolve()
-    if (this.#options.members.length === 1) return Promise.resolve()
-    return new Promise(done => {
-      this.#handingOver = { deadline: this.#options.clock.now() + timeoutMs, done }
-      this.#post({ kind: 'transfer', to: null })
-    })
+    return this.#transfers.handOver(this.#stateIfAny(), timeoutMs)
+  }
+
+  transfer(to: NodeId | null): Promise<TransferOutcome> {
+    return this.#transfers.transfer(this.#stateIfAny(), to)
   }
 
   waitApplied(index: LogIndex, timeoutMs: number): Promise<boolean> {
@@ -181,28 +181,18 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   }
 
   status(): NodeStatus {
-    const { identity, members, transport, clock } = this.#options
-    const { state, last } = this.#running()
-    const leads = state.role.kind === 'leader'
-    const notReady = this.#notReady()
-    return {
-      id: identity.nodeId,
-      role: state.role.kind,
-      term: state.term,
-      leader: state.leader,
-      commitIndex: state.commit,
-      appliedIndex: state.applied,
-      lastIndex: last.index,
-      members,
-      ready: notReady === '',
-      notReady,
-      stalenessMs: this.#freshness.stalenessMs(leads, clock.now()),
-      uptimeMs: Math.round(clock.now() - this.#startedAt),
-      // Asked with every request for its headers, for its links by operators only.
-      get links() {
-        return transport.links()
-      },
-    }
+    const { identity, contact, transport, clock } = this.#options
+    return statusOf({
+      identity,
+      contact,
+      transport,
+      raft: this.#running(),
+      membership: this.#membership,
+      freshness: this.#freshness,
+      now: clock.now(),
+      startedAt: this.#startedAt,
+      stopping: this.#stopped,
+    })
   }
 
   measures(): NodeMeasures {
@@ -215,12 +205,9 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     }
   }
 
-  #notReady(): string {
-    const { state } = this.#running()
-    if (this.#stopped) return 'stopping'
-    if (state.leader === null) return 'no leader known'
-    if (!this.#freshness.caughtUp(state.applied)) return 'catching up with the leader'
-    return ''
+  /** Null while nothing can be asked of it. */
+  #stateIfAny(): Readonly<State> | null {
+    return this.#stopped || this.#raft === null ? null : this.#raft.state
   }
 
   #running(): Raft {
@@ -252,9 +239,10 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   #turn(): void {
     const inputs = this.#inbox
     this.#inbox = []
-    for (const input of inputs) this.#step(input)
+    const excluded = this.#isExcluded()
+    for (const input of inputs) if (!excluded || input.kind !== 'receive') this.#step(input)
     for (const input of this.#requests.collect()) this.#step(input)
-    if (this.#tickDue) this.#tick()
+    if (this.#tickDue && !excluded) this.#tick()
     this.#requests.applied(this.#running().state.applied)
     if (this.#outgoing.length > 0) {
       const messages = this.#outgoing
@@ -270,12 +258,34 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     this.#step({ kind: 'tick' })
     const now = this.#options.clock.now()
     this.#requests.expire(now)
-    const over = this.#handingOver
     const { role, leader } = this.#running().state
-    const done = role.kind !== 'leader' && leader !== null && this.#requests.open === 0
-    if (over === null || (!done && now < over.deadline)) return
-    this.#handingOver = null
-    over.done()
+    this.#transfers.tick(now, leader, this.#requests.open)
+    if (role.kind === 'leader') this.#introduce()
+  }
+
+  /** Tells the cluster, one by one, what its configuration lacks of its members. */
+  #introduce(): void {
+    const change = this.#introducing ? null : this.#membership.introduction()
+    if (change === null) return
+    this.#introducing = true
+    void this.change(change).then(() => {
+      this.#introducing = false
+    })
+  }
+
+  /**
+   * A wiped node that its peers know as another one: until it is let in it neither campaigns nor
+   * votes, or two of them could found the cluster anew and lose what it holds.
+   */
+  #isExcluded(): boolean {
+    if (!this.#fresh) return false
+    if (this.#running().state.commit > 0) this.#fresh = false
+    return this.#fresh && this.#options.transport.links().some(link => link.stranger)
+  }
+
+  #onGone(peer: NodeId): void {
+    const { leader, role } = this.#running().state
+    if (peer === leader && role.kind === 'follower') this.#post({ kind: 'forget-leader' })
   }
 
   #step(input: Input): void {
@@ -306,6 +316,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
         this.#requests.accepted(effect, this.#options.clock.now())
         break
       case 'unchanged':
+        this.#requests.unchanged(effect.id)
         break
       case 'send-snapshot':
       case 'install-snapshot':
@@ -335,32 +346,38 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     if (receipt !== undefined) this.#post({ kind: 'persisted', receipt })
   }
 
-  #onApplied(entries: readonly CommittedEntry[], results: readonly (Result | null)[]): void {
+  #onApplied({ entries, results, configurations }: AppliedBatch): void {
     const last = entries.at(-1)
     if (last === undefined) return
+    const configuration = configurations.at(-1) ?? null
+    this.#membership.applied(configurations)
+    if (configuration !== null) this.#freshness.setConfiguration(configuration)
     this.#requests.settle(entries, results)
     this.#freshness.applied(last.position.index)
-    this.#post({ kind: 'applied', position: last.position, configuration: null })
+    this.#post({ kind: 'applied', position: last.position, configuration })
   }
 
   #noticeChanges(): void {
     const { state, last } = this.#running()
     const { term, leader } = state
     const role = state.role.kind
-    if (term === this.#seen.term && role === this.#seen.role && leader === this.#seen.leader) return
-    if (leader !== this.#seen.leader || term !== this.#seen.term) {
-      this.#freshness.leaderChanged({ leads: role === 'leader', last: last.index })
+    const seen = this.#seen
+    if (term !== seen.term || role !== seen.role || leader !== seen.leader) {
+      if (leader !== seen.leader || term !== seen.term) {
+        this.#freshness.leaderChanged({ leads: role === 'leader', last: last.index })
+      }
+      this.#seen = { term, role, leader }
+      this.#counters.changed(state.role, leader)
+      this.#options.logger.info({ term, role, leader }, 'role')
     }
-    this.#seen = { term, role, leader }
-    this.#counters.changed(state.role, leader)
-    this.#options.logger.info({ term, role, leader }, 'role')
+    this.#membership.setCurrent(leader !== null && this.#freshness.caughtUp(state.applied))
   }
 
   #halt(): void {
     this.#stopped = true
     this.#cancelTicks?.()
     this.#requests.abandon()
-    this.#handingOver?.done()
+    this.#transfers.abandon()
   }
 
   #fail(error: unknown): void {

@@ -21,3 +21,24 @@ export type Outcome =
 export type ReadOutcome =
   | { readonly kind: 'ready'; readonly index: LogIndex }
   | { readonly kind: 'no-leader' }
+
+/**
+ * What became of a membership change. After `applied` it is in force on a majority and here; a node
+ * that was added is a learner then, and votes once it has caught up.
+ */
+export type ChangeOutcome =
+  | { readonly kind: 'applied' }
+  /** It was so already. */
+  | { readonly kind: 'unchanged' }
+  /** It cannot be, in words; nothing happened. */
+  | { readonly kind: 'refused'; readonly why: string }
+  /** An earlier change has to be complete first, or this leader is too new; nothing happened. */
+  | { readonly kind: 'change-pending' }
+  | Exclude<Outcome, { readonly kind: 'applied' }>
+
+export type TransferOutcome =
+  | { readonly kind: 'done'; readonly leader: NodeId }
+  | { readonly kind: 'refused'; readonly why: string }
+  /** Nobody took over in time; this node may still lead. */
+  | { readonly kind: 'failed' }
+  | Extract<Outcome, { readonly kind: 'not-leader' | 'no-leader' }>

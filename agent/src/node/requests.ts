@@ -1,10 +1,10 @@
-import { assert } from '../lib/assert.ts'
 import type { CommittedEntry, Result } from '../machine/state-machine.ts'
+import type { MembershipChange } from '../raft/configuration.ts'
 import type { Effect, RejectReason } from '../raft/effect.ts'
 import type { Input, Proposal } from '../raft/input.ts'
 import { asLogIndex, type LogIndex, type NodeId, type RequestId } from '../raft/types.ts'
 import type { NodeMeasures } from './measures.ts'
-import type { Outcome, ReadOutcome } from './outcome.ts'
+import type { ChangeOutcome, Outcome, ReadOutcome } from './outcome.ts'
 import { Pending, type Settle } from './pending.ts'
 import { PendingReads } from './pending-reads.ts'
 import { Waiters } from './waiters.ts'
@@ -12,6 +12,13 @@ import { Waiters } from './waiters.ts'
 type Accepted = Extract<Effect, { kind: 'accepted' }>
 type ReadReady = Extract<Effect, { kind: 'read-ready' }>
 type Reject = Extract<Effect, { kind: 'reject' }>
+type SettleChange = (outcome: ChangeOutcome) => void
+
+interface Change {
+  readonly settle: SettleChange
+  /** why it cannot be, where the core says no more than that */
+  readonly why: () => string
+}
 
 /** What the node's clients wait for: each is settled exactly once, by its deadline at the latest. */
 export class Requests {
@@ -24,6 +31,8 @@ export class Requests {
   #proposals: Proposal[] = []
   #reads: RequestId[] = []
   readonly #proposers = new Map<RequestId, Settle>()
+  #changes: Extract<Input, { kind: 'change' }>[] = []
+  readonly #changers = new Map<RequestId, Change>()
   #nextId: RequestId = 1
 
   constructor(commitTimeoutMs: number, leader: () => NodeId | null) {
@@ -55,6 +64,15 @@ export class Requests {
     })
   }
 
+  /** @param why the change cannot be, in words; asked only then */
+  change(change: MembershipChange, why: () => string): Promise<ChangeOutcome> {
+    return new Promise(settle => {
+      const id = this.#nextId++
+      this.#changes.push({ kind: 'change', id, change })
+      this.#changers.set(id, { settle, why })
+    })
+  }
+
   read(deadline: number): Promise<ReadOutcome> {
     return new Promise(settle => {
       const id = this.#nextId++
@@ -69,7 +87,8 @@ export class Requests {
 
   /** What arrived since the last turn, as inputs of the core. */
   collect(): Input[] {
-    const inputs: Input[] = []
+    const inputs: Input[] = this.#changes
+    this.#changes = []
     if (this.#proposals.length > 0) inputs.push({ kind: 'propose', proposals: this.#proposals })
     if (this.#reads.length > 0) inputs.push({ kind: 'read', ids: this.#reads })
     this.#proposals = []
@@ -80,15 +99,22 @@ export class Requests {
   accepted({ first, ids }: Accepted, now: number): void {
     const deadline = now + this.#commitTimeoutMs
     ids.forEach((id, at) => {
-      const settle = this.#proposers.get(id)
-      this.#proposers.delete(id)
+      const settle = this.#takeProposer(id)
       const position = { index: asLogIndex(first.index + at), term: first.term }
-      if (settle !== undefined) this.#pending.add(position, deadline, settle)
+      if (settle !== null) this.#pending.add(position, deadline, settle)
     })
+  }
+
+  unchanged(id: RequestId): void {
+    this.#changers.get(id)?.settle({ kind: 'unchanged' })
+    this.#changers.delete(id)
   }
 
   rejected({ ids, reason }: Reject): void {
     for (const id of ids) {
+      const change = this.#changers.get(id)
+      change?.settle(this.#changeRejection(reason, change))
+      this.#changers.delete(id)
       this.#proposers.get(id)?.(this.#rejection(reason))
       this.#proposers.delete(id)
     }
@@ -119,13 +145,38 @@ export class Requests {
   /** The node stops: what was not proposed never will be, the fate of the rest is not learnt here. */
   abandon(): void {
     for (const settle of this.#proposers.values()) settle({ kind: 'no-leader' })
+    for (const { settle } of this.#changers.values()) settle({ kind: 'no-leader' })
     this.#proposers.clear()
+    this.#changers.clear()
     this.#proposals = []
+    this.#changes = []
     this.expire(Number.POSITIVE_INFINITY)
   }
 
-  #rejection(reason: RejectReason): Outcome {
-    assert(reason !== 'change-pending' && reason !== 'bad-change', 'a proposal is no change')
-    return reason === 'not-leader' ? { kind: reason, leader: this.#leader() } : { kind: reason }
+  /** Of a proposal or of a change, which is then pending like any other entry. */
+  #takeProposer(id: RequestId): Settle | null {
+    const change = this.#changers.get(id)
+    const settle = this.#proposers.get(id)
+    this.#changers.delete(id)
+    this.#proposers.delete(id)
+    if (change === undefined) return settle ?? null
+    return outcome => change.settle(outcome.kind === 'applied' ? { kind: 'applied' } : outcome)
+  }
+
+  #changeRejection(reason: RejectReason, { why }: Change): ChangeOutcome {
+    if (reason === 'bad-change') return { kind: 'refused', why: why() }
+    return reason === 'change-pending' ? { kind: reason } : this.#rejection(reason)
+  }
+
+  #rejection(reason: RejectReason): Exclude<Outcome, { kind: 'applied' }> {
+    switch (reason) {
+      case 'not-leader':
+        return { kind: reason, leader: this.#leader() }
+      case 'no-leader':
+      case 'overloaded':
+        return { kind: reason }
+      default:
+        throw new Error(`a proposal is no change: ${reason}`)
+    }
   }
 }

@@ -22,12 +22,14 @@ export class Admission {
   }
 
   /** @param onError the pins of former members could not be removed from disk; they are tried again with the next change */
-  set({ members, open }: Membership, onError: (error: unknown) => void): void {
+  set({ members, open, left }: Membership, onError: (error: unknown) => void): void {
     const peers = members.filter(member => member.id !== this.#self)
     this.#members = new Map(peers.map(member => [member.id, member]))
     this.#open = open
     // A list that may be out of date is no reason to forget anybody.
-    if (!open) this.#identities.keepOnly(new Set(this.#members.keys())).catch(onError)
+    if (open) return
+    const stayed = [...this.#members.keys()].filter(id => left?.has(id) !== true)
+    this.#identities.keepOnly(new Set(stayed)).catch(onError)
   }
 
   isMember(id: NodeId): boolean {

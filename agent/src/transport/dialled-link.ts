@@ -33,6 +33,8 @@ export interface LinkHandler {
   onGone(peer: NodeId): void
 }
 
+type Refusal = Extract<Opening, { kind: 'refusal' }>
+
 type State =
   | { readonly kind: 'idle' }
   | { readonly kind: 'waiting'; readonly cancel: Cancel }
@@ -47,7 +49,7 @@ export class DialledLink {
   readonly #handler: LinkHandler
   #state: State = { kind: 'idle' }
   #lastError: string | null = null
-  #refusedByPeer = false
+  #refusal: 'none' | 'refused' | 'stranger' = 'none'
   /** was connected, and not found to be gone since */
   #wasThere = false
   #lastLogged = ''
@@ -97,7 +99,9 @@ export class DialledLink {
   status(): PeerLink {
     const connected = this.#state.kind === 'connected'
     const lastError = connected ? null : this.#lastError
-    return { peer: this.#peer.id, connected, lastError, refused: !connected && this.#refusedByPeer }
+    const refused = !connected && this.#refusal !== 'none'
+    const stranger = refused && this.#refusal === 'stranger'
+    return { peer: this.#peer.id, connected, lastError, refused, stranger }
   }
 
   /** Every `pingMs`: finds out whether the peer still takes what is sent. */
@@ -169,7 +173,7 @@ export class DialledLink {
       if (body[0] === BODY.pong) continue
       const opening = decodeOpening(body)
       if (opening.kind !== 'refusal') throw new DecodeError('a second greeting')
-      this.#refused(socket, opening.reason)
+      this.#refused(socket, opening)
     }
   }
 
@@ -178,7 +182,7 @@ export class DialledLink {
     const { self, admission } = this.#context
     switch (opening.kind) {
       case 'refusal':
-        this.#refused(socket, opening.reason)
+        this.#refused(socket, opening)
         return
       case 'other-version':
         this.#refuse(socket, versionObjection(opening.version, self))
@@ -215,7 +219,7 @@ export class DialledLink {
     const { incarnation, address, raftBind, gateway } = welcome
     if ('cancel' in this.#state) this.#state.cancel()
     this.#state = { kind: 'connected', socket, incarnation }
-    this.#refusedByPeer = false
+    this.#refusal = 'none'
     this.#wasThere = true
     this.#silentPings = 0
     this.#reported = false
@@ -244,9 +248,9 @@ export class DialledLink {
   }
 
   /** The peer does not take part with us, and says why. */
-  #refused(socket: Socket, reason: string): void {
-    this.#refusedByPeer = true
+  #refused(socket: Socket, { reason, stranger }: Refusal): void {
     this.#break(socket, `refused: ${reason}`)
+    if (this.#state.kind === 'waiting') this.#refusal = stranger ? 'stranger' : 'refused'
   }
 
   /** Gives up this connection, after a last frame if given, and dials again later. */
@@ -257,6 +261,7 @@ export class DialledLink {
     if (lastFrame === undefined) socket.destroy()
     else endWith(socket, lastFrame)
     this.#lastError = reason
+    this.#refusal = 'none'
     this.#log('warn', reason)
     const cancel = this.#context.clock.after(this.#backoffMs(), () => this.#dial())
     this.#state = { kind: 'waiting', cancel }

@@ -12,6 +12,7 @@ export const GREETING_BYTES_MAX = 2048
 
 const MAGIC = Buffer.from('RAFT-NGX', 'latin1')
 const REASON_BYTES_MAX = 600
+const STRANGER = 1
 
 /** What each side says of itself: the dialler first (hello), then the side that accepted (welcome). */
 export interface Greeting extends Contact {
@@ -27,7 +28,8 @@ export interface Greeting extends Contact {
 export type Opening =
   | Greeting
   | { readonly kind: 'other-version'; readonly version: number }
-  | { readonly kind: 'refusal'; readonly reason: string }
+  /** `stranger`: the name is known, with another data directory */
+  | { readonly kind: 'refusal'; readonly reason: string; readonly stranger: boolean }
 
 /** Who this node is, and how others reach it. */
 export type Self = Identity & Contact
@@ -45,12 +47,14 @@ export function greetingFrame(kind: Greeting['kind'], self: Self, to: NodeId): U
 }
 
 /** The frame that tells a peer, of whatever version, why it is not accepted. */
-export function refusalFrame(reason: string): Uint8Array {
+export function refusalFrame(reason: string, { stranger = false } = {}): Uint8Array {
   return encodeFrame(body => {
     body
       .u8(BODY.refusal)
       .raw(MAGIC)
       .bytes(Buffer.from(reason.slice(0, REASON_BYTES_MAX), 'latin1'))
+    // Peers of version 1, who learn here that they are, take nothing behind the words.
+    if (stranger) body.u8(STRANGER)
   })
 }
 
@@ -60,9 +64,11 @@ export function decodeOpening(body: Uint8Array): Opening {
   const code = reader.u8()
   if (Buffer.compare(reader.raw(MAGIC.length), MAGIC) !== 0) throw new DecodeError('no greeting')
   if (code === BODY.refusal) {
-    const reason = reader.bytes()
+    const reason = printable(reader.bytes())
+    const stranger = reader.remaining > 0
+    if (stranger) reader.expect(STRANGER, 'kind of refusal')
     reader.end()
-    return { kind: 'refusal', reason: printable(reason) }
+    return { kind: 'refusal', reason, stranger }
   }
   if (code !== BODY.hello && code !== BODY.welcome) throw new DecodeError('no greeting')
   const version = reader.u8()

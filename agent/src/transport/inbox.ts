@@ -107,7 +107,7 @@ export class Inbox {
       }
       admission.verify(peer, visitor.incarnation).then(
         refusal => {
-          if (refusal !== null) this.#sendAway(visitor, peer, refusal)
+          if (refusal !== null) this.#sendAway(visitor, peer, refusal, true)
         },
         error => this.#sendAway(visitor, peer, describeError(error)),
       )
@@ -213,7 +213,7 @@ export class Inbox {
       refusal => {
         if (visitor.socket.destroyed) return
         if (refusal === null) this.#accept(visitor, hello)
-        else this.#refuse(visitor, named, refusal)
+        else this.#refuse(visitor, named, refusal, true)
       },
       error => this.#refuse(visitor, named, describeError(error)),
     )
@@ -239,18 +239,18 @@ export class Inbox {
   }
 
   /** A verified peer. */
-  #sendAway(visitor: Visitor, peer: NodeId, reason: string): void {
+  #sendAway(visitor: Visitor, peer: NodeId, reason: string, stranger = false): void {
     if (visitor.socket.destroyed || this.#peers.get(peer) !== visitor) return
     this.#forget(visitor)
-    this.#refuse(visitor, peer, reason)
+    this.#refuse(visitor, peer, reason, stranger)
   }
 
   /** Says why, since whoever it is speaks our language. */
-  #refuse(visitor: Visitor, named: NodeId | null, reason: string): void {
+  #refuse(visitor: Visitor, named: NodeId | null, reason: string, stranger = false): void {
     if (named === null) this.#log.stranger(visitor.address, reason)
     else this.#log.refused(named, reason)
     visitor.verifying = true
-    visitor.socket.write(refusalFrame(reason))
+    visitor.socket.write(refusalFrame(reason, { stranger }))
     visitor.socket.destroySoon()
   }
 

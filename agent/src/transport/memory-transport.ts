@@ -101,7 +101,8 @@ export class MemoryTransport implements Transport {
   links(): readonly PeerLink[] {
     return [...this.#peers].map(peer => {
       const connected = this.#handler !== null && this.#network.reach(this.id, peer) !== null
-      return { peer, connected, lastError: connected ? null : 'not reachable', refused: false }
+      const lastError = connected ? null : 'not reachable'
+      return { peer, connected, lastError, refused: false, stranger: false }
     })
   }
 

@@ -33,6 +33,8 @@ export interface Membership {
    * as guests, since one of them may lead by now. Otherwise they are refused, and their connections closed.
    */
   readonly open: boolean
+  /** Left since the last list that was not open, even if they are back: nothing that was recorded of them counts. */
+  readonly left?: ReadonlySet<NodeId>
 }
 
 /** What the transport tells its node. Called from the event loop, never from inside `send`. */
@@ -55,6 +57,8 @@ export interface PeerLink {
   readonly lastError: string | null
   /** The peer itself said so: it does not take part with this node. */
   readonly refused: boolean
+  /** It knows another data directory by this node's name. */
+  readonly stranger: boolean
 }
 
 /**

@@ -69,7 +69,13 @@ t.test('pages are found by the plain path alone', async t => {
   t.equal(told('/key?x'), 'keys')
   t.equal(told('/status?brief=1'), 'status')
   t.equal(told('http://host/readyz'), 'readyz')
-  for (const raw of ['/', '/Status', '/status/', '/v1/cluster/members', '/v1/kv/a%20b', '/keys']) {
+  t.equal(told('/v1/cluster/members?x'), 'members')
+  t.equal(told('/v1/cluster/members/node-1.a'), 'member')
+  t.equal(told('/v1/cluster/members/members/promote'), 'promotion')
+  for (const raw of [
+    ...['/', '/Status', '/status/', '/v1/cluster', '/v1/kv/a%20b', '/keys'],
+    ...['/v1/cluster/members/', '/v1/cluster/members/a%20b', '/v1/%63luster/members'],
+  ]) {
     t.equal(told(raw), 'unknown', raw)
   }
 })

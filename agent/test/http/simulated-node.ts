@@ -2,17 +2,29 @@ import { Histogram } from '../../src/lib/histogram.ts'
 import { decodeCommand, type KvPair } from '../../src/machine/kv/command.ts'
 import type { KvAnswer, KvQuery } from '../../src/machine/kv/query.ts'
 import type { NodeMeasures } from '../../src/node/measures.ts'
-import type { Member, NodeApi, NodeStatus } from '../../src/node/node-api.ts'
-import type { Outcome, ReadOutcome } from '../../src/node/outcome.ts'
+import type {
+  MemberStatus,
+  MembershipChange,
+  NodeApi,
+  NodeStatus,
+} from '../../src/node/node-api.ts'
+import type {
+  ChangeOutcome,
+  Outcome,
+  ReadOutcome,
+  TransferOutcome,
+} from '../../src/node/outcome.ts'
 import { asLogIndex, asNodeId, asTerm, type LogIndex } from '../../src/raft/types.ts'
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
-export const MEMBERS: readonly Member[] = [1, 2, 3].map(n => ({
+export const MEMBERS: readonly MemberStatus[] = [1, 2, 3].map(n => ({
   id: asNodeId(`node${n - 1}`),
   address: `127.0.0.1:8${n}85`,
   raftBind: `127.0.0.1:8${n}86`,
   gateway: `http://127.0.0.1:8${n}00`,
+  role: 'voter',
+  identified: true,
 }))
 
 /** node0 of three, without a log: what it is told to do happens at once. */
@@ -34,6 +46,12 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
   caughtUp = true
   stalenessMs: number | null = 0
   readonly persistSeconds = new Histogram()
+  members = MEMBERS
+  /** asked of it */
+  readonly changes: MembershipChange[] = []
+  /** what becomes of a change where this node leads */
+  outcome: ChangeOutcome = { kind: 'applied' }
+  transferred: TransferOutcome = { kind: 'failed' }
 
   async propose(bytes: Uint8Array): Promise<Outcome> {
     this.proposals++
@@ -68,24 +86,45 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
     return index <= this.applied
   }
 
+  async change(change: MembershipChange): Promise<ChangeOutcome> {
+    this.changes.push(change)
+    if (this.leader === null) return { kind: 'no-leader' }
+    if (this.leader !== 'node0') return { kind: 'not-leader', leader: asNodeId(this.leader) }
+    return this.outcome
+  }
+
+  async transfer(): Promise<TransferOutcome> {
+    if (this.leader === null) return { kind: 'no-leader' }
+    if (this.leader !== 'node0') return { kind: 'not-leader', leader: asNodeId(this.leader) }
+    return this.transferred
+  }
+
   status(): NodeStatus {
     const leader = this.leader === null ? null : asNodeId(this.leader)
     const notReady =
       leader === null ? 'no leader known' : this.caughtUp ? '' : 'catching up with the leader'
     return {
       id: asNodeId('node0'),
+      address: '127.0.0.1:8185',
       role: leader === null ? 'candidate' : leader === 'node0' ? 'leader' : 'follower',
       term: asTerm(3),
       leader,
       commitIndex: asLogIndex(this.applied),
       appliedIndex: asLogIndex(this.applied),
       lastIndex: asLogIndex(this.applied),
-      members: MEMBERS,
+      members: this.members,
       ready: notReady === '',
       notReady,
       stalenessMs: this.stalenessMs,
       uptimeMs: 7,
-      links: [{ peer: asNodeId('node1'), connected: true, lastError: null }],
+      links: [
+        {
+          peer: asNodeId('node1'),
+          connected: true,
+          lastError: null,
+          refused: false,
+        },
+      ],
     }
   }
 

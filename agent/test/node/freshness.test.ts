@@ -2,6 +2,7 @@ import t from 'tap'
 import { Freshness } from '../../src/node/freshness.ts'
 import type { Message } from '../../src/raft/message.ts'
 import { asLogIndex, asNodeId, asTerm } from '../../src/raft/types.ts'
+import { configurationOf } from '../raft/harness.ts'
 
 const index = asLogIndex
 const leader = asNodeId('leader')
@@ -26,14 +27,14 @@ const append = (commit: number): Message => ({
 })
 
 t.test('an idle follower is as old as the last heartbeat', async t => {
-  const freshness = new Freshness(3)
+  const freshness = new Freshness(own)
   freshness.received(append(5), index(5), 1_000)
   freshness.received(heartbeat(5), index(5), 1_100)
   t.equal(freshness.stalenessMs(false, 1_130), 30)
 })
 
 t.test('a follower that lags is as old as what it has applied', async t => {
-  const freshness = new Freshness(3)
+  const freshness = new Freshness(own)
   freshness.received(append(5), index(5), 1_000)
   freshness.received(append(9), index(5), 2_000)
   t.equal(freshness.stalenessMs(false, 2_500), 1_500)
@@ -45,7 +46,7 @@ t.test('a follower that lags is as old as what it has applied', async t => {
 })
 
 t.test('caught up means: all that was committed when this leader was first heard', async t => {
-  const freshness = new Freshness(3)
+  const freshness = new Freshness(own)
   freshness.leaderChanged({ leads: false, last: index(3) })
   freshness.received(heartbeat(0), index(3), 1_000)
   t.notOk(freshness.caughtUp(index(3)), 'a heartbeat does not tell the whole commit index')
@@ -56,14 +57,37 @@ t.test('caught up means: all that was committed when this leader was first heard
   t.notOk(freshness.caughtUp(index(7)))
 })
 
-t.test('a leader is as old as its last word from a majority', async t => {
-  const freshness = new Freshness(3)
+const heard = (freshness: Freshness, from: string, now: number): void =>
+  freshness.received(
+    { kind: 'heartbeat-reply', from: asNodeId(from), to: own, term: asTerm(1), context: 0 },
+    index(1),
+    now,
+  )
+
+t.test('a leader is as old as its last word from a majority of the voters', async t => {
+  const freshness = new Freshness(own)
+  freshness.setConfiguration(configurationOf(['own', 'b', 'c']))
   freshness.leaderChanged({ leads: true, last: index(1) })
   t.equal(freshness.stalenessMs(true, 1_000), null)
-  freshness.received(
-    { kind: 'heartbeat-reply', from: leader, to: own, term: asTerm(1), context: 0 },
-    index(1),
-    1_000,
-  )
+  heard(freshness, 'learner', 1_000)
+  t.equal(freshness.stalenessMs(true, 1_250), null, 'nobody asks a learner')
+  heard(freshness, 'b', 1_000)
   t.equal(freshness.stalenessMs(true, 1_250), 250)
+  freshness.setConfiguration(configurationOf(['own', 'b', 'c', 'd']))
+  t.equal(freshness.stalenessMs(true, 1_250), null, 'three of four are needed')
+  heard(freshness, 'd', 1_200)
+  t.equal(freshness.stalenessMs(true, 1_250), 250)
+  freshness.setConfiguration(configurationOf(['own']))
+  t.equal(freshness.stalenessMs(true, 1_250), 0, 'alone it knows')
+})
+
+t.test('in joint consensus a majority of each half counts (§6)', async t => {
+  const freshness = new Freshness(own)
+  const outgoing = ['own', 'x', 'y'].map(asNodeId)
+  freshness.setConfiguration({ ...configurationOf(['own', 'b', 'c']), outgoing })
+  freshness.leaderChanged({ leads: true, last: index(1) })
+  heard(freshness, 'b', 1_100)
+  t.equal(freshness.stalenessMs(true, 1_200), null)
+  heard(freshness, 'x', 1_000)
+  t.equal(freshness.stalenessMs(true, 1_200), 200, 'the older of the two')
 })

@@ -128,7 +128,8 @@ export class InProcessCluster {
     const contact = contactOf(id)
     const node = new RaftNode({
       identity: { clusterId: 'test', nodeId: id, incarnation: `${id}-1` },
-      members: ids.map(contactOf),
+      contact,
+      founders: ids.map(contactOf),
       log,
       machine,
       transport: this.network.transport({ ...contact, incarnation: `${id}-1` }),

@@ -1,0 +1,116 @@
+import {
+  type Configuration,
+  type Member,
+  type MembershipChange,
+  memberOf,
+  NO_CONFIGURATION,
+} from '../raft/configuration.ts'
+import type { Identity, NodeId } from '../raft/types.ts'
+import type { Contact, MetPeer, Transport, TransportMember } from '../transport/transport.ts'
+import type { MemberStatus } from './node-api.ts'
+
+export interface MembershipOptions {
+  readonly identity: Identity
+  /** how others reach this node */
+  readonly contact: Contact
+  readonly transport: Transport
+}
+
+/** What a node does about the cluster's members: tells the transport who they are, and the cluster what it learnt of them. */
+export class Membership {
+  readonly #options: MembershipOptions
+  #configuration: Configuration = NO_CONFIGURATION
+  #members: readonly MemberStatus[] = []
+  /** verified by the transport, as they described themselves */
+  readonly #met = new Map<NodeId, MetPeer>()
+  /** gone since the transport was told, even if they are back */
+  #left = new Set<NodeId>()
+  #current = false
+
+  constructor(options: MembershipOptions) {
+    this.#options = options
+  }
+
+  get members(): readonly MemberStatus[] {
+    return this.#members
+  }
+
+  /** The configuration in force at start. */
+  start(configuration: Configuration): void {
+    this.#take(configuration)
+    this.#tell()
+  }
+
+  /**
+   * Applied one after the other. The transport hears of them only where they are the present: on the
+   * way there an earlier one could shut out a node that leads by now.
+   */
+  applied(configurations: readonly Configuration[]): void {
+    for (const configuration of configurations) {
+      for (const { id } of this.#configuration.members) {
+        if (memberOf(configuration, id) === null) this.#left.add(id)
+      }
+      this.#take(configuration)
+    }
+    for (const id of this.#left) this.#met.delete(id)
+    if (this.#current && configurations.length > 0) this.#tell()
+  }
+
+  /** @param current whether what was applied here is what the leader's cluster has now */
+  setCurrent(current: boolean): void {
+    if (current === this.#current) return
+    this.#current = current
+    this.#tell()
+  }
+
+  met(peer: MetPeer): void {
+    this.#met.set(peer.id, peer)
+  }
+
+  /** What this node can tell the cluster of a member that the configuration does not say; null: nothing. */
+  introduction(): MembershipChange | null {
+    for (const member of this.#configuration.members) {
+      const found = this.#known(member.id)
+      if (found === null || !isNews(member, found)) continue
+      const { incarnation, address, gateway } = found
+      return { kind: 'identify', id: member.id, incarnation, address, gateway }
+    }
+    return null
+  }
+
+  #known(id: NodeId): Omit<MetPeer, 'id'> | null {
+    const { identity, contact } = this.#options
+    if (id === identity.nodeId) return { incarnation: identity.incarnation, ...contact }
+    return this.#met.get(id) ?? null
+  }
+
+  #take(configuration: Configuration): void {
+    this.#configuration = configuration
+    this.#members = configuration.members.map(
+      ({ id, role, incarnation, address, raftBind, gateway }) => {
+        return { id, address, raftBind, gateway, role, identified: incarnation !== '' }
+      },
+    )
+  }
+
+  #tell(): void {
+    const { transport } = this.#options
+    const open = !this.#current
+    transport.setMembership({ members: this.#peers(), open, left: this.#left })
+    if (!open) this.#left = new Set()
+  }
+
+  /** A configuration that does not name this very node is of before its time: it does not say who is who by now. */
+  #peers(): readonly TransportMember[] {
+    const { nodeId, incarnation } = this.#options.identity
+    const own = memberOf(this.#configuration, nodeId)
+    if (own === null || (own.incarnation !== '' && own.incarnation !== incarnation)) return []
+    return this.#configuration.members
+  }
+}
+
+function isNews(member: Member, found: Omit<MetPeer, 'id'>): boolean {
+  if (member.incarnation === '') return true
+  if (member.incarnation !== found.incarnation) return false
+  return member.address !== found.address || member.gateway !== found.gateway
+}

@@ -1,0 +1,30 @@
+import type { Clock } from '../clock/clock.ts'
+import type { LogStore } from '../log/log-store.ts'
+import type { StateMachine } from '../machine/state-machine.ts'
+import type { Identity } from '../raft/types.ts'
+import type { Contact, Transport } from '../transport/transport.ts'
+import type { Recording } from './flight-recorder.ts'
+import type { Logger } from './logger.ts'
+import type { MemberAddress } from './node-api.ts'
+
+/** What a node is made of, and its times in milliseconds. */
+export interface NodeOptions<Query, Answer> {
+  readonly identity: Identity
+  /** How others reach this node. */
+  readonly contact: Contact
+  /** The voters of a new cluster, this node included, the same on each; null: this node waits to be added to one. */
+  readonly founders: readonly MemberAddress[] | null
+  readonly log: LogStore
+  readonly machine: StateMachine<Query, Answer>
+  readonly transport: Transport
+  readonly clock: Clock
+  readonly logger: Logger
+  /** For the election timeouts; should differ between nodes and starts. */
+  readonly seed: number
+  readonly electionTimeoutMs: number
+  readonly heartbeatIntervalMs: number
+  /** After this a proposal of unknown fate is answered `unknown`. */
+  readonly commitTimeoutMs: number
+  /** The node has stopped itself: a disk failed, or an invariant broke. With what led to it. */
+  readonly onFatal: (error: unknown, recording: Recording | null) => void
+}

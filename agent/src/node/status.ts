@@ -1,0 +1,55 @@
+import type { Raft } from '../raft/raft.ts'
+import type { Identity } from '../raft/types.ts'
+import type { Contact, Transport } from '../transport/transport.ts'
+import type { Freshness } from './freshness.ts'
+import type { Membership } from './membership.ts'
+import type { NodeStatus } from './node-api.ts'
+
+/** Where a node's status comes from. */
+export interface StatusSources {
+  readonly identity: Identity
+  readonly contact: Contact
+  readonly raft: Raft
+  readonly membership: Membership
+  readonly transport: Transport
+  readonly freshness: Freshness
+  readonly now: number
+  readonly startedAt: number
+  readonly stopping: boolean
+}
+
+export function statusOf(sources: StatusSources): NodeStatus {
+  const { identity, contact, raft, membership, transport, freshness, now } = sources
+  const { state, last } = raft
+  const notReady = whyNotReady(sources)
+  return {
+    id: identity.nodeId,
+    address: contact.address,
+    role: state.role.kind,
+    term: state.term,
+    leader: state.leader,
+    commitIndex: state.commit,
+    appliedIndex: state.applied,
+    lastIndex: last.index,
+    members: membership.members,
+    ready: notReady === '',
+    notReady,
+    stalenessMs: freshness.stalenessMs(state.role.kind === 'leader', now),
+    uptimeMs: Math.round(now - sources.startedAt),
+    // Asked with every request for its headers, for its links by operators only.
+    get links() {
+      return transport.links()
+    },
+  }
+}
+
+function whyNotReady({ raft, membership, transport, freshness, stopping }: StatusSources): string {
+  const { leader, applied } = raft.state
+  if (stopping) return 'stopping'
+  if (leader === null) {
+    const refusing = transport.links().find(link => link.refused)
+    if (refusing !== undefined) return `${refusing.peer} ${refusing.lastError}`
+    return membership.members.length === 0 ? 'waits to be added to the cluster' : 'no leader known'
+  }
+  return freshness.caughtUp(applied) ? '' : 'catching up with the leader'
+}
