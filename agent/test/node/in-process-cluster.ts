@@ -99,6 +99,16 @@ export class InProcessCluster {
     })
   }
 
+  /** The cluster has recorded whose member each is: nothing is proposed any more that nobody asked for. */
+  async identified(): Promise<void> {
+    await eventually('everybody is identified', () => {
+      const all = this.replicas.map(({ node }) => node.status())
+      const known = all.every(({ members }) => members.every(({ identified }) => identified))
+      const level = all.every(({ lastIndex, appliedIndex }) => lastIndex === appliedIndex)
+      return (known && level) || undefined
+    })
+  }
+
   /** Proposes anywhere that takes it until it is applied. */
   async write(command: string): Promise<Outcome> {
     return eventually(`"${command}" applied`, async () => {

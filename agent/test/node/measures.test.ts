@@ -29,6 +29,7 @@ t.test(
     const cluster = await InProcessCluster.start(3)
     t.teardown(() => cluster.stop())
     const leader = await cluster.leader()
+    await cluster.identified()
     const write = (text: string) => leader.node.propose(Buffer.from(text))
     await write('one')
     const { node } = leader
