@@ -7,9 +7,11 @@ import {
   type LogIndex,
   type LogPosition,
   ORIGIN,
+  type SnapshotHeader,
+  type Term,
   type TermBorder,
 } from '../raft/types.ts'
-import type { LogBatch, LogState } from './log-store.ts'
+import { type LogBatch, LogCompacted, type LogState } from './log-store.ts'
 import type { FrameSummary } from './record.ts'
 
 /** Where a frame lies: [at, end) of a segment. */
@@ -41,13 +43,40 @@ const MARK_BYTES = 65_536
  * The log of this moment is the sum of its frames in order; recovery and `persist` add them alike.
  */
 export class LogOutline {
-  #last = ORIGIN
+  #base: LogPosition
+  readonly #start: LogPosition
+  #explained: boolean
+  #last: LogPosition
+  #marker: SnapshotHeader | null = null
   #hardState: HardState = { term: asTerm(0), vote: null, commit: asLogIndex(0) }
   /** ascending in both fields */
-  readonly #borders: TermBorder[] = []
+  #borders: TermBorder[] = []
   /** ascending by `first`; a frame that truncates is always the first of its mark */
-  readonly #marks: Mark[] = []
+  #marks: Mark[] = []
   #truncated = false
+  /** segments at which a replay may begin, ascending: the log still holds the entry that was last then */
+  #starts: { readonly segment: number; readonly index: LogIndex }[] = []
+
+  /** @param start last entry before the first frame that will be added */
+  constructor(start: LogPosition = ORIGIN) {
+    this.#base = start
+    this.#last = start
+    this.#start = start
+    this.#explained = start.index === ORIGIN.index
+  }
+
+  get base(): LogPosition {
+    return this.#base
+  }
+
+  /** Whether a frame tells why nothing before the first one is there: it was dropped, not lost. */
+  get isExplained(): boolean {
+    return this.#explained
+  }
+
+  get marker(): SnapshotHeader | null {
+    return this.#marker
+  }
 
   get hardState(): HardState {
     return this.#hardState
@@ -59,14 +88,21 @@ export class LogOutline {
 
   /** A copy, for whoever opens the log. */
   state(): LogState {
-    return { last: this.#last, borders: [...this.#borders], hardState: this.#hardState }
+    return {
+      base: this.#base,
+      last: this.#last,
+      borders: [...this.#borders],
+      hardState: this.#hardState,
+      marker: this.#marker,
+    }
   }
 
   /**
    * States what must hold before a frame may follow the log.
    * @throws AssertionError naming the rule; nothing has changed then
    */
-  check({ hardState, truncateFrom, first, count, borders }: FrameSummary): void {
+  check(summary: FrameSummary): void {
+    const { hardState, truncateFrom, first, count, borders } = summary
     const { term, vote, commit } = this.#hardState
     assert(hardState.term >= term, 'the term never decreases')
     assert(
@@ -75,6 +111,7 @@ export class LogOutline {
     )
     const left = this.#leftAfter(truncateFrom)
     assert(left.index <= this.#last.index, 'a truncation starts inside the log')
+    assert(left.index >= this.#base.index, 'what was compacted is not truncated')
     assert(truncateFrom === null || truncateFrom > commit, 'only entries above commit are dropped')
     assert(count === 0 || first === left.index + 1, 'entries follow the end of the log')
     let previous = left.term
@@ -83,13 +120,18 @@ export class LogOutline {
       previous = border.term
     }
     assert(previous <= hardState.term, 'no entry is of a future term')
-    assert(hardState.commit <= left.index + count, 'commit never passes the log')
+    const end = isReplacing(summary) ? summary.base.index : left.index + count
+    assert(hardState.commit <= end, 'commit never passes the log')
+    assert((summary.base?.index ?? 0) <= end, 'a base lies inside the log')
   }
 
   /** Adds a frame that passed `check` and is durable at `place`. */
   add(summary: FrameSummary, place: Place): void {
     if (summary.truncateFrom !== null) this.#truncate(summary.truncateFrom)
     this.#hardState = summary.hardState
+    if (summary.header !== null) this.#marker = summary.header
+    if (summary.base !== null) this.#rebase(summary.base, summary)
+    this.#hardState = committedUpTo(this.#hardState, this.#base)
     if (summary.count === 0) return
     for (const border of summary.borders) {
       if (border.term > (this.#borders.at(-1)?.term ?? 0)) this.#borders.push(border)
@@ -101,9 +143,26 @@ export class LogOutline {
     }
   }
 
+  /** A new segment begins here. */
+  startSegment(segment: number): void {
+    this.#starts.push({ segment, index: this.#last.index })
+  }
+
+  /** The segment from which on the files are needed: with those before it the log would be the same. */
+  firstNeeded(): number {
+    return this.#starts.findLast(({ index }) => index <= this.#base.index)?.segment ?? 0
+  }
+
+  /** The term of an entry, of the base too; null where the log has none. */
+  termAt(index: LogIndex): Term | null {
+    if (index === this.#base.index) return this.#base.term
+    if (index < this.#base.index || index > this.#last.index) return null
+    return this.#borders.findLast(({ first }) => first <= index)?.term ?? null
+  }
+
   /** The spans that hold `from` to `upTo`, in order. They stay readable whatever is added later. */
   spans(from: LogIndex, upTo: LogIndex): Span[] {
-    assert(from >= 1 && from <= upTo && upTo <= this.#last.index, 'only what the log holds is read')
+    requireHeld(this, from, upTo)
     let low = 0
     let high = this.#marks.length
     while (high - low > 1) {
@@ -124,15 +183,41 @@ export class LogOutline {
   #leftAfter(truncateFrom: LogIndex | null): LogPosition {
     if (truncateFrom === null || truncateFrom === this.#last.index + 1) return this.#last
     const index = asLogIndex(truncateFrom - 1)
-    const border = this.#borders.findLast(({ first }) => first <= index)
-    return { index, term: border?.term ?? ORIGIN.term }
+    return { index, term: this.termAt(index) ?? ORIGIN.term }
   }
 
   #truncate(from: LogIndex): void {
     this.#last = this.#leftAfter(from)
     while ((this.#borders.at(-1)?.first ?? 0) >= from) this.#borders.pop()
     while ((this.#marks.at(-1)?.first ?? 0) >= from) this.#marks.pop()
+    this.#starts = this.#starts.filter(({ index }) => index < from)
     this.#truncated = true
+  }
+
+  #rebase(base: LogPosition, summary: FrameSummary): void {
+    const isReplaced = isReplacing(summary)
+    this.#explained ||= isReplaced || base.index >= this.#start.index
+    if (summary.kind === 'reset') this.#marker = null
+    if (isReplaced) {
+      this.#last = base
+      this.#borders = []
+      this.#marks = []
+      this.#starts = this.#starts.map(({ segment }) => ({ segment, index: ORIGIN.index }))
+    } else {
+      // A replay may begin above an older base.
+      if (base.index <= this.#base.index) return
+      this.#dropPrefix(base)
+    }
+    this.#base = base
+  }
+
+  #dropPrefix({ index }: LogPosition): void {
+    const first = asLogIndex(index + 1)
+    const term = first <= this.#last.index ? this.termAt(first) : null
+    const later = this.#borders.filter(border => border.first > first)
+    this.#borders = term === null ? later : [{ first, term }, ...later]
+    const keep = this.#marks.findLastIndex(mark => mark.first <= first)
+    this.#marks = first > this.#last.index ? [] : this.#marks.slice(Math.max(keep, 0))
   }
 
   #mark(first: LogIndex, { segment, at, end }: Place): void {
@@ -158,5 +243,93 @@ export function summarize({ hardState, truncateFrom, entries, floor }: LogBatch)
     previous = entry
   }
   const first = entries[0]?.index ?? ORIGIN.index
-  return { kind: 'batch', hardState, truncateFrom, first, count: entries.length, borders }
+  return {
+    ...emptyFrame('batch', hardState),
+    truncateFrom,
+    first,
+    count: entries.length,
+    borders,
+  }
+}
+
+/** A frame without entries. */
+export function emptyFrame(kind: FrameSummary['kind'], hardState: HardState): FrameSummary {
+  return {
+    kind,
+    hardState,
+    truncateFrom: null,
+    first: ORIGIN.index,
+    count: 0,
+    borders: [],
+    base: null,
+    header: null,
+    kept: false,
+  }
+}
+
+/**
+ * The frame that drops everything up to `base`; null when that is gone already.
+ * @throws AssertionError unless the log holds that very entry
+ */
+export function compaction(outline: LogOutline, base: LogPosition): FrameSummary | null {
+  if (base.index <= outline.base.index) return null
+  assert(outline.termAt(base.index) === base.term, 'the log is compacted at one of its entries')
+  // The marker's frame must not go with its segment.
+  assert(outline.marker === null, 'no compaction while a snapshot is being installed')
+  return { ...emptyFrame('compacted', committedUpTo(outline.hardState, base)), base }
+}
+
+/**
+ * The frame that marks the install of a snapshot; null when it is marked already.
+ * @throws AssertionError when another one is, or it would take back what is committed
+ */
+export function marking(outline: LogOutline, header: SnapshotHeader): FrameSummary | null {
+  const { marker, hardState } = outline
+  if (marker !== null) {
+    assert(sameSnapshot(marker, header), 'one snapshot is installed at a time')
+    return null
+  }
+  const { index } = header.position
+  assert(index > hardState.commit, 'a snapshot at or below commit is not installed')
+  return { ...emptyFrame('marked', hardState), header }
+}
+
+/**
+ * The frame after which the log begins at the marked snapshot.
+ * @throws AssertionError when another one is marked, or none
+ */
+export function resetting(outline: LogOutline, header: SnapshotHeader): FrameSummary {
+  const { marker } = outline
+  const same = marker !== null && sameSnapshot(marker, header)
+  assert(same, 'only a marked snapshot resets the log')
+  const base = header.position
+  const kept = outline.termAt(base.index) === base.term
+  return { ...emptyFrame('reset', committedUpTo(outline.hardState, base)), base, kept }
+}
+
+/** @throws LogCompacted | AssertionError unless all of it is in the log */
+export function requireHeld(
+  { base, last }: { readonly base: LogPosition; readonly last: LogPosition },
+  from: LogIndex,
+  upTo: LogIndex,
+): void {
+  assert(from >= 1 && from <= upTo && upTo <= last.index, 'only what the log holds is read')
+  if (from > base.index) return
+  throw new LogCompacted(`entry ${from} was dropped, the log begins behind ${base.index}`)
+}
+
+/** Whether nothing is left of the log that was. */
+function isReplacing(
+  summary: FrameSummary,
+): summary is FrameSummary & { readonly base: LogPosition } {
+  return summary.kind === 'reset' && !summary.kept
+}
+
+/** A base is committed, whether or not that was written down before. */
+function committedUpTo(hardState: HardState, base: LogPosition): HardState {
+  return hardState.commit >= base.index ? hardState : { ...hardState, commit: base.index }
+}
+
+function sameSnapshot(one: SnapshotHeader, other: SnapshotHeader): boolean {
+  return one.id === other.id && one.position.index === other.position.index
 }

@@ -4,16 +4,21 @@ import type {
   Identity,
   LogIndex,
   LogPosition,
+  SnapshotHeader,
   TermBorder,
 } from '../raft/types.ts'
 
 /** What `open` found. */
 export interface LogState {
-  /** Last entry of every log, or the origin when empty. */
+  /** The last entry that was dropped from the front: the log holds what follows it, and of it the term. The origin: nothing was. */
+  readonly base: LogPosition
+  /** Last entry, or the base when there is none. */
   readonly last: LogPosition
-  /** First index of every term that the log holds, ascending. */
+  /** First index of every term among the entries that the log holds, ascending. */
   readonly borders: readonly TermBorder[]
   readonly hardState: HardState
+  /** Of a snapshot whose install was begun, and has to be finished before anything else. */
+  readonly marker: SnapshotHeader | null
 }
 
 /** One atomic write: hard state, truncation and entries together, or nothing of it. */
@@ -27,13 +32,20 @@ export interface LogBatch {
   readonly floor: LogIndex
 }
 
+/** What was to be read has been dropped by `compact` or `reset`: too old, not damaged. The log goes on. */
+export class LogCompacted extends Error {
+  override readonly name = 'LogCompacted'
+}
+
 /** Damage that is not a torn tail, a foreign identity, or a second owner: the node must not start. */
 export class LogRefusal extends Error {
   override readonly name = 'LogRefusal'
 }
 
 /**
- * Raft's log and hard state on disk. One caller; one `persist` at a time; reads may overlap it.
+ * Raft's log and hard state on disk. One caller; one `persist` at a time; reads may overlap it, and so
+ * may `compact`, `mark` and `reset`, which are carried out between two writes. Each of these resolves
+ * when durable, and a rejection is as final as that of `persist`.
  * Every implementation passes agent/test/log/log-store.contract.ts.
  */
 export interface LogStore {
@@ -50,8 +62,25 @@ export interface LogStore {
   /**
    * Entries from `from` to at most `upTo`: at least one, then up to `bytesMax` of payload.
    * Checksums are verified at every read; damage rejects and stops the node.
+   * @throws LogCompacted when `from` is at or below the base
    */
   read(from: LogIndex, upTo: LogIndex, bytesMax: number): Promise<readonly Entry[]>
+  /**
+   * Drops the entries up to `base`, an entry of this log, and the files that hold nothing else. The caller
+   * has proved that power loss does not take them from the machine (E5). The new base is durable before
+   * any file goes. At or below the present base it does nothing.
+   */
+  compact(base: LogPosition): Promise<void>
+  /**
+   * From now on the snapshot is being installed: a restart finds the marker. One at a time; the same
+   * again does nothing.
+   */
+  mark(header: SnapshotHeader): Promise<void>
+  /**
+   * One atomic record: the marked snapshot is installed. It becomes the base, its entry is committed, the
+   * marker is cleared. What follows it is kept if the log holds that very entry, and dropped otherwise.
+   */
+  reset(header: SnapshotHeader): Promise<void>
   /** Marks a clean stop and releases the directory. */
   close(): Promise<void>
 }

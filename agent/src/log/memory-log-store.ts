@@ -1,7 +1,15 @@
 import { assert } from '../lib/assert.ts'
-import type { Entry, Identity, LogIndex } from '../raft/types.ts'
-import { LogOutline, summarize } from './log-outline.ts'
+import type { Entry, Identity, LogIndex, LogPosition, SnapshotHeader } from '../raft/types.ts'
+import {
+  compaction,
+  LogOutline,
+  marking,
+  requireHeld,
+  resetting,
+  summarize,
+} from './log-outline.ts'
 import { type LogBatch, LogRefusal, type LogState, type LogStore } from './log-store.ts'
+import type { FrameSummary } from './record.ts'
 
 /**
  * A log that lives as long as its object, for `-inmem` nodes and for tests: closing and opening it again
@@ -31,35 +39,59 @@ export class MemoryLogStore implements LogStore {
   }
 
   async persist(batch: LogBatch): Promise<void> {
-    if (this.#failure !== null) throw this.#failure
-    try {
-      assert(this.#isOpen, 'the log is open')
-      const summary = summarize(batch)
-      this.#outline.check(summary)
-      this.#outline.add(summary, { segment: 0, at: 0, end: 0 })
-    } catch (cause) {
-      this.#failure = cause
-      throw cause
-    }
-    if (batch.truncateFrom !== null) this.#entries.length = batch.truncateFrom - 1
+    this.#record(() => summarize(batch))
+    const base = this.#outline.base.index
+    if (batch.truncateFrom !== null) this.#entries.length = batch.truncateFrom - 1 - base
     for (const entry of batch.entries) this.#entries.push(entry)
   }
 
   async read(from: LogIndex, upTo: LogIndex, bytesMax: number): Promise<readonly Entry[]> {
     assert(this.#isOpen, 'the log is open')
-    const { last } = this.#outline
-    assert(from >= 1 && from <= upTo && upTo <= last.index, 'only what the log holds is read')
-    let end = from as number
-    let bytes = this.#entries[from - 1]?.payload.length ?? 0
-    while (end < upTo) {
-      bytes += this.#entries[end]?.payload.length ?? 0
+    requireHeld(this.#outline, from, upTo)
+    const behind = this.#outline.base.index + 1 // index of the first in the array
+    let end = from - behind
+    let bytes = this.#entries[end]?.payload.length ?? 0
+    while (end < upTo - behind) {
+      bytes += this.#entries[end + 1]?.payload.length ?? 0
       if (bytes > bytesMax) break
       end++
     }
-    return this.#entries.slice(from - 1, end)
+    return this.#entries.slice(from - behind, end + 1)
+  }
+
+  async compact(base: LogPosition): Promise<void> {
+    const before = this.#outline.base.index
+    this.#record(() => compaction(this.#outline, base))
+    this.#entries.splice(0, this.#outline.base.index - before)
+  }
+
+  async mark(header: SnapshotHeader): Promise<void> {
+    this.#record(() => marking(this.#outline, header))
+  }
+
+  async reset(header: SnapshotHeader): Promise<void> {
+    const before = this.#outline.base.index
+    const summary = this.#record(() => resetting(this.#outline, header))
+    const gone = summary?.kept ? this.#outline.base.index - before : this.#entries.length
+    this.#entries.splice(0, gone)
   }
 
   async close(): Promise<void> {
     this.#isOpen = false
+  }
+
+  #record(plan: () => FrameSummary | null): FrameSummary | null {
+    if (this.#failure !== null) throw this.#failure
+    try {
+      assert(this.#isOpen, 'the log is open')
+      const summary = plan()
+      if (summary === null) return null
+      this.#outline.check(summary)
+      this.#outline.add(summary, { segment: 0, at: 0, end: 0 })
+      return summary
+    } catch (cause) {
+      this.#failure = cause
+      throw cause
+    }
   }
 }

@@ -13,6 +13,8 @@ import {
   type HardState,
   type Identity,
   type LogIndex,
+  type LogPosition,
+  type SnapshotHeader,
   type TermBorder,
 } from '../raft/types.ts'
 
@@ -23,13 +25,16 @@ export const HEADER_BYTES = 24
 /** Larger frames are refused: one read call of Node ends at 2 GiB. */
 export const FRAME_BYTES_MAX = 2 ** 30
 
-const HEAD_MAGIC = 0x31474c52 // "RLG1"
+const HEAD_MAGIC = 0x32474c52 // "RLG2"
 const FRAME_MAGIC = 0x4652_4c9d // begins with a byte that is not ASCII, so that text seldom holds it
-const KINDS = ['batch', 'sealed', 'closed'] as const
+const KINDS = ['batch', 'sealed', 'closed', 'compacted', 'marked', 'reset'] as const
 
 /** What a frame says about itself, without the payloads of its entries. */
 export interface FrameSummary {
-  /** `sealed`: the next segment exists, and goes on. `closed`: a clean stop. Both have no entries. */
+  /**
+   * `sealed`: the next segment exists, and goes on. `closed`: a clean stop. `compacted`: a new base.
+   * `marked`, `reset`: an install begins, and ends. Only a `batch` has entries.
+   */
   readonly kind: (typeof KINDS)[number]
   readonly hardState: HardState
   readonly truncateFrom: LogIndex | null
@@ -38,6 +43,12 @@ export interface FrameSummary {
   readonly count: number
   /** First index of every term among the entries, ascending. */
   readonly borders: readonly TermBorder[]
+  /** Of `compacted` and `reset` the new base. */
+  readonly base: LogPosition | null
+  /** Of `marked` the snapshot. */
+  readonly header: SnapshotHeader | null
+  /** Of `reset`: the log held the new base, and keeps what follows it. */
+  readonly kept: boolean
 }
 
 /** Where a frame stands in the sequence of all writes, and what ties it to its owner (see `saltOf`). */
@@ -61,6 +72,8 @@ export interface SegmentHead {
   readonly segment: number
   /** Sequence of the segment's first frame. */
   readonly sequence: number
+  /** Last entry of the log when the segment began. */
+  readonly start: LogPosition
   readonly identity: Identity
 }
 
@@ -69,6 +82,7 @@ export function encodeHead(head: SegmentHead): Uint8Array {
   const writer = new ByteWriter(HEAD_BYTES).u32(HEAD_MAGIC).f64(head.segment).f64(head.sequence)
   const { clusterId, nodeId, incarnation } = head.identity
   writer.ascii(clusterId).ascii(nodeId).ascii(incarnation)
+  encodePosition(writer, head.start)
   writer.raw(new Uint8Array(HEAD_BYTES - 4 - writer.length))
   return writer.u32(crc32c(writer.view())).view()
 }
@@ -84,7 +98,8 @@ export function decodeHead(bytes: Uint8Array): SegmentHead {
   const sequence = reader.f64()
   const clusterId = reader.ascii()
   const nodeId = asNodeId(reader.ascii())
-  return { segment, sequence, identity: { clusterId, nodeId, incarnation: reader.ascii() } }
+  const identity = { clusterId, nodeId, incarnation: reader.ascii() }
+  return { segment, sequence, identity, start: decodePosition(reader) }
 }
 
 /**
@@ -104,7 +119,7 @@ export function encodeFrame(
   entries: readonly Entry[],
   { sequence, salt }: FrameStamp,
 ): Uint8Array {
-  let capacity = HEADER_BYTES + 128 + 16 * summary.borders.length
+  let capacity = HEADER_BYTES + 256 + 16 * summary.borders.length
   for (const entry of entries) capacity += ENTRY_OVERHEAD_BYTES + entry.payload.length
   const writer = new ByteWriter(capacity)
   writer.u32(FRAME_MAGIC)
@@ -128,6 +143,19 @@ function encodeSummary(writer: ByteWriter, summary: FrameSummary): void {
   writer.f64(summary.truncateFrom ?? 0) // no entry has index 0
   writer.f64(summary.first).u32(summary.count).u32(summary.borders.length)
   for (const border of summary.borders) writer.f64(border.first).f64(border.term)
+  if (summary.kind === 'marked' && summary.header !== null) encodeMarker(writer, summary.header)
+  if (summary.base === null) return
+  encodePosition(writer, summary.base)
+  writer.u8(summary.kept ? 1 : 0)
+}
+
+function encodeMarker(writer: ByteWriter, header: SnapshotHeader): void {
+  encodePosition(writer, header.position)
+  writer.ascii(header.id).f64(header.bytes).ascii(header.sha256).bytes(header.configuration)
+}
+
+function encodePosition(writer: ByteWriter, { index, term }: LogPosition): void {
+  writer.f64(index).f64(term)
 }
 
 /** The header at `at`, or null if the bytes there are none: too short, or its checksum fails. */
@@ -168,6 +196,8 @@ export function decodeSummary(reader: ByteReader): FrameSummary {
   for (let left = reader.u32(); left > 0; left--) {
     borders.push({ first: asLogIndex(reader.f64()), term: asTerm(reader.f64()) })
   }
+  const header = kind === 'marked' ? decodeMarker(reader) : null
+  const base = kind === 'compacted' || kind === 'reset' ? decodePosition(reader) : null
   return {
     kind,
     hardState,
@@ -175,7 +205,24 @@ export function decodeSummary(reader: ByteReader): FrameSummary {
     first,
     count,
     borders,
+    base,
+    header,
+    kept: base !== null && reader.u8() === 1,
   }
+}
+
+function decodeMarker(reader: ByteReader): SnapshotHeader {
+  const position = decodePosition(reader)
+  const id = reader.ascii()
+  const bytes = reader.f64()
+  const sha256 = reader.ascii()
+  // A copy: it outlives the bytes of the whole segment.
+  const configuration = reader.bytes().slice()
+  return { position, configuration, id, bytes, sha256 }
+}
+
+function decodePosition(reader: ByteReader): LogPosition {
+  return { index: asLogIndex(reader.f64()), term: asTerm(reader.f64()) }
 }
 
 /**

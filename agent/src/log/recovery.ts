@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { DecodeError } from '../lib/bytes.ts'
-import type { Identity } from '../raft/types.ts'
+import { type Identity, ORIGIN } from '../raft/types.ts'
 import type { Disk, DiskFile } from './disk.ts'
 import { type ScanEnd, scanSegment } from './frame-scan.ts'
 import { LogOutline } from './log-outline.ts'
@@ -32,9 +32,6 @@ export async function recover(
   // A name that a dead run left may not be durable yet.
   await disk.syncDirectory(directory)
   const segments = segmentNumbers(await disk.list(directory))
-  for (const [at, segment] of segments.entries()) {
-    if (segment !== at + 1) throw new LogRefusal(`${directory}: segment ${at + 1} is missing`)
-  }
   const files = new Map<number, DiskFile>()
   try {
     if (segments.length === 0) {
@@ -43,14 +40,24 @@ export async function recover(
           `${directory}: the log is gone, although this node has taken part in its cluster; what it promised there is lost with it`,
         )
       }
-      const tail = await createSegment(disk, directory, { segment: 1, sequence: 1, identity })
+      const head = { segment: 1, sequence: 1, identity, start: ORIGIN }
+      const tail = await createSegment(disk, directory, head)
       files.set(1, tail.file)
-      return { outline: new LogOutline(), files, tail, sequence: 1 }
+      const outline = new LogOutline()
+      outline.startSegment(1)
+      return { outline, files, tail, sequence: 1 }
     }
-    for (const segment of segments) {
+    // A compaction that was cut short leaves a gap, and before it what it had not yet removed.
+    const oldest = segments.findLastIndex((segment, at) => segments[at - 1] !== segment - 1)
+    for (const segment of segments.slice(oldest)) {
       files.set(segment, await disk.open(join(directory, segmentName(segment)), 'existing'))
     }
-    return await new Recovery(disk, directory, identity).run(files)
+    const log = await new Recovery(disk, directory, identity).run(files)
+    for (const segment of segments.slice(0, oldest).reverse()) {
+      await disk.remove(join(directory, segmentName(segment)))
+      await disk.syncDirectory(directory)
+    }
+    return log
   } catch (cause) {
     for (const file of files.values()) await file.close()
     throw cause
@@ -62,8 +69,9 @@ class Recovery {
   readonly #disk: Disk
   readonly #directory: string
   readonly #identity: Identity
-  readonly #outline = new LogOutline()
-  #sequence = 1
+  #outline = new LogOutline()
+  /** of the next frame; null before the first segment, which need not be number 1 */
+  #sequence: number | null = null
   /** Where the last frame of the present segment starts. */
   #lastFrame = HEAD_BYTES
 
@@ -84,11 +92,14 @@ class Recovery {
         if (!files.has(segment + 2)) await this.#rewriteLastFrame(file, bytes, end.end)
         continue
       }
+      if (!this.#outline.isExplained) break
       await this.#dropUnused(segment + 1, files, end)
       const tail = await this.#tail(segment, file, { bytes, end })
-      return { outline: this.#outline, files, tail, sequence: this.#sequence }
+      return { outline: this.#outline, files, tail, sequence: end.sequence }
     }
-    throw new LogRefusal(`${this.#directory}: segment ${files.size + 1} is missing`)
+    const [oldest = 1] = files.keys()
+    const missing = this.#outline.isExplained ? oldest + files.size : oldest - 1
+    throw new LogRefusal(`${this.#directory}: segment ${missing} is missing`)
   }
 
   async #tail(
@@ -112,17 +123,27 @@ class Recovery {
 
   #scan(segment: number, bytes: Uint8Array): ScanEnd {
     const head = this.#head(segment, bytes)
-    if (head.sequence !== this.#sequence) {
-      const why = `starts at frame ${head.sequence}, the one before ends at ${this.#sequence - 1}`
-      throw this.#refusal(segment, 0, why)
-    }
+    if (this.#sequence === null) this.#outline = new LogOutline(head.start)
+    else this.#requireNext(head, this.#sequence)
+    this.#outline.startSegment(segment)
     this.#lastFrame = HEAD_BYTES
-    const first = { sequence: this.#sequence, salt: saltOf(this.#identity) }
+    const first = { sequence: head.sequence, salt: saltOf(this.#identity) }
     return scanSegment(bytes, first, (summary, at, end) => {
       this.#outline.check(summary)
       this.#outline.add(summary, { segment, at, end })
       this.#lastFrame = at
     })
+  }
+
+  #requireNext({ segment, sequence, start }: SegmentHead, expected: number): void {
+    if (sequence !== expected) {
+      const why = `starts at frame ${sequence}, the one before ends at ${expected - 1}`
+      throw this.#refusal(segment, 0, why)
+    }
+    const { last } = this.#outline
+    if (start.index === last.index && start.term === last.term) return
+    const why = `begins behind entry ${start.index}, the one before ends at ${last.index}`
+    throw this.#refusal(segment, 0, why)
   }
 
   /** A segment exists before the one before it is sealed; a crash between leaves it unused, the seal torn or absent. */

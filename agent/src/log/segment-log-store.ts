@@ -1,10 +1,17 @@
 import { join } from 'node:path'
-import { assert } from '../lib/assert.ts'
+import { AssertionError, assert } from '../lib/assert.ts'
 import { DecodeError } from '../lib/bytes.ts'
-import { asLogIndex, type Entry, type Identity, type LogIndex, ORIGIN } from '../raft/types.ts'
-import { type Disk, makeDirectoryDurably, systemDisk } from './disk.ts'
+import {
+  asLogIndex,
+  type Entry,
+  type Identity,
+  type LogIndex,
+  type LogPosition,
+  type SnapshotHeader,
+} from '../raft/types.ts'
+import { type Disk, type DiskFile, makeDirectoryDurably, systemDisk } from './disk.ts'
 import { decodeSpan } from './frame-scan.ts'
-import { type Span, summarize } from './log-outline.ts'
+import { compaction, emptyFrame, marking, resetting, type Span, summarize } from './log-outline.ts'
 import { type LogBatch, LogRefusal, type LogState, type LogStore } from './log-store.ts'
 import { encodeFrame, type FrameSummary, saltOf } from './record.ts'
 import { type OpenLog, recover } from './recovery.ts'
@@ -39,6 +46,11 @@ export class SegmentLogStore implements LogStore {
   /** Set once and for all by the first failed write (C6). */
   #failure: unknown = null
   #persisting = false
+  /** The write under way; each waits for the one before it. */
+  #writing: Promise<void> = Promise.resolve()
+  /** Files are dropped one call at a time. */
+  #dropping: Promise<void> = Promise.resolve()
+  readonly #reading = new Set<Promise<unknown>>()
   /** Calls that use the files: `close` waits for them. */
   readonly #running = new Set<Promise<unknown>>()
 
@@ -73,7 +85,27 @@ export class SegmentLogStore implements LogStore {
   }
 
   read(from: LogIndex, upTo: LogIndex, bytesMax: number): Promise<readonly Entry[]> {
-    return this.#run(this.#read(from, upTo, bytesMax))
+    const read = this.#run(this.#read(from, upTo, bytesMax))
+    this.#reading.add(read)
+    const done = () => void this.#reading.delete(read)
+    read.then(done, done)
+    return read
+  }
+
+  compact(base: LogPosition): Promise<void> {
+    return this.#run(
+      this.#record(log => compaction(log.outline, base)).then(() => this.#dropFiles()),
+    )
+  }
+
+  mark(header: SnapshotHeader): Promise<void> {
+    return this.#run(this.#record(log => marking(log.outline, header)))
+  }
+
+  reset(header: SnapshotHeader): Promise<void> {
+    return this.#run(
+      this.#record(log => resetting(log.outline, header)).then(() => this.#dropFiles()),
+    )
   }
 
   async close(): Promise<void> {
@@ -82,7 +114,8 @@ export class SegmentLogStore implements LogStore {
     if (log === null) return
     this.#log = null
     try {
-      if (this.#failure === null) await this.#write(log, this.#emptyFrame(log, 'closed'), [])
+      if (this.#failure === null)
+        await this.#write(log, emptyFrame('closed', log.outline.hardState), [])
     } finally {
       for (const file of log.files.values()) await file.close()
       log.lock.release()
@@ -91,19 +124,69 @@ export class SegmentLogStore implements LogStore {
 
   async #persist(batch: LogBatch): Promise<void> {
     if (this.#failure !== null) throw this.#failure
-    assert(!this.#persisting, 'one persist at a time')
+    if (this.#persisting) this.#fail(new AssertionError('one persist at a time'))
     this.#persisting = true
-    try {
-      const log = this.#opened()
-      const summary = summarize(batch)
-      log.outline.check(summary)
-      if (log.tail.end >= this.#segmentBytes) await this.#roll(log)
-      await this.#write(log, summary, batch.entries)
-    } catch (cause) {
-      this.#failure = cause
-      throw cause
-    }
+    await this.#record(() => summarize(batch), batch.entries)
     this.#persisting = false
+  }
+
+  /** Writes the frame that `plan` makes of the log as it is then, if any, behind all that was asked before. */
+  #record(
+    plan: (log: Owned) => FrameSummary | null,
+    entries: readonly Entry[] = [],
+  ): Promise<void> {
+    const write = async () => {
+      if (this.#failure !== null) throw this.#failure
+      try {
+        const log = this.#opened()
+        const summary = plan(log)
+        if (summary === null) return
+        log.outline.check(summary)
+        if (log.tail.end >= this.#segmentBytes) await this.#roll(log)
+        await this.#write(log, summary, entries)
+      } catch (cause) {
+        this.#fail(cause)
+      }
+    }
+    this.#writing = this.#writing.then(write, write)
+    return this.#writing
+  }
+
+  #fail(cause: unknown): never {
+    this.#failure ??= cause
+    throw cause
+  }
+
+  /**
+   * Removes the files that hold nothing of the log any more, newest first: the gap that a crash leaves
+   * tells where a replay may begin, as it may not in the midst of what was dropped.
+   */
+  #dropFiles(): Promise<void> {
+    const drop = async () => {
+      if (this.#failure !== null) throw this.#failure
+      const log = this.#opened()
+      const needed = log.outline.firstNeeded()
+      const dropped = [...log.files].filter(([segment]) => segment < needed)
+      if (dropped.length === 0) return
+      try {
+        await this.#drop(log, dropped)
+      } catch (cause) {
+        this.#fail(new Error('drop segments of the log', { cause }))
+      }
+    }
+    this.#dropping = this.#dropping.then(drop, drop)
+    return this.#dropping
+  }
+
+  async #drop(log: Owned, files: readonly (readonly [number, DiskFile])[]): Promise<void> {
+    for (const [segment] of files) log.files.delete(segment)
+    for (const [segment] of [...files].reverse()) {
+      await this.#disk.remove(join(this.#directory, segmentName(segment)))
+      await this.#disk.syncDirectory(this.#directory)
+    }
+    // A read that began before goes on in the file that it has.
+    await Promise.allSettled(this.#reading)
+    for (const [, file] of files) await file.close()
   }
 
   async #write(log: Owned, summary: FrameSummary, entries: readonly Entry[]): Promise<void> {
@@ -117,28 +200,27 @@ export class SegmentLogStore implements LogStore {
   async #roll(log: Owned): Promise<void> {
     const { identity, sequence } = log
     const segment = log.tail.number + 1
-    const head = { segment, sequence: sequence + 1, identity }
+    const head = { segment, sequence: sequence + 1, identity, start: log.outline.last }
     const next = await createSegment(this.#disk, this.#directory, head)
     log.files.set(segment, next.file)
-    await this.#write(log, this.#emptyFrame(log, 'sealed'), [])
+    await this.#write(log, emptyFrame('sealed', log.outline.hardState), [])
+    log.outline.startSegment(segment)
     log.tail = next
-  }
-
-  #emptyFrame(log: Owned, kind: 'sealed' | 'closed'): FrameSummary {
-    const { hardState } = log.outline
-    return { kind, hardState, truncateFrom: null, first: ORIGIN.index, count: 0, borders: [] }
   }
 
   async #read(from: LogIndex, upTo: LogIndex, bytesMax: number): Promise<readonly Entry[]> {
     const log = this.#opened()
     const entries: Entry[] = []
     let bytes = 0
-    for (const span of log.outline.spans(from, upTo)) {
+    // The files now: a compaction may drop them from the log while they are read.
+    const spans = log.outline.spans(from, upTo)
+    const places = spans.map(span => ({ span, file: log.files.get(span.segment) }))
+    for (const { span, file } of places) {
       const wanted = {
         from: asLogIndex(Math.max(from, span.first)),
         upTo: asLogIndex(Math.min(upTo, span.last)),
       }
-      for (const entry of await this.#readSpan(log, span, wanted)) {
+      for (const entry of await this.#readSpan({ span, file, salt: log.salt }, wanted)) {
         bytes += entry.payload.length
         if (bytes > bytesMax && entries.length > 0) return detach(entries)
         entries.push(entry)
@@ -148,18 +230,16 @@ export class SegmentLogStore implements LogStore {
   }
 
   async #readSpan(
-    log: Owned,
-    span: Span,
+    { span, file, salt }: { span: Span; file: DiskFile | undefined; salt: number },
     wanted: { from: LogIndex; upTo: LogIndex },
   ): Promise<Entry[]> {
     const { segment, at, end } = span
     const where = `${join(this.#directory, segmentName(segment))}, offset ${at}`
     try {
-      const file = log.files.get(segment)
       if (file === undefined) throw new DecodeError('the segment is not open')
       const bytes = await file.read(at, end - at)
       if (bytes.length < end - at) throw new DecodeError('the file is cut short')
-      const entries = decodeSpan(bytes, log.salt, wanted)
+      const entries = decodeSpan(bytes, salt, wanted)
       const isComplete = entries.length === wanted.upTo - wanted.from + 1
       if (!isComplete) throw new DecodeError(`entries ${wanted.from} to ${wanted.upTo} are missing`)
       return entries

@@ -15,6 +15,7 @@ import {
   entryAt,
   hardState,
   IDENTITY,
+  lastOf,
   type Model,
   readAll,
   stateOf,
@@ -54,7 +55,7 @@ async function equalsAndGoesOn(disk: SimulatedDisk, model: Model): Promise<void>
   same(state, stateOf(model))
   same(await readAll(store, state), model.entries)
   const term = model.hardState.term + 1
-  const entries = [entryAt(model.entries.length + 1, term, 700)]
+  const entries = [entryAt(lastOf(model).index + 1, term, 700)]
   const batch = batchOf({ entries, hardState: hardState(term, 'node0', model.hardState.commit) })
   await store.persist(batch)
   const lost = disk.restarted('power lost')
@@ -377,7 +378,7 @@ async function isPrefix(
 ): Promise<void> {
   const store = storeOn(disk)
   const state = await store.open(IDENTITY)
-  const found = digest({ hardState: state.hardState, entries: await readAll(store, state) })
+  const found = digest({ ...state, entries: await readAll(store, state) })
   const candidates = models.slice(acknowledged, acknowledged + 2)
   const model = candidates.find(candidate => digest(candidate) === found)
   if (model === undefined) throw new Error(`not what ${acknowledged} or one more batches make`)
@@ -386,7 +387,7 @@ async function isPrefix(
 }
 
 /** Equal for equal models. */
-function digest({ hardState, entries }: Model): string {
+function digest({ base, hardState, entries, marker }: Model): string {
   const parts = entries.map(({ index, term, payload }) => [index, term, crc32c(payload)])
-  return JSON.stringify([hardState, parts])
+  return JSON.stringify([base, hardState, parts, marker?.id])
 }

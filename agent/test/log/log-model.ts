@@ -7,6 +7,9 @@ import {
   type Entry,
   type HardState,
   type Identity,
+  type LogPosition,
+  ORIGIN,
+  type SnapshotHeader,
   type TermBorder,
 } from '../../src/raft/types.ts'
 
@@ -61,39 +64,75 @@ export function batchOf(parts: {
   }
 }
 
-/** The whole truth about a log: a plain array. */
+/** The whole truth about a log: a plain array, and what was dropped before it. */
 export interface Model {
+  readonly base: LogPosition
   readonly entries: readonly Entry[]
   readonly hardState: HardState
+  readonly marker: SnapshotHeader | null
 }
 
-export const EMPTY: Model = { entries: [], hardState: hardState(0) }
+export const EMPTY: Model = { base: ORIGIN, entries: [], hardState: hardState(0), marker: null }
+
+export const lastOf = ({ base, entries }: Model): LogPosition => {
+  const { index, term } = entries.at(-1) ?? base
+  return { index, term }
+}
+
+/** A header that tells its position. */
+export function headerAt(index: number, term: number, id = `s${index}-${term}`): SnapshotHeader {
+  const position = { index: asLogIndex(index), term: asTerm(term) }
+  const configuration = Uint8Array.of(index & 0xff, term & 0xff)
+  return { position, configuration, id, bytes: index * 100, sha256: 'ab'.repeat(32) }
+}
 
 /** What the model is after a batch. */
 export function after(model: Model, batch: LogBatch): Model {
+  const { truncateFrom } = batch
   const kept =
-    batch.truncateFrom === null ? model.entries : model.entries.slice(0, batch.truncateFrom - 1)
-  return { entries: [...kept, ...batch.entries], hardState: batch.hardState }
+    truncateFrom === null
+      ? model.entries
+      : model.entries.slice(0, truncateFrom - 1 - model.base.index)
+  const { term, vote, commit } = batch.hardState
+  const hardState = { term, vote, commit: asLogIndex(Math.max(commit, model.base.index)) }
+  return { ...model, entries: [...kept, ...batch.entries], hardState }
+}
+
+/** What it is once everything up to `base` was dropped. */
+export function compacted(model: Model, base: LogPosition): Model {
+  const entries = model.entries.filter(({ index }) => index > base.index)
+  const commit = asLogIndex(Math.max(model.hardState.commit, base.index))
+  return { ...model, base, entries, hardState: { ...model.hardState, commit } }
+}
+
+/** What it is once the snapshot was installed. */
+export function reset(model: Model, { position }: SnapshotHeader): Model {
+  const isHeld = termIn(model, position.index) === position.term
+  const kept = isHeld ? model : { ...model, entries: [] }
+  return { ...compacted(kept, position), marker: null }
+}
+
+export function termIn({ base, entries }: Model, index: number): number | undefined {
+  return index === base.index ? base.term : entries[index - base.index - 1]?.term
 }
 
 /** What `open` must answer for a model. */
-export function stateOf({ entries, hardState }: Model): LogState {
+export function stateOf(model: Model): LogState {
+  const { base, entries, hardState, marker } = model
   const borders: TermBorder[] = []
   for (const { index, term } of entries) {
     if (term !== borders.at(-1)?.term) borders.push({ first: index, term })
   }
-  const last = entries.at(-1)
-  return {
-    last: { index: last?.index ?? asLogIndex(0), term: last?.term ?? asTerm(0) },
-    borders,
-    hardState,
-  }
+  return { base, last: lastOf(model), borders, hardState, marker }
 }
 
 /** Everything that a store holds. */
-export async function readAll(store: LogStore, { last }: LogState): Promise<readonly Entry[]> {
-  if (last.index === 0) return []
-  return store.read(asLogIndex(1), last.index, Number.POSITIVE_INFINITY)
+export async function readAll(
+  store: LogStore,
+  { base, last }: LogState,
+): Promise<readonly Entry[]> {
+  if (last.index === base.index) return []
+  return store.read(asLogIndex(base.index + 1), last.index, Number.POSITIVE_INFINITY)
 }
 
 /** One random step, still without reference to a log. */
@@ -122,11 +161,12 @@ export const wish: fc.Arbitrary<Wish> = fc.record({
 /** A batch that keeps Raft's rules and comes as near to the wish as they let it. */
 export function batchFor(model: Model, wish: Wish): LogBatch {
   const { commit } = model.hardState
-  const droppable = model.entries.length - commit
+  const end = lastOf(model).index
+  const droppable = end - commit
   const dropped = Math.min(droppable, Math.ceil(wish.truncate * droppable))
-  const left = model.entries.length - dropped
+  const left = end - dropped
   const newTerm = model.hardState.term + (wish.newTerm || model.hardState.term === 0 ? 1 : 0)
-  let term: number = model.entries[left - 1]?.term ?? 1
+  let term = Math.max(1, termIn(model, left) ?? 1)
   const entries = wish.sizes.map((bytes, at) => {
     if (wish.termSteps[at] === true && term < newTerm) term++
     return entryAt(left + 1 + at, term, bytes)

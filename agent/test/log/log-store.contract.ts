@@ -4,6 +4,7 @@ import { AssertionError } from '../../src/lib/assert.ts'
 import { crc32c } from '../../src/lib/crc32c.ts'
 import { LogRefusal, type LogStore } from '../../src/log/log-store.ts'
 import { asLogIndex, asNodeId } from '../../src/raft/types.ts'
+import { compactionContract } from './compaction.contract.ts'
 import {
   after,
   batchFor,
@@ -145,6 +146,8 @@ export function logStoreContract(t: Test, place: LogPlace, runs: number): void {
       await again.close()
     })
   }
+
+  compactionContract(t, place, runs)
 
   t.test('C9 a log of another cluster, node or incarnation is refused', async t => {
     const { make, store } = await opened()
