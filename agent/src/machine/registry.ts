@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { isAbsolute, join } from 'node:path'
+import type { ChangeFeed } from './kv/change-feed.ts'
 import { KvMachine } from './kv/kv-machine.ts'
 import type { KvAnswer, KvQuery } from './kv/query.ts'
 import { readIfThere, replaceDurably } from './plug-in/durable-file.ts'
@@ -14,6 +15,8 @@ export type Chosen =
       readonly kind: 'keys'
       readonly name: string
       readonly machine: StateMachine<KvQuery, KvAnswer>
+      /** what it changed lately */
+      readonly changes: ChangeFeed
     }
   | {
       readonly kind: 'plug-in'
@@ -30,7 +33,8 @@ type Make = (place: PlugInPlace) => Chosen | Promise<Chosen>
 const SHIPPED: Readonly<Record<string, Make>> = {
   'sqlite-kv': ({ directory }) => {
     const file = directory === null ? null : join(directory, 'kv.sqlite')
-    return { kind: 'keys', name: 'sqlite-kv', machine: new KvMachine({ file }) }
+    const machine = new KvMachine({ file })
+    return { kind: 'keys', name: 'sqlite-kv', machine, changes: machine.changes }
   },
 }
 

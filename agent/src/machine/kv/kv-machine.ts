@@ -1,10 +1,11 @@
 import type { Database } from 'better-sqlite3'
 import { type Identity, type LogPosition, ORIGIN } from '../../raft/types.ts'
 import type { Applied, CommittedEntry, Result, StateMachine } from '../state-machine.ts'
+import { ChangeFeed } from './change-feed.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { KvStore } from './kv-store.ts'
 import { lockOwner } from './owner-lock.ts'
-import type { KvAnswer, KvQuery } from './query.ts'
+import type { AnswerTo, KvAnswer, KvQuery } from './query.ts'
 import { openDatabase } from './schema.ts'
 
 export interface KvMachineOptions {
@@ -27,6 +28,8 @@ interface Open {
 /** The built-in state machine: keys and values in SQLite, the applied position in the same transaction. */
 export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
   readonly storage: 'durable' | 'memory'
+  /** What was changed lately, for whoever follows. */
+  readonly changes = new ChangeFeed()
   readonly #file: string | null
   #open: Open | null = null
   /** while a checkpoint needs the writer to hold still; applies wait for it, reads do not */
@@ -51,6 +54,7 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
     try {
       const store = new KvStore(openDatabase(file, identity))
       this.#open = { store, lock, checkpointer: file === null ? null : new Checkpointer(file) }
+      this.changes.restart(store.position.index)
       if (file !== null && store.flush()) this.#durable = store.position
       return store.applied()
     } catch (error) {
@@ -65,14 +69,15 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
   ): Promise<readonly (Result | null)[]> {
     while (this.#gate !== null) await this.#gate
     const { store } = this.#opened()
-    const results = store.apply(entries, configuration)
+    const { results, changes } = store.apply(entries, configuration)
+    this.changes.publish(changes, store.position.index)
     if (store.uncommitted >= COMMIT_ENTRIES) store.commit()
     else this.#commitSoon()
     return results
   }
 
-  query(query: KvQuery): KvAnswer {
-    return this.#opened().store.get(query.key)
+  query<Query extends KvQuery>(query: Query): AnswerTo<Query> {
+    return this.#opened().store.query(query)
   }
 
   applied(): Applied {

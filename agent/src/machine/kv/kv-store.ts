@@ -1,19 +1,16 @@
 import type { Database, Statement, Transaction } from 'better-sqlite3'
-import { assert, unreachable } from '../../lib/assert.ts'
+import { assert } from '../../lib/assert.ts'
 import { DecodeError } from '../../lib/bytes.ts'
-import { crc32c } from '../../lib/crc32c.ts'
-import { asLogIndex, asTerm, type LogIndex, type LogPosition } from '../../raft/types.ts'
+import { asLogIndex, asTerm, type LogPosition } from '../../raft/types.ts'
 import { Chain, type ChainMark } from '../chain.ts'
 import { countApplied } from '../position.ts'
 import type { Applied, CommittedEntry, Result } from '../state-machine.ts'
+import { ChangeRecorder, type EntryChanges } from './change.ts'
 import { decodeCommand, type KvCommand } from './command.ts'
-import type { KvAnswer, KvRow } from './query.ts'
+import { Executor } from './executor.ts'
+import type { AnswerTo, KvQuery } from './query.ts'
+import { answer } from './reader.ts'
 import { Sessions } from './sessions.ts'
-
-/** The file does not hold what was written to it: the node stops, and the others have the data. */
-class Damage extends Error {
-  override readonly name = 'Damage'
-}
 
 const DONE: Result = { kind: 'done', value: null }
 const UNDECODABLE: Result = { kind: 'rejected', code: 'UNDECODABLE' }
@@ -42,15 +39,20 @@ interface CheckpointRow {
   readonly checkpointed: number
 }
 
-type BatchEnd = Pick<Account, 'nowMs' | 'sessions'> & { readonly results: (Result | null)[] }
+/** What a batch gave: the results, and what was really changed. */
+export interface Batch {
+  readonly results: (Result | null)[]
+  readonly changes: readonly EntryChanges[]
+}
+
+type BatchEnd = Pick<Account, 'nowMs' | 'sessions'> & Batch
 type Run = (entries: readonly CommittedEntry[], skipped: number) => BatchEnd
 
 /** The tables behind a KvMachine: all that runs on the writer's connection, and none of it waits. */
 export class KvStore {
   readonly #db: Database
-  readonly #upsert: Statement<[Uint8Array, Uint8Array, number, number, number]>
-  readonly #delete: Statement<[Uint8Array]>
-  readonly #get: Statement<[Uint8Array], KvRow & { readonly checksum: number }>
+  readonly #recorder = new ChangeRecorder()
+  readonly #executor: Executor
   readonly #stored: Statement<[], Stored>
   readonly #advance: Statement<[number, number, Uint8Array, Uint8Array, number, number]>
   readonly #sessions: Sessions
@@ -68,15 +70,7 @@ export class KvStore {
   /** @param db as `openDatabase` gave it; `close` closes it */
   constructor(db: Database) {
     this.#db = db
-    this.#upsert = db.prepare(
-      `INSERT INTO kv(key, value, create_index, modify_index, checksum) VALUES(?, ?, ?, ?, ?)
-       ON CONFLICT(key) DO UPDATE SET value = excluded.value, modify_index = excluded.modify_index,
-         checksum = excluded.checksum`,
-    )
-    this.#delete = db.prepare('DELETE FROM kv WHERE key = ?')
-    this.#get = db.prepare(
-      'SELECT value, create_index AS createIndex, modify_index AS modifyIndex, checksum FROM kv WHERE key = ?',
-    )
+    this.#executor = new Executor(db, this.#recorder)
     this.#stored = db.prepare(
       `SELECT applied_index AS "index", applied_term AS term, configuration, chain,
          time_ms AS nowMs, sessions FROM _raft`,
@@ -118,16 +112,18 @@ export class KvStore {
    * As `StateMachine.apply`. Any error rolls the whole batch back. Several batches share one
    * transaction: a page that many entries change is written once, not once a batch.
    */
-  apply(entries: readonly CommittedEntry[], configuration: Uint8Array): (Result | null)[] {
+  apply(entries: readonly CommittedEntry[], configuration: Uint8Array): Batch {
     const skipped = countApplied(this.position, entries)
     const last = entries.at(-1)
-    if (last === undefined || skipped === entries.length) return entries.map(() => null)
+    if (last === undefined || skipped === entries.length) {
+      return { results: entries.map(() => null), changes: [] }
+    }
     this.#open()
     try {
-      const { results, nowMs, sessions } = this.#batch(entries, skipped)
+      const { results, changes, nowMs, sessions } = this.#batch(entries, skipped)
       const chain = this.#chain.mark()
       this.#applied = { position: last.position, configuration, chain, nowMs, sessions }
-      return results
+      return { results, changes }
     } catch (error) {
       // Some errors of the disk make SQLite take the whole transaction back by itself.
       this.#goBackTo(this.#db.inTransaction ? this.#applied : this.#committed)
@@ -162,13 +158,8 @@ export class KvStore {
     return row.busy === 0 && row.log === row.checkpointed
   }
 
-  get(key: Uint8Array): KvAnswer {
-    const found = this.#get.get(key)
-    if (found === undefined) return { applied: this.position, row: null }
-    const { checksum, ...row } = found
-    if (checksum !== checksumOf(key, row.value))
-      throw new Damage('a value differs from its checksum')
-    return { applied: this.position, row }
+  query<Query extends KvQuery>(query: Query): AnswerTo<Query> {
+    return answer(this.#executor, this.position, query) as AnswerTo<Query>
   }
 
   close(): void {
@@ -191,6 +182,8 @@ export class KvStore {
 
   #run(entries: readonly CommittedEntry[], skipped: number): BatchEnd {
     const results: (Result | null)[] = entries.slice(0, skipped).map(() => null)
+    const changes: EntryChanges[] = []
+    this.#recorder.clear() // of a batch that was taken back
     let { nowMs, sessions } = this.#applied
     for (const entry of entries.slice(skipped)) {
       // The log's time never falls, whatever the leaders' clocks did.
@@ -199,8 +192,10 @@ export class KvStore {
       sessions = once.count
       results.push(once.result)
       this.#chain.add(entry, once.result)
+      const made = this.#recorder.take(entry.position.index)
+      if (made !== null) changes.push(made)
     }
-    return { results, nowMs, sessions }
+    return { results, changes, nowMs, sessions }
   }
 
   #applyOnce(
@@ -216,29 +211,8 @@ export class KvStore {
     if (command === null) return DONE
     const decoded = tryDecode(command)
     if (decoded === null) return UNDECODABLE
-    this.#execute(decoded, position.index)
-    return DONE
+    return this.#executor.run(decoded, position.index)
   }
-
-  #execute(command: KvCommand, index: LogIndex): void {
-    switch (command.kind) {
-      case 'set':
-        for (const { key, value } of command.pairs) {
-          this.#upsert.run(key, value, index, index, checksumOf(key, value))
-        }
-        return
-      case 'delete':
-        this.#delete.run(command.key)
-        return
-      default:
-        unreachable(command)
-    }
-  }
-}
-
-/** SQLite checks the shape of its pages, not the bytes of a value. */
-function checksumOf(key: Uint8Array, value: Uint8Array): number {
-  return crc32c(key) ^ crc32c(value)
 }
 
 /** Null when undecodable: the only failure that every replica shares, known before anything was changed. */

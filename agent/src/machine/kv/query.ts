@@ -1,19 +1,54 @@
 import type { LogPosition } from '../../raft/types.ts'
+import type { KvOutcome } from './answer.ts'
+import type { Lifetime } from './expiry.ts'
+import type { Operation } from './operation.ts'
+import type { KvRow, ListedRow } from './row.ts'
+import type { Session } from './session.ts'
 
-export type KvQuery = { readonly kind: 'get'; readonly key: Uint8Array }
-
-/** What one key holds, and as of which entry. */
-export interface KvAnswer {
-  /** The applied position that the answer shows. */
-  readonly applied: LogPosition
-  /** Null when there is no such key. */
-  readonly row: KvRow | null
+/** What a reader looks at: one key, or all that begin with a prefix. */
+export interface Scope {
+  readonly kind: 'key' | 'prefix'
+  readonly bytes: Uint8Array
 }
 
-export interface KvRow {
-  readonly value: Uint8Array
-  /** Index of the entry that made the key. */
-  readonly createIndex: number
-  /** Index of the entry that last wrote it. */
-  readonly modifyIndex: number
+export type KvQuery =
+  | { readonly kind: 'get'; readonly key: Uint8Array }
+  | { readonly kind: 'rows'; readonly scope: Scope }
+  /** Names only, each cut after the first `separator` behind the prefix; '' cuts nothing. */
+  | { readonly kind: 'keys'; readonly prefix: Uint8Array; readonly separator: Uint8Array }
+  /** A transaction that only reads. */
+  | { readonly kind: 'transaction'; readonly operations: readonly Operation[] }
+  /** null: all of them */
+  | { readonly kind: 'sessions'; readonly id: string | null }
+  | { readonly kind: 'lifetimes' }
+
+/** What a query of this kind is answered with. */
+export type AnswerTo<Query extends KvQuery> = Extract<KvAnswer, { kind: Query['kind'] }>
+
+export type KvAnswer =
+  | RowAnswer
+  | (Shown & { readonly kind: 'rows'; readonly index: number; readonly rows: readonly ListedRow[] })
+  | (Shown & {
+      readonly kind: 'keys'
+      readonly index: number
+      readonly keys: readonly Uint8Array[]
+    })
+  | (Shown & { readonly kind: 'transaction'; readonly outcome: KvOutcome })
+  | (Shown & {
+      readonly kind: 'sessions'
+      readonly index: number
+      readonly sessions: readonly Session[]
+    })
+  | (Shown & { readonly kind: 'lifetimes'; readonly lifetimes: readonly Lifetime[] })
+
+interface Shown {
+  /** The applied position that the answer shows. */
+  readonly applied: LogPosition
+}
+
+/** What one key holds, and as of which entry. */
+interface RowAnswer extends Shown {
+  readonly kind: 'get'
+  /** Null when there is no such key. */
+  readonly row: KvRow | null
 }

@@ -2,6 +2,7 @@ import Database from 'better-sqlite3'
 import type { Identity } from '../../raft/types.ts'
 import { Chain } from '../chain.ts'
 import { forbidNondeterminism } from './deterministic.ts'
+import { KV_TABLES } from './tables.ts'
 
 const SCHEMA_VERSION = 3
 
@@ -26,21 +27,15 @@ const CREATE = `
     time_ms INTEGER NOT NULL,
     sessions INTEGER NOT NULL
   ) STRICT;
-  CREATE TABLE kv(
-    key BLOB PRIMARY KEY NOT NULL,
-    value BLOB NOT NULL,
-    create_index INTEGER NOT NULL,
-    modify_index INTEGER NOT NULL,
-    checksum INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
   CREATE TABLE _sessions(
     key TEXT PRIMARY KEY NOT NULL,
     request_hash BLOB NOT NULL,
     code TEXT,
+    value BLOB,
     time_ms INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX _sessions_by_time ON _sessions(time_ms, key);
-`
+${KV_TABLES}`
 
 interface Owner {
   readonly clusterId: string

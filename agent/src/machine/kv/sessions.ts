@@ -11,6 +11,7 @@ const KEY_REUSED: Result = { kind: 'rejected', code: 'KEY_REUSED' }
 interface Row {
   readonly requestHash: Uint8Array
   readonly code: string | null
+  readonly value: Uint8Array | null
   readonly timeMs: number
 }
 
@@ -21,16 +22,16 @@ interface Row {
  */
 export class Sessions {
   readonly #find: Statement<[string], Row>
-  readonly #remember: Statement<[string, Uint8Array, string | null, number]>
+  readonly #remember: Statement<[string, Uint8Array, string | null, Uint8Array | null, number]>
   readonly #forgetExpired: Statement<[number]>
   readonly #forgetOldest: Statement<[]>
 
   constructor(db: Database) {
     this.#find = db.prepare(
-      'SELECT request_hash AS requestHash, code, time_ms AS timeMs FROM _sessions WHERE key = ?',
+      'SELECT request_hash AS requestHash, code, value, time_ms AS timeMs FROM _sessions WHERE key = ?',
     )
     this.#remember = db.prepare(
-      'INSERT OR REPLACE INTO _sessions(key, request_hash, code, time_ms) VALUES(?, ?, ?, ?)',
+      'INSERT OR REPLACE INTO _sessions(key, request_hash, code, value, time_ms) VALUES(?, ?, ?, ?, ?)',
     )
     // Two for one: the table shrinks although each entry does little.
     this.#forgetExpired = db.prepare(
@@ -58,7 +59,8 @@ export class Sessions {
     }
     const result = execute()
     const code = result.kind === 'rejected' ? result.code : null
-    this.#remember.run(key, requestHash, code, nowMs)
+    const value = result.kind === 'done' ? result.value : null
+    this.#remember.run(key, requestHash, code, value, nowMs)
     let left = known === undefined ? count + 1 : count
     left -= this.#forgetExpired.run(expiry).changes
     if (left > SESSIONS_MAX) left -= this.#forgetOldest.run().changes
@@ -66,8 +68,8 @@ export class Sessions {
   }
 }
 
-function resultOf({ code }: Row): Result {
-  return code === null ? { kind: 'done', value: null } : { kind: 'rejected', code }
+function resultOf({ code, value }: Row): Result {
+  return code === null ? { kind: 'done', value } : { kind: 'rejected', code }
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

@@ -1,0 +1,101 @@
+import type { Change, EntryChanges, Interest } from './change.ts'
+import { type Listener, Listeners } from './listeners.ts'
+
+/** Changes that are kept, bytes: keys, values, and what it costs to keep them. */
+const KEPT_BYTES_MAX = 16 * 1024 * 1024
+const CHANGE_BYTES = 128
+
+/**
+ * What committed entries have changed on this node, in their order: the newest of it, bounded by
+ * bytes, and a call to whoever listens. Nobody who is slow holds anything back: readers come with the
+ * index that they know, and are told when what follows is no longer here.
+ */
+export class ChangeFeed {
+  readonly #bytesMax: number
+  readonly #listeners = new Listeners()
+  /** ascending; what lies before `#first` is dropped */
+  #kept: EntryChanges[] = []
+  #first = 0
+  #bytes = 0
+  #since = 0
+  #last = 0
+
+  constructor(bytesMax: number = KEPT_BYTES_MAX) {
+    this.#bytesMax = bytesMax
+  }
+
+  /** Every change after this index is still here. */
+  get since(): number {
+    return this.#since
+  }
+
+  /** Index of the last entry that was applied, whether it changed anything or not. */
+  get last(): number {
+    return this.#last
+  }
+
+  /** The machine has another state, with nothing known of the way to it. */
+  restart(index: number): void {
+    this.#kept = []
+    this.#first = 0
+    this.#bytes = 0
+    this.#since = index
+    this.#last = index
+    this.#listeners.all()
+  }
+
+  /** A batch was applied up to `last`. Calls each listener that any of it concerns, once. */
+  publish(entries: readonly EntryChanges[], last: number): void {
+    this.#last = Math.max(this.#last, last)
+    if (entries.length === 0) return
+    for (const entry of entries) {
+      this.#kept.push(entry)
+      this.#bytes += sizeOf(entry)
+    }
+    this.#shrink()
+    this.#listeners.notify(entries)
+  }
+
+  /** What follows `after`, oldest first, at most `limit` entries; null when some of that is no longer here. */
+  read(after: number, limit: number): readonly EntryChanges[] | null {
+    if (after < this.#since) return null
+    let low = this.#first
+    let high = this.#kept.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#kept[middle] as EntryChanges).index > after) high = middle
+      else low = middle + 1
+    }
+    return this.#kept.slice(low, low + limit)
+  }
+
+  /**
+   * Calls `listener` in the turn of every change that concerns `interest`; it must be short, and not throw.
+   * @returns how to stop it
+   */
+  listen(interest: Interest, listener: Listener): () => void {
+    return this.#listeners.add(interest, listener)
+  }
+
+  #shrink(): void {
+    while (this.#bytes > this.#bytesMax) {
+      const entry = this.#kept[this.#first] as EntryChanges
+      this.#first += 1
+      this.#bytes -= sizeOf(entry)
+      this.#since = entry.index
+    }
+    if (this.#first < 1024 || this.#first * 2 < this.#kept.length) return
+    this.#kept = this.#kept.slice(this.#first)
+    this.#first = 0
+  }
+}
+
+function sizeOf({ changes }: EntryChanges): number {
+  let bytes = CHANGE_BYTES
+  for (const change of changes) bytes += sizeOfChange(change)
+  return bytes
+}
+
+function sizeOfChange({ key, value }: Change): number {
+  return CHANGE_BYTES + key.length + (value?.length ?? 0)
+}

@@ -1,0 +1,53 @@
+/** One key's new state, as an entry made it. Views of the log's own bytes: not to be modified. */
+export interface Change {
+  readonly key: Uint8Array
+  /** null: the key is gone */
+  readonly value: Uint8Array | null
+  readonly flags: bigint
+}
+
+/** What one entry really changed: a refused comparison changes nothing. */
+export interface EntryChanges {
+  readonly index: number
+  /** in the order in which they were made */
+  readonly changes: readonly Change[]
+  /** a session was made or ended */
+  readonly sessions: boolean
+}
+
+/** What somebody wants to hear of. `sessions`: that one was made or ended. */
+export type Interest =
+  | { readonly kind: 'key' | 'prefix'; readonly bytes: Uint8Array }
+  | { readonly kind: 'sessions' }
+
+/** Collects the changes of one entry while it is carried out. */
+export class ChangeRecorder {
+  #changes: Change[] = []
+  #sessions = false
+
+  set(key: Uint8Array, value: Uint8Array, flags: bigint): void {
+    this.#changes.push({ key, value, flags })
+  }
+
+  delete(key: Uint8Array): void {
+    this.#changes.push({ key, value: null, flags: 0n })
+  }
+
+  session(): void {
+    this.#sessions = true
+  }
+
+  /** Drops what was collected: the entry was refused. */
+  clear(): void {
+    this.#changes = []
+    this.#sessions = false
+  }
+
+  /** Hands over what was collected, null if nothing, and starts anew. */
+  take(index: number): EntryChanges | null {
+    if (this.#changes.length === 0 && !this.#sessions) return null
+    const taken = { index, changes: this.#changes, sessions: this.#sessions }
+    this.clear()
+    return taken
+  }
+}

@@ -1,0 +1,92 @@
+import type { EntryChanges, Interest } from './change.ts'
+
+export type Listener = () => void
+
+/**
+ * Who listens to what, found by the changed key: the cost of a change grows with the number of
+ * different lengths of prefixes, never with the number of listeners that it does not concern.
+ */
+export class Listeners {
+  readonly #keys = new Map<string, Set<Listener>>()
+  readonly #prefixes = new Map<string, Set<Listener>>()
+  /** of the prefixes: how many there are of each length */
+  readonly #lengths = new Map<number, number>()
+  readonly #sessions = new Set<Listener>()
+
+  add(interest: Interest, listener: Listener): () => void {
+    if (interest.kind === 'sessions') {
+      this.#sessions.add(listener)
+      return () => this.#sessions.delete(listener)
+    }
+    const text = latin1(interest.bytes)
+    if (interest.kind === 'key') {
+      insert(this.#keys, text, listener)
+      return () => remove(this.#keys, text, listener)
+    }
+    if (insert(this.#prefixes, text, listener)) {
+      this.#lengths.set(text.length, (this.#lengths.get(text.length) ?? 0) + 1)
+    }
+    return () => this.#removePrefix(text, listener)
+  }
+
+  notify(entries: readonly EntryChanges[]): void {
+    const concerned = new Set<Listener>()
+    const idle = this.#keys.size === 0 && this.#prefixes.size === 0
+    for (const { changes, sessions } of entries) {
+      if (sessions) addAll(concerned, this.#sessions)
+      if (!idle) for (const { key } of changes) this.#find(latin1(key), concerned)
+    }
+    for (const listener of concerned) listener()
+  }
+
+  /** Calls everybody. */
+  all(): void {
+    const everybody = new Set(this.#sessions)
+    for (const listeners of this.#keys.values()) addAll(everybody, listeners)
+    for (const listeners of this.#prefixes.values()) addAll(everybody, listeners)
+    for (const listener of everybody) listener()
+  }
+
+  #find(key: string, into: Set<Listener>): void {
+    addAll(into, this.#keys.get(key))
+    for (const length of this.#lengths.keys()) {
+      if (length <= key.length) addAll(into, this.#prefixes.get(key.slice(0, length)))
+    }
+  }
+
+  #removePrefix(text: string, listener: Listener): void {
+    if (!remove(this.#prefixes, text, listener)) return
+    const left = (this.#lengths.get(text.length) ?? 0) - 1
+    if (left > 0) this.#lengths.set(text.length, left)
+    else this.#lengths.delete(text.length)
+  }
+}
+
+/** @returns whether it is the first under its name */
+function insert(map: Map<string, Set<Listener>>, name: string, listener: Listener): boolean {
+  const found = map.get(name)
+  if (found !== undefined) {
+    found.add(listener)
+    return false
+  }
+  map.set(name, new Set([listener]))
+  return true
+}
+
+/** @returns whether it was the last under its name */
+function remove(map: Map<string, Set<Listener>>, name: string, listener: Listener): boolean {
+  const found = map.get(name)
+  if (found === undefined || !found.delete(listener) || found.size > 0) return false
+  map.delete(name)
+  return true
+}
+
+function addAll(into: Set<Listener>, listeners: ReadonlySet<Listener> | undefined): void {
+  if (listeners === undefined) return
+  for (const listener of listeners) into.add(listener)
+}
+
+/** One character a byte. */
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+}

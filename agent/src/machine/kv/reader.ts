@@ -1,0 +1,52 @@
+import { unreachable } from '../../lib/assert.ts'
+import type { LogPosition } from '../../raft/types.ts'
+import type { Executor } from './executor.ts'
+import type { KvAnswer, KvQuery, Scope } from './query.ts'
+import { endOf, type KeptRow } from './rows.ts'
+
+/** Answers a query from what `executor` works on, which shows everything up to `applied`. */
+export function answer(
+  { rows, sessions, transactions }: Executor,
+  applied: LogPosition,
+  query: KvQuery,
+): KvAnswer {
+  const changedIn = (scope: Scope, lastWrite: number): number =>
+    Math.max(lastWrite, rows.tombstones.lastWithin(scope, endOf(scope.bytes)))
+  switch (query.kind) {
+    case 'get':
+      return { kind: 'get', applied, row: rows.get(query.key) }
+    case 'rows': {
+      const found = rows.list(query.scope)
+      const [only] = found
+      // Whatever was deleted before a key was made is of no interest to whoever looks at it alone.
+      const index =
+        query.scope.kind === 'key' && only !== undefined
+          ? only.modifyIndex
+          : changedIn(query.scope, lastWriteOf(found))
+      return { kind: 'rows', applied, index, rows: found }
+    }
+    case 'keys': {
+      const { keys, lastChange } = rows.names(query.prefix, query.separator)
+      const index = changedIn({ kind: 'prefix', bytes: query.prefix }, lastChange)
+      return { kind: 'keys', applied, index, keys }
+    }
+    case 'transaction':
+      return { kind: 'transaction', applied, outcome: transactions.read(query.operations) }
+    case 'sessions': {
+      const { id } = query
+      const one = id === null ? null : sessions.get(id)
+      const found = id === null ? sessions.all() : one === null ? [] : [one]
+      return { kind: 'sessions', applied, index: sessions.lastChange, sessions: found }
+    }
+    case 'lifetimes':
+      return { kind: 'lifetimes', applied, lifetimes: sessions.lifetimes() }
+    default:
+      return unreachable(query)
+  }
+}
+
+function lastWriteOf(rows: readonly KeptRow[]): number {
+  let last = 0
+  for (const { modifyIndex } of rows) last = Math.max(last, modifyIndex)
+  return last
+}

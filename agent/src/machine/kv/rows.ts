@@ -1,0 +1,171 @@
+import type { Database, Statement } from 'better-sqlite3'
+import { crc32c } from '../../lib/crc32c.ts'
+import type { Scope } from './query.ts'
+import type { ListedRow } from './row.ts'
+import { Tombstones } from './tombstones.ts'
+
+/** The file does not hold what was written to it: the node stops, and the others have the data. */
+export class Damage extends Error {
+  override readonly name = 'Damage'
+}
+
+/** A row of `kv`, whole. */
+export interface KeptRow extends ListedRow {
+  /** 0: it stays until it is deleted. */
+  readonly ttlMs: number
+}
+
+type Found = Omit<KeptRow, 'flags'> & { readonly flags: string; readonly checksum: number }
+
+const COLUMNS = `key, value, create_index AS createIndex, modify_index AS modifyIndex, checksum, flags,
+  lock_index AS lockIndex, session, ttl_ms AS ttlMs, content_type AS contentType`
+
+/** The table of keys: one statement for each way in which it is used. */
+export class Rows {
+  readonly tombstones: Tombstones
+  readonly #get: Statement<[Uint8Array], Found>
+  readonly #put: Statement<
+    [Uint8Array, Uint8Array, number, number, number, string, number, string, number, string]
+  >
+  readonly #plain: Statement<[Uint8Array, Uint8Array, number, number, number]>
+  readonly #delete: Statement<[Uint8Array]>
+  readonly #held: Statement<[string], Found>
+  readonly #list: Ranged<Found>
+  readonly #names: Ranged<{ readonly key: Uint8Array; readonly modifyIndex: number }>
+  readonly #deleteTree: Ranged<{ readonly key: Uint8Array }>
+
+  constructor(db: Database) {
+    this.tombstones = new Tombstones(db)
+    this.#get = db.prepare(`SELECT ${COLUMNS} FROM kv WHERE key = ?`)
+    this.#put = db.prepare('INSERT OR REPLACE INTO kv VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+    this.#plain = db.prepare(
+      `INSERT INTO kv(key, value, create_index, modify_index, checksum) VALUES(?, ?, ?, ?, ?)
+       ON CONFLICT(key) DO UPDATE SET value = excluded.value, modify_index = excluded.modify_index,
+         checksum = excluded.checksum, flags = '0', ttl_ms = 0, content_type = ''`,
+    )
+    this.#delete = db.prepare('DELETE FROM kv WHERE key = ?')
+    this.#held = db.prepare(
+      `SELECT ${COLUMNS} FROM kv WHERE session = ? AND session <> '' ORDER BY key`,
+    )
+    this.#list = new Ranged(db, `SELECT ${COLUMNS} FROM kv`, 'ORDER BY key')
+    this.#names = new Ranged(db, 'SELECT key, modify_index AS modifyIndex FROM kv', 'ORDER BY key')
+    this.#deleteTree = new Ranged(db, 'DELETE FROM kv', 'RETURNING key')
+  }
+
+  /** @throws Damage */
+  get(key: Uint8Array): KeptRow | null {
+    const found = this.#get.get(key)
+    return found === undefined ? null : checked(found)
+  }
+
+  /** Replaces all of the row. */
+  put(row: KeptRow): void {
+    const { key, value, createIndex, modifyIndex, flags, lockIndex, session } = row
+    this.#put.run(
+      key,
+      value,
+      createIndex,
+      modifyIndex,
+      checksumOf(key, value),
+      String(flags),
+      lockIndex,
+      session,
+      row.ttlMs,
+      row.contentType,
+    )
+  }
+
+  /** As a `put` of the value alone, whatever was there; a lock on it stays. */
+  putPlain(key: Uint8Array, value: Uint8Array, index: number): void {
+    this.#plain.run(key, value, index, index, checksumOf(key, value))
+  }
+
+  /** @returns whether there was one */
+  delete(key: Uint8Array, index: number): boolean {
+    if (this.#delete.run(key).changes === 0) return false
+    this.tombstones.add({ kind: 'key', bytes: key }, index)
+    return true
+  }
+
+  /** Everything that begins with `prefix`; returns the keys, in order. */
+  deleteTree(prefix: Uint8Array, index: number): Uint8Array[] {
+    const keys = this.#deleteTree.all(prefix).map(({ key }) => key)
+    if (keys.length > 0) this.tombstones.add({ kind: 'prefix', bytes: prefix }, index)
+    return keys.sort(Buffer.compare)
+  }
+
+  /** What a session holds. */
+  heldBy(session: string): KeptRow[] {
+    return this.#held.all(session).map(checked)
+  }
+
+  list(scope: Scope): KeptRow[] {
+    if (scope.kind === 'prefix') return this.#list.all(scope.bytes).map(checked)
+    const row = this.get(scope.bytes)
+    return row === null ? [] : [row]
+  }
+
+  /** Keys that begin with `prefix`, each once, cut after the first `separator` behind it. */
+  names(prefix: Uint8Array, separator: Uint8Array): { keys: Uint8Array[]; lastChange: number } {
+    const keys: Uint8Array[] = []
+    let lastChange = 0
+    for (const { key, modifyIndex } of this.#names.iterate(prefix)) {
+      lastChange = Math.max(lastChange, modifyIndex)
+      const cut = cutAfter(key, prefix.length, separator)
+      const last = keys.at(-1)
+      if (last === undefined || Buffer.compare(last, cut) !== 0) keys.push(cut)
+    }
+    return { keys, lastChange }
+  }
+}
+
+/** A statement over the keys that begin with a prefix, as a range of the primary key. */
+class Ranged<Row> {
+  readonly #below: Statement<[Uint8Array, Uint8Array], Row>
+  /** for a prefix with nothing above it: the empty one, and one of 0xff only */
+  readonly #open: Statement<[Uint8Array], Row>
+
+  constructor(db: Database, head: string, tail: string) {
+    this.#below = db.prepare(`${head} WHERE key >= ? AND key < ? ${tail}`)
+    this.#open = db.prepare(`${head} WHERE key >= ? ${tail}`)
+  }
+
+  all(prefix: Uint8Array): Row[] {
+    const end = endOf(prefix)
+    return end === null ? this.#open.all(prefix) : this.#below.all(prefix, end)
+  }
+
+  iterate(prefix: Uint8Array): IterableIterator<Row> {
+    const end = endOf(prefix)
+    return end === null ? this.#open.iterate(prefix) : this.#below.iterate(prefix, end)
+  }
+}
+
+/** The first key behind all that begin with `prefix`; null: none is. */
+export function endOf(prefix: Uint8Array): Uint8Array | null {
+  for (let at = prefix.length - 1; at >= 0; at--) {
+    const byte = prefix[at] as number
+    if (byte === 0xff) continue
+    const end = Uint8Array.from(prefix.subarray(0, at + 1))
+    end[at] = byte + 1
+    return end
+  }
+  return null
+}
+
+function cutAfter(key: Uint8Array, from: number, separator: Uint8Array): Uint8Array {
+  if (separator.length === 0) return key
+  const at = Buffer.from(key.buffer, key.byteOffset, key.byteLength).indexOf(separator, from)
+  return at === -1 ? key : key.subarray(0, at + separator.length)
+}
+
+function checked({ checksum, flags, ...row }: Found): KeptRow {
+  if (checksum !== checksumOf(row.key, row.value))
+    throw new Damage('a value differs from its checksum')
+  return { ...row, flags: BigInt(flags) }
+}
+
+/** SQLite checks the shape of its pages, not the bytes of a value. */
+function checksumOf(key: Uint8Array, value: Uint8Array): number {
+  return crc32c(key) ^ crc32c(value)
+}
