@@ -35,8 +35,8 @@ module.exports = {
     floor(
       'http',
       'node/',
-      'machine/kv/command\\.ts$',
-      'machine/kv/query\\.ts$',
+      // Commands, queries, their answers, and the feed; never what carries them out.
+      'machine/kv/(?:command|operation|expiry|session|query|answer|row|change|change-feed)\\.ts$',
       'machine/plug-in/host\\.ts$',
       'machine/state-machine\\.ts$',
       'raft/types\\.ts$',

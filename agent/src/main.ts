@@ -190,7 +190,7 @@ function commandLine(usage: (problem: string) => never) {
 function nodeOf(chosen: Chosen, options: Omit<NodeOptions<never, unknown>, 'machine'>) {
   if (chosen.kind === 'keys') {
     const node = new RaftNode({ ...options, machine: chosen.machine })
-    return { node, served: { node } }
+    return { node, served: { node, feed: chosen.changes } }
   }
   const node = new RaftNode({ ...options, machine: chosen.machine })
   const { name, routes } = chosen

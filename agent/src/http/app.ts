@@ -1,5 +1,6 @@
 import { type Context, Hono } from 'hono'
 import { deleteMember, getMembers, postLeader, postPromote, putVoters } from './cluster-routes.ts'
+import { consulHandler } from './consul/routes.ts'
 import { type Api, type Exchange, fault, type Handler, settle, statusIfAny } from './exchange.ts'
 import { plugInRoutes } from './fsm-routes.ts'
 import { getLive, getReady } from './health-routes.ts'
@@ -42,6 +43,11 @@ export function buildApp(api: Api): Hono<Env> {
   app.post('/v1/cluster/leader', route(postLeader))
   const plugIn = plugInRoutes(api)
   app.all('/fsm/*', context => plugIn(context.env.exchange))
+  app.all('/v1/*', async (context, next) => {
+    const { exchange } = context.env
+    const handler = consulHandler(exchange.target.resource, exchange.incoming.method ?? '')
+    return handler === null ? next() : toResponse(await settle(api, handler, exchange))
+  })
   app.notFound(() => {
     const refusal = refuse(404, 'NOT_FOUND', 'there is no such resource')
     return toResponse(refusalReply(refusal, statusIfAny(api)))

@@ -1,18 +1,26 @@
 import type { IncomingMessage } from 'node:http'
+import type { ChangeFeed } from '../machine/kv/change-feed.ts'
 import type { KvAnswer, KvQuery } from '../machine/kv/query.ts'
 import type { PlugInAnswer, Routes } from '../machine/plug-in/host.ts'
 import type { Logger } from '../node/logger.ts'
 import type { NodeApi, NodeStatus } from '../node/node-api.ts'
 import { abandonBody, checkBodyLength } from './body.ts'
+import { textReply } from './consul/consul-reply.ts'
+import { CONSUL_KEY_RESOURCES, speaksConsul } from './consul/resources.ts'
 import { checkDoor } from './door.ts'
 import { type Head, readHead } from './head.ts'
 import type { HttpLimits } from './limits.ts'
 import type { HttpMeasures } from './measures.ts'
 import { checkMethod, parseTarget, type Resource, type Target } from './raw-target.ts'
 import { isRefusal, type Refusal, refuse } from './refusal.ts'
-import { faultReply, type Reply, refusalReply } from './reply.ts'
+import { faultReply, type Reply, refusalReply, withRefusalHeaders } from './reply.ts'
 
-const KEY_RESOURCES: ReadonlySet<Resource> = new Set(['keys', 'key'])
+const KEY_RESOURCES: ReadonlySet<Resource> = new Set([
+  'keys',
+  'key',
+  'watch',
+  ...CONSUL_KEY_RESOURCES,
+])
 
 /** What the routes serve. */
 export interface Api {
@@ -25,6 +33,10 @@ export interface Api {
   /** of this agent */
   readonly version: string
   readonly log: Logger
+  /** What was changed on this node lately. */
+  readonly feed: ChangeFeed
+  /** Aborted when the server ends: whoever waits for changes is answered at once. */
+  readonly closing: AbortSignal
 }
 
 /** A machine of another kind than keys. */
@@ -87,7 +99,9 @@ export async function settle(api: Api, handler: Handler, exchange: Exchange): Pr
 
 export function refuseRequest(api: Api, incoming: IncomingMessage, refusal: Refusal): Reply {
   const closes = abandonBody(incoming, api.limits.bodyBytesMax)
-  return refusalReply(refusal, statusIfAny(api), closes)
+  const node = statusIfAny(api)
+  if (!speaksConsul(incoming.url ?? '')) return refusalReply(refusal, node, closes)
+  return withRefusalHeaders(textReply(refusal, node), refusal, closes)
 }
 
 export function fault(api: Api, error: unknown): Reply {

@@ -4,7 +4,7 @@ import { type Api, type Exchange, fault, refuseRequest } from './exchange.ts'
 import { raftHeaders } from './headers.ts'
 import { awaitLevel, idempotencyOf } from './levels.ts'
 import { isRefusal, refuse } from './refusal.ts'
-import { outcomeReply, type Reply, toResponse } from './reply.ts'
+import { outcomeReply, type TextReply, toResponse } from './reply.ts'
 
 /** What is known of a request beside what the machine's app is given. */
 interface Served {
@@ -99,7 +99,11 @@ function hostOf(api: Api, requests: ServedRequests): MachineHost {
       const served = servedOf(request)
       const { target, head } = served.exchange
       const consistent = target.query.has('consistent')
-      const tooEarly = await awaitLevel(api, { consistent, minIndex: head.minIndex })
+      const tooEarly = await awaitLevel(api, {
+        consistent,
+        minIndex: head.minIndex,
+        maxStaleMs: null,
+      })
       if (tooEarly !== null) throw unserved(tooEarly)
       if (api.plugIn === null) throw new TypeError('no machine is plugged in')
       const { applied, value } = await api.plugIn.query(query)
@@ -113,7 +117,7 @@ function hostOf(api: Api, requests: ServedRequests): MachineHost {
   }
 }
 
-function unserved(reply: Reply): Unserved {
+function unserved(reply: TextReply): Unserved {
   const { code, detail } = JSON.parse(reply.body) as { code: string; detail: string }
   return new Unserved({ status: reply.status, code, detail }, () => toResponse(reply))
 }

@@ -14,9 +14,13 @@ export interface Head {
   readonly idempotencyKey: string | null
   /** `X-Raft-Passed-On`: it came to another agent first. */
   readonly passedOn: boolean
+  /** As it came; what it may be depends on the resource. The same for the next two. */
+  readonly ifMatch: string | null
+  readonly ifNoneMatch: string | null
+  readonly lastEventId: string | null
 }
 
-type Own = Pick<Head, 'minIndex' | 'idempotencyKey'>
+type Own = Pick<Head, 'minIndex' | 'idempotencyKey' | 'ifMatch' | 'ifNoneMatch' | 'lastEventId'>
 
 export interface HeadLine {
   readonly httpVersion: string
@@ -33,6 +37,9 @@ const NAMES = [
   'x-raft-min-index',
   'idempotency-key',
   'x-raft-passed-on',
+  'if-match',
+  'if-none-match',
+  'last-event-id',
 ] as const
 type Name = (typeof NAMES)[number]
 const BY_NAME: ReadonlyMap<string, Name> = new Map(NAMES.map(name => [name, name]))
@@ -105,5 +112,11 @@ function readOwn(found: ReadonlyMap<Name, string>): Own | Refusal {
     const detail = 'Idempotency-Key is 1 to 255 printable ASCII characters without spaces'
     return refuse(400, 'BAD_IDEMPOTENCY_KEY', detail)
   }
-  return { minIndex, idempotencyKey }
+  return {
+    minIndex,
+    idempotencyKey,
+    ifMatch: found.get('if-match') ?? null,
+    ifNoneMatch: found.get('if-none-match') ?? null,
+    lastEventId: found.get('last-event-id') ?? null,
+  }
 }

@@ -1,49 +1,61 @@
 import { encodeCommand } from '../machine/kv/command.ts'
-import type { KvAnswer } from '../machine/kv/query.ts'
+import type { AnswerTo } from '../machine/kv/query.ts'
 import type { NodeStatus } from '../node/node-api.ts'
 import { checkBodyHead, readText } from './body.ts'
+import { parseDuration } from './consul/duration.ts'
 import type { Api, Exchange, Handler } from './exchange.ts'
-import type { Head } from './head.ts'
-import { awaitLevel, idempotencyOf } from './levels.ts'
+import { awaitLevel } from './levels.ts'
 import { parsePairs } from './pairs.ts'
-import { isRefusal } from './refusal.ts'
+import { propose } from './propose.ts'
+import { readMachine } from './read-machine.ts'
+import { isRefusal, refuse } from './refusal.ts'
 import { contentReply, outcomeReply, type Reply, uncached } from './reply.ts'
 
 /** `POST /key {"k":"v",…}`: all pairs in one entry. */
-export const postPairs: Handler = async (api, { incoming, head }) => {
+export const postPairs: Handler = async (api, exchange) => {
+  const { incoming, head } = exchange
   const refusal = checkBodyHead(head)
   if (refusal !== null) return refusal
   const body = await readText(incoming, api.limits.bodyBytesMax)
   if (isRefusal(body)) return body
   const pairs = parsePairs(body.text, api.limits)
   if (isRefusal(pairs)) return pairs
-  return propose(api, head, encodeCommand({ kind: 'set', pairs }))
+  return write(api, exchange, encodeCommand({ kind: 'set', pairs }))
 }
 
 /** `DELETE /key/<k>`: 200 whether or not there was one. */
-export const deleteKey: Handler = (api, { target, head }) =>
-  propose(api, head, encodeCommand({ kind: 'delete', key: target.key }))
+export const deleteKey: Handler = (api, exchange) =>
+  write(api, exchange, encodeCommand({ kind: 'delete', key: exchange.target.key }))
 
 /**
  * `GET /key/<k>`: from this node's own machine; a missing key reads as the empty string. With
  * `?consistent` it is linearizable on every node: the leader is asked for the index only (thesis §6.4).
+ * With `?max_stale=` it is refused by a node whose knowledge is older.
  */
 export const getKey: Handler = async (api, { target, head }) => {
   const consistent = target.query.has('consistent')
-  const tooEarly = await awaitLevel(api, { consistent, minIndex: head.minIndex })
+  const bound = target.query.get('max_stale')
+  const maxStaleMs = bound === undefined ? null : parseDuration(bound)
+  if (bound !== undefined && maxStaleMs === null) {
+    return refuse(400, 'BAD_DURATION', 'max_stale is a duration like 500ms or 5s')
+  }
+  const tooEarly = await awaitLevel(api, { consistent, minIndex: head.minIndex, maxStaleMs })
   if (tooEarly !== null) return tooEarly
-  const answer = await api.node.query({ kind: 'get', key: target.key })
+  const answer = await readMachine(api, { kind: 'get', key: target.key })
   const reply = valueReply(target, answer, api.node.status())
   return consistent ? uncached(reply) : reply
 }
 
-async function propose(api: Api, { idempotencyKey }: Head, command: Uint8Array): Promise<Reply> {
-  const outcome = await api.node.propose(command, idempotencyOf(idempotencyKey, command))
-  return outcomeReply(outcome, api.node.status())
+async function write(api: Api, { head }: Exchange, command: Uint8Array): Promise<Reply> {
+  return outcomeReply(await propose(api, head, command), api.node.status())
 }
 
 /** Bytes that are no UTF-8 show as U+FFFD: this route speaks JSON text. */
-function valueReply(target: Exchange['target'], answer: KvAnswer, node: NodeStatus): Reply {
+function valueReply(
+  target: Exchange['target'],
+  answer: AnswerTo<{ kind: 'get'; key: Uint8Array }>,
+  node: NodeStatus,
+): Reply {
   const key = JSON.stringify(utf8(target.key))
   const value = answer.row === null ? '""' : JSON.stringify(utf8(answer.row.value))
   // By hand, since an object would treat the key `__proto__` as no plain name.

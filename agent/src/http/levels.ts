@@ -2,28 +2,56 @@ import { createHash } from 'node:crypto'
 import type { Idempotency } from '../machine/state-machine.ts'
 import { asLogIndex } from '../raft/types.ts'
 import type { Api } from './exchange.ts'
-import { minIndexReply, outcomeReply, type Reply } from './reply.ts'
+import { OUTCOMES, type Problem, problemReply, type TextReply } from './reply.ts'
 
 /** How much a reader asks for. */
 export interface Level {
-  /** `?consistent`: everything that was answered anywhere before this read began */
+  /** `?consistent`: everything that was answered anywhere before this read began (thesis §6.4) */
   readonly consistent: boolean
   /** `X-Raft-Min-Index`: at least this entry */
   readonly minIndex: number | null
+  /** `?max_stale`: what this node knows must not be older, ms */
+  readonly maxStaleMs: number | null
+}
+
+const TOO_EARLY: Problem = {
+  status: 504,
+  code: 'MIN_INDEX_NOT_REACHED',
+  detail: 'this node has not applied the entry of X-Raft-Min-Index in time',
+  retryable: true,
+}
+const TOO_STALE: Problem = {
+  status: 503,
+  code: 'TOO_STALE',
+  detail: 'what this node knows is older than max_stale allows',
+  retryable: true,
 }
 
 /** Waits until this node may answer at that level. Null: it may; else why it cannot. */
-export async function awaitLevel(
+export async function levelProblem(
   { node, limits }: Pick<Api, 'node' | 'limits'>,
-  { consistent, minIndex }: Level,
-): Promise<Reply | null> {
+  { consistent, minIndex, maxStaleMs }: Level,
+): Promise<Problem | null> {
   if (consistent) {
     const outcome = await node.linearizable(limits.consistentWaitMs)
-    if (outcome.kind !== 'ready') return outcomeReply(outcome, node.status())
+    if (outcome.kind !== 'ready') return OUTCOMES[outcome.kind]
   }
-  if (minIndex === null) return null
-  const reached = await node.waitApplied(asLogIndex(minIndex), limits.minIndexWaitMs)
-  return reached ? null : minIndexReply(node.status())
+  if (minIndex !== null) {
+    const reached = await node.waitApplied(asLogIndex(minIndex), limits.minIndexWaitMs)
+    if (!reached) return TOO_EARLY
+  }
+  if (maxStaleMs === null) return null
+  const { stalenessMs } = node.status()
+  return stalenessMs === null || stalenessMs > maxStaleMs ? TOO_STALE : null
+}
+
+/** `levelProblem`, as an answer. */
+export async function awaitLevel(
+  api: Pick<Api, 'node' | 'limits'>,
+  level: Level,
+): Promise<TextReply | null> {
+  const problem = await levelProblem(api, level)
+  return problem === null ? null : problemReply(problem, api.node.status())
 }
 
 /** What makes a command take effect once; null when the request has no `Idempotency-Key`. */

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
 import { buildApp, type Env } from './app.ts'
 import type { Connections } from './connections.ts'
+import { consulHandler } from './consul/routes.ts'
 import {
   type Api,
   type Exchange,
@@ -70,9 +71,10 @@ export function createListener(options: ListenerOptions): Listener {
 }
 
 function hotHandler({ target, incoming }: Exchange): Handler | null {
-  if (target.resource === 'keys') return postPairs
-  if (target.resource !== 'key') return null
-  return incoming.method === 'DELETE' ? deleteKey : getKey
+  const { resource } = target
+  if (resource === 'keys') return postPairs
+  if (resource === 'key') return incoming.method === 'DELETE' ? deleteKey : getKey
+  return consulHandler(resource, incoming.method ?? '')
 }
 
 /** Counts the request once its answer has left, or its client. */

@@ -2,8 +2,10 @@
  * What a request asks for, from its RAW target by a fixed table after one percent-decoding. Never
  * `new URL(target, base)`: it takes `//x/v1` for a host, resolves dot segments and throws on some input.
  */
+import { CONSUL_METHODS, type ConsulResource, consulResource } from './consul/resources.ts'
 import { checkKey, hasDotSegment } from './key-rules.ts'
-import { type Refusal, refuse } from './refusal.ts'
+import { percentDecode } from './percent.ts'
+import { isRefusal, type Refusal, refuse } from './refusal.ts'
 
 /** `unknown` is well-formed, but none of ours. */
 export type Resource =
@@ -21,6 +23,8 @@ export type Resource =
   | 'promotion'
   | 'voters'
   | 'leadership'
+  | 'watch'
+  | ConsulResource
   | 'unknown'
 
 export interface Target {
@@ -32,7 +36,7 @@ export interface Target {
   readonly search: string
   /** Decoded; of a name given twice the first counts. */
   readonly query: ReadonlyMap<string, string>
-  /** Of `/key/<k>`, decoded once; empty otherwise. */
+  /** Of `/key/<k>` and `/v1/kv/<k>`, or the id at the end of a session's path; decoded once, empty otherwise. */
   readonly key: Uint8Array
 }
 
@@ -52,6 +56,7 @@ const PAGES: ReadonlyMap<string, Resource> = new Map([
   ['/v1/cluster/members', 'members'],
   ['/v1/cluster/voters', 'voters'],
   ['/v1/cluster/leader', 'leadership'],
+  ['/v1/watch', 'watch'],
 ])
 const MEMBER = /^\/v1\/cluster\/members\/[A-Za-z0-9._-]{1,64}(\/promote)?$/
 const READ = 'GET, HEAD'
@@ -72,6 +77,8 @@ const METHODS: Readonly<Record<Resource, string | null>> = {
   promotion: 'POST',
   voters: 'PUT',
   leadership: 'POST',
+  watch: READ,
+  ...CONSUL_METHODS,
   unknown: null,
 }
 
@@ -97,7 +104,7 @@ export function parseTarget(raw: string, limits: TargetLimits): Target | Refusal
   const query = mark === -1 ? NO_QUERY : parseQuery(origin.slice(mark + 1))
   if (query === null) return bad('the query is not well-formed')
   const parts = { path, query, search: mark === -1 ? '' : origin.slice(mark) }
-  return path.startsWith(KEY_PREFIX) ? keyTarget(parts, limits) : pageTarget(parts)
+  return path.startsWith(KEY_PREFIX) ? keyTarget(parts, limits) : pageTarget(parts, limits)
 }
 
 /** 405 with the methods that the resource has; null when it has this one. */
@@ -117,7 +124,7 @@ function keyTarget(parts: Parts, limits: TargetLimits): Target | Refusal {
   return checkKey(key, limits.keyBytesMax) ?? { kind: 'target', resource: 'key', ...parts, key }
 }
 
-function pageTarget(parts: Parts): Target | Refusal {
+function pageTarget(parts: Parts, limits: TargetLimits): Target | Refusal {
   const { path } = parts
   const decoded = percentDecode(path)
   if (decoded === null) return bad('a percent sign is followed by two hexadecimal digits')
@@ -127,7 +134,10 @@ function pageTarget(parts: Parts): Target | Refusal {
   if (first === '' && path.length > 1) return bad('a path has one slash at its start')
   // Else /%6bey/a would be another spelling of a route, which a guard in front may not know.
   if (first?.includes('%')) return bad('the first segment of a path is written plainly')
-  return { kind: 'target', resource: resourceOf(path), ...parts, key: NO_KEY }
+  const page = resourceOf(path)
+  if (page !== 'unknown') return { kind: 'target', resource: page, ...parts, key: NO_KEY }
+  const consul = consulResource(path, limits.keyBytesMax)
+  return isRefusal(consul) ? consul : { kind: 'target', ...parts, ...consul }
 }
 
 function resourceOf(path: string): Resource {
@@ -154,30 +164,6 @@ function parseQuery(text: string): ReadonlyMap<string, string> | null {
 
 function decodeText(encoded: string): string | null {
   return encoded.includes('%') ? (percentDecode(encoded)?.toString('utf8') ?? null) : encoded
-}
-
-/** The bytes of printable ASCII with `%XX` escapes, decoded once; null where an escape is malformed. */
-export function percentDecode(encoded: string): Buffer | null {
-  if (!encoded.includes('%')) return Buffer.from(encoded, 'latin1')
-  const bytes = Buffer.alloc(encoded.length)
-  let length = 0
-  for (let at = 0; at < encoded.length; at++) {
-    let byte = encoded.charCodeAt(at)
-    if (byte === 0x25) {
-      byte = hexDigit(encoded.charCodeAt(at + 1)) * 16 + hexDigit(encoded.charCodeAt(at + 2))
-      if (Number.isNaN(byte)) return null
-      at += 2
-    }
-    bytes[length++] = byte
-  }
-  return bytes.subarray(0, length)
-}
-
-/** NaN when it is none, or beyond the end. */
-function hexDigit(code: number): number {
-  if (code >= 0x30 && code <= 0x39) return code - 0x30
-  const lower = code | 0x20
-  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : Number.NaN
 }
 
 function bad(detail: string): Refusal {

@@ -10,6 +10,10 @@ import type { Refusal } from './refusal.ts'
 export interface Reply {
   readonly status: number
   readonly headers: Headers
+  readonly body: string | Uint8Array
+}
+
+export interface TextReply extends Reply {
   readonly body: string
 }
 
@@ -31,7 +35,7 @@ export interface Problem {
   readonly retryable: boolean
 }
 
-const OUTCOMES = {
+export const OUTCOMES = {
   'not-leader': {
     status: 421,
     code: 'NOT_LEADER',
@@ -58,39 +62,44 @@ const OUTCOMES = {
   },
 } as const satisfies Record<Exclude<Outcome['kind'], 'applied'>, Problem>
 
-/** Why an `X-Raft-Min-Index` is not met. */
-export function minIndexReply(node: NodeStatus): Reply {
-  const detail = 'this node has not applied the entry of X-Raft-Min-Index in time'
-  const code = 'MIN_INDEX_NOT_REACHED'
-  return problemReply({ status: 504, code, detail, retryable: true }, node)
+/** What a write's answer is. */
+export function outcomeReply(outcome: Outcome, node: NodeStatus): TextReply {
+  const problem = outcomeProblem(outcome)
+  if (problem === null) {
+    return emptyReply(node, outcome.kind === 'applied' ? outcome.position.index : node.appliedIndex)
+  }
+  const leader = outcome.kind === 'not-leader' ? (outcome.leader ?? node.leader) : node.leader
+  return problemReply(problem, { ...node, leader })
 }
 
-/** What a write's answer is. A leader that is not known cannot be followed: that is 503, not 421. */
-export function outcomeReply(outcome: Outcome, node: NodeStatus): Reply {
+/**
+ * Why a write has no good answer; null: it was carried out. A leader that is not known cannot be
+ * followed: that is 503, not 421.
+ */
+export function outcomeProblem(outcome: Outcome): Problem | null {
   switch (outcome.kind) {
     case 'applied': {
-      if (outcome.result.kind === 'done') return emptyReply(node, outcome.position.index)
+      if (outcome.result.kind === 'done') return null
       const { code } = outcome.result
       const detail =
         code === 'KEY_REUSED'
           ? 'this Idempotency-Key was used for another request; nothing happened'
           : 'the state machine refused the command'
-      return problemReply({ status: 422, code, detail, retryable: false }, node)
+      return { status: 422, code, detail, retryable: false }
     }
     case 'not-leader':
-      if (outcome.leader === null) return problemReply(OUTCOMES['no-leader'], node)
-      return problemReply(OUTCOMES['not-leader'], { ...node, leader: outcome.leader })
+      return outcome.leader === null ? OUTCOMES['no-leader'] : OUTCOMES['not-leader']
     case 'no-leader':
     case 'overloaded':
     case 'unknown':
-      return problemReply(OUTCOMES[outcome.kind], node)
+      return OUTCOMES[outcome.kind]
     default:
       return unreachable(outcome)
   }
 }
 
 /** 200 without a body. */
-export function emptyReply(node: NodeStatus, shown: number): Reply {
+export function emptyReply(node: NodeStatus, shown: number): TextReply {
   const headers = raftHeaders(node, shown)
   headers['Cache-Control'] = 'no-store'
   headers['Content-Length'] = '0'
@@ -102,13 +111,13 @@ export function contentReply(content: Content, node: NodeStatus, shown?: number)
   return withContent(200, raftHeaders(node, shown), content)
 }
 
-export function uncached(reply: Reply): Reply {
+export function uncached<R extends Reply>(reply: R): R {
   reply.headers['Cache-Control'] = 'no-store'
   return reply
 }
 
 /** @param node null: nothing is known of it, as when it could not be asked */
-export function problemReply(problem: Problem, node: NodeStatus | null): Reply {
+export function problemReply(problem: Problem, node: NodeStatus | null): TextReply {
   const { status, code, detail, retryable } = problem
   const leader = node?.members.find(member => member.id === node.leader)
   const body = {
@@ -144,10 +153,13 @@ export function healthReply(text: string, healthy: boolean, node: NodeStatus | n
 
 /** A refusal's answer. A body that is left unread closes the connection: see `abandonBody`. */
 export function refusalReply(refusal: Refusal, node: NodeStatus | null, closes = false): Reply {
-  const { status, headers, body } = problemReply({ ...refusal, retryable: false }, node)
-  const allow: Headers = refusal.allow === undefined ? {} : { Allow: refusal.allow }
-  const connection: Headers = closes ? { Connection: 'close' } : {}
-  return { status, headers: { ...headers, ...allow, ...connection }, body }
+  return withRefusalHeaders(problemReply({ ...refusal, retryable: false }, node), refusal, closes)
+}
+
+export function withRefusalHeaders(reply: Reply, refusal: Refusal, closes: boolean): Reply {
+  if (refusal.allow !== undefined) Object.assign(reply.headers, { Allow: refusal.allow })
+  if (closes) Object.assign(reply.headers, { Connection: 'close' })
+  return reply
 }
 
 /** Our own fault; what it was stands in the log only. */
@@ -160,7 +172,7 @@ function headersOf(node: NodeStatus | null): Headers {
   return node === null ? { 'X-Raft-Served-By': 'agent' } : raftHeaders(node)
 }
 
-function withContent(status: number, headers: Headers, content: Content): Reply {
+function withContent(status: number, headers: Headers, content: Content): TextReply {
   headers['Content-Type'] = content.type
   headers['Content-Length'] = String(Buffer.byteLength(content.text))
   return { status, headers, body: content.text }

@@ -1,8 +1,10 @@
+import { setMaxListeners } from 'node:events'
 import { chmod } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo, ListenOptions } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { parseHostPort } from '../lib/host-port.ts'
+import { ChangeFeed } from '../machine/kv/change-feed.ts'
 import type { Logger } from '../node/logger.ts'
 import { Connections } from './connections.ts'
 import type { Api } from './exchange.ts'
@@ -16,6 +18,8 @@ export interface HttpOptions {
   readonly node: Api['node']
   /** Default null: the machine is one of keys. */
   readonly plugIn?: Api['plugIn']
+  /** Default: one that stays empty. */
+  readonly feed?: Api['feed']
   readonly server: {
     /** `host:port` for operators and for the gateways of other nodes; port 0 takes a free one */
     readonly listen: string
@@ -43,15 +47,27 @@ export interface HttpServer {
  * @throws when one of them cannot be had; then neither is left open
  */
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
-  const { node, plugIn = null, server, version, log, lean = true } = options
+  const {
+    node,
+    plugIn = null,
+    feed = new ChangeFeed(),
+    server,
+    version,
+    log,
+    lean = true,
+  } = options
+  const end = new AbortController()
+  setMaxListeners(0, end.signal)
   const limits = { ...HTTP_LIMITS, ...options.limits }
-  const api: Api = { node, plugIn, version, log, limits, measures: new HttpMeasures() }
+  const measures = new HttpMeasures()
+  const api: Api = { node, plugIn, feed, version, log, limits, measures, closing: end.signal }
   const connections = new Connections()
   let closing = false
   const listener = createListener({ api, connections, closing: () => closing, lean })
   const servers: Server[] = []
   const close = async (): Promise<void> => {
     closing = true
+    end.abort()
     // A kept connection that is closed just as a request is sent on it costs that request its answer: each is
     // told first, with the answer that it gets meanwhile.
     if (servers.length > 0) await pause(api.limits.closeDrainMs)

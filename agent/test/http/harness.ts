@@ -32,6 +32,7 @@ export async function serve(
   const errors: string[] = []
   const http = await startHttp({
     node,
+    feed: node.machine.changes,
     server: { listen: '127.0.0.1:0', socket, socketMode: 0o660 },
     limits: { closeGraceMs: 100, ...limits },
     version: '1.2.3',
@@ -40,6 +41,7 @@ export async function serve(
   })
   t.teardown(async () => {
     await http.close()
+    await node.machine.close()
     rmSync(directory, { recursive: true, force: true })
   })
   const tcp = { host: '127.0.0.1', port: http.port }

@@ -64,6 +64,27 @@ t.test('gateway.md §4 and attacks 21–26: what is refused', async t => {
   t.equal(told(`/key/a?${'x'.repeat(9000)}`), 414)
 })
 
+t.test(
+  'a key of /v1/kv is all that follows, decoded once; a session is named at the end',
+  async t => {
+    const key = (raw: string): string | number => {
+      const target = parseTarget(raw, LIMITS)
+      return target.kind === 'target'
+        ? `${target.resource} ${Buffer.from(target.key)}`
+        : target.status
+    }
+    t.equal(key('/v1/kv/a/b//c/?recurse'), 'kv a/b//c/')
+    t.equal(key('/v1/kv/a%2Fb%252F'), 'kv a/b%2F')
+    t.equal(key('/v1/kv/'), 'kv ')
+    t.equal(key('/v1/kv'), 'elsewhere ')
+    t.equal(key('/v1/kv/a/%2e%2e/b'), 400)
+    t.equal(key('/v1/kv/a%00'), 400)
+    t.equal(key('/v1/session/renew/x%2Fy'), 'session-renew x/y')
+    t.equal(key('/v1/session/other/x'), 'elsewhere ')
+    t.equal(key('/v1/watch?prefix=a'), 'watch ')
+  },
+)
+
 t.test('pages are found by the plain path alone', async t => {
   t.equal(told('/key'), 'keys')
   t.equal(told('/key?x'), 'keys')
@@ -73,7 +94,7 @@ t.test('pages are found by the plain path alone', async t => {
   t.equal(told('/v1/cluster/members/node-1.a'), 'member')
   t.equal(told('/v1/cluster/members/members/promote'), 'promotion')
   for (const raw of [
-    ...['/', '/Status', '/status/', '/v1/cluster', '/v1/kv/a%20b', '/keys'],
+    ...['/', '/Status', '/status/', '/v1/cluster', '/v1/%6bv/a', '/keys'],
     ...['/v1/cluster/members/', '/v1/cluster/members/a%20b', '/v1/%63luster/members'],
   ]) {
     t.equal(told(raw), 'unknown', raw)

@@ -1,5 +1,6 @@
 import type { NetConnectOpts } from 'node:net'
 import t from 'tap'
+import { encodeCommand } from '../../src/machine/kv/command.ts'
 import { serve, WAYS } from './harness.ts'
 import { type Answer, request, until } from './raw-client.ts'
 
@@ -173,7 +174,10 @@ for (const { way, lean } of WAYS) {
 
   t.test(`${way}: keys and values are bytes`, async t => {
     const { node, tcp } = await serve(t, { lean })
-    node.rows.set('fffe', Buffer.from([0x61, 0xff]))
+    const value = Buffer.from([0x61, 0xff])
+    await node.propose(
+      encodeCommand({ kind: 'set', pairs: [{ key: Buffer.of(0xff, 0xfe), value }] }),
+    )
     t.equal((await get(tcp, '/key/%FF%FE')).body, '{"��":"a�"}')
     const body =
       '{"__proto__":"x","constructor":"y","\u00e9":"NFC","e\u0301":"NFD","\'; DROP--%_*[":"z"}'
@@ -291,7 +295,7 @@ for (const { way, lean } of WAYS) {
 
 t.test('what is not there: 404, 405 with Allow', async t => {
   const { tcp } = await serve(t)
-  for (const target of ['/', '/v1/cluster/nothing', '/v1/kv/a', '/raft/append', '/keys']) {
+  for (const target of ['/', '/v1/cluster/nothing', '/raft/append', '/keys']) {
     const answer = await get(tcp, target)
     t.equal(answer.status, 404, target)
     t.match(problem(answer), { code: 'NOT_FOUND', status: 404 })

@@ -15,7 +15,15 @@ const QUIET = { info() {}, warn() {}, error() {} }
 
 function start(socket: string | null, listen = '127.0.0.1:0') {
   const server = { listen, socket, socketMode: 0o660 }
-  return startHttp({ node: new SimulatedNode(), server, limits: {}, version: '1', log: QUIET })
+  const node = new SimulatedNode()
+  return startHttp({
+    node,
+    feed: node.machine.changes,
+    server,
+    limits: {},
+    version: '1',
+    log: QUIET,
+  })
 }
 
 /** Short enough for a socket. */

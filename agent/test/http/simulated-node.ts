@@ -1,6 +1,7 @@
 import { Histogram } from '../../src/lib/histogram.ts'
-import { decodeCommand, type KvPair } from '../../src/machine/kv/command.ts'
+import { KvMachine } from '../../src/machine/kv/kv-machine.ts'
 import type { KvAnswer, KvQuery } from '../../src/machine/kv/query.ts'
+import type { Idempotency } from '../../src/machine/state-machine.ts'
 import type { NodeMeasures } from '../../src/node/measures.ts'
 import type {
   MemberStatus,
@@ -16,7 +17,7 @@ import type {
 } from '../../src/node/outcome.ts'
 import { asLogIndex, asNodeId, asTerm, type LogIndex } from '../../src/raft/types.ts'
 
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
+const NONE = new Uint8Array(0)
 
 export const MEMBERS: readonly MemberStatus[] = [1, 2, 3].map(n => ({
   id: asNodeId(`node${n - 1}`),
@@ -27,9 +28,9 @@ export const MEMBERS: readonly MemberStatus[] = [1, 2, 3].map(n => ({
   identified: true,
 }))
 
-/** node0 of three, without a log: what it is told to do happens at once. */
+/** node0 of three, with a real machine and without a log: what it is told to do happens at once. */
 export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
-  readonly rows = new Map<string, Uint8Array>()
+  readonly machine = new KvMachine({ file: null })
   applied = 0
   proposals = 0
   leader: string | null = 'node0'
@@ -52,8 +53,14 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
   /** what becomes of a change where this node leads */
   outcome: ChangeOutcome = { kind: 'applied' }
   transferred: TransferOutcome = { kind: 'failed' }
+  /** how often a linearizable read was asked for */
+  confirmations = 0
 
-  async propose(bytes: Uint8Array): Promise<Outcome> {
+  constructor() {
+    this.machine.open({ clusterId: 'c', nodeId: asNodeId('node0'), incarnation: 'i' })
+  }
+
+  async propose(command: Uint8Array, idempotency: Idempotency | null = null): Promise<Outcome> {
     this.proposals++
     await this.gate
     if (this.leader === null) return { kind: 'no-leader' }
@@ -61,23 +68,23 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
     if (this.overloaded) return { kind: 'overloaded' }
     if (this.cutOff) return { kind: 'unknown' }
     const position = { index: asLogIndex(++this.applied), term: asTerm(3) }
-    if (this.refusesWith !== null) {
-      return { kind: 'applied', position, result: { kind: 'rejected', code: this.refusesWith } }
+    const refused = this.refusesWith
+    const entry = { position, command: refused === null ? command : null, timeMs: 0, idempotency }
+    const [result] = await this.machine.apply([entry], NONE)
+    if (refused !== null) {
+      return { kind: 'applied', position, result: { kind: 'rejected', code: refused } }
     }
-    const command = decodeCommand(bytes)
-    if (command.kind === 'delete') this.rows.delete(hex(command.key))
-    else for (const pair of command.pairs) this.#set(pair)
-    return { kind: 'applied', position, result: { kind: 'done', value: null } }
+    if (result === null || result === undefined) throw new Error('no result')
+    return { kind: 'applied', position, result }
   }
 
-  async query({ key }: KvQuery): Promise<KvAnswer> {
+  async query(query: KvQuery): Promise<KvAnswer> {
     if (this.broken) throw new Error('SQLITE_IOERR: /secret/path')
-    const value = this.rows.get(hex(key))
-    const applied = { index: asLogIndex(this.applied), term: asTerm(3) }
-    return { applied, row: value === undefined ? null : { value, createIndex: 1, modifyIndex: 1 } }
+    return this.machine.query(query)
   }
 
   async linearizable(): Promise<ReadOutcome> {
+    this.confirmations++
     if (this.leader === null || this.cutOff) return { kind: 'no-leader' }
     return { kind: 'ready', index: asLogIndex(this.applied) }
   }
@@ -141,10 +148,7 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
 
   /** Keys as hexadecimal bytes. */
   keys(): string[] {
-    return [...this.rows.keys()]
-  }
-
-  #set({ key, value }: KvPair): void {
-    this.rows.set(hex(key), Uint8Array.from(value))
+    const { keys } = this.machine.query({ kind: 'keys', prefix: NONE, separator: NONE })
+    return keys.map(key => Buffer.from(key).toString('hex'))
   }
 }

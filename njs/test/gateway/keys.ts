@@ -32,6 +32,8 @@ const FORWARDED = [
   '/v1/session/list',
   '/v1/status/leader',
   '/v1/agent/self',
+  '/v1/catalog/services',
+  '/v1/kv/a?keys&separator=/',
 ]
 
 const REFUSED: ReadonlyArray<readonly [target: string, status: number]> = [

@@ -1,0 +1,82 @@
+import type { AnswerTo, KvQuery } from '../../machine/kv/query.ts'
+import type { Api, Exchange, Handler } from '../exchange.ts'
+import { levelProblem } from '../levels.ts'
+import { readMachine } from '../read-machine.ts'
+import { isRefusal, type Refusal, refuse } from '../refusal.ts'
+import type { Reply } from '../reply.ts'
+import { jsonReply, textReply, withIndex } from './consul-reply.ts'
+import { readOptions } from './read-options.ts'
+import { keyJson, rowJson } from './rows-json.ts'
+import { whenChanged } from './when-changed.ts'
+
+type Rows = AnswerTo<Extract<KvQuery, { kind: 'rows' }>>
+type Names = AnswerTo<Extract<KvQuery, { kind: 'keys' }>>
+
+/** `GET /v1/kv/<key>`, and what its parameters make of it. */
+export const getKv: Handler = async (api, exchange) => {
+  const { incoming } = exchange
+  const options = readOptions(exchange)
+  if (isRefusal(options)) return options
+  const query = queryOf(exchange)
+  if (isRefusal(query)) return query
+  const problem = await levelProblem(api, options)
+  if (problem !== null) return textReply(problem, api.node.status())
+  const scope =
+    query.kind === 'rows' ? query.scope : { kind: 'prefix' as const, bytes: query.prefix }
+  const answer = await whenChanged(api, { interest: scope, block: options.block, incoming }, () =>
+    readMachine(api, query),
+  )
+  const reply =
+    answer.kind === 'keys' ? namesReply(api, exchange, answer) : rowsReply(api, exchange, answer)
+  const shown = { index: answer.index, applied: answer.applied.index }
+  return withIndex(reply, api.node.status(), shown)
+}
+
+function queryOf({ target }: Exchange): Extract<KvQuery, { kind: 'rows' | 'keys' }> | Refusal {
+  const { query, key } = target
+  if (query.has('keys')) {
+    return { kind: 'keys', prefix: key, separator: Buffer.from(query.get('separator') ?? '') }
+  }
+  if (query.has('recurse')) return { kind: 'rows', scope: { kind: 'prefix', bytes: key } }
+  if (key.length === 0) return refuse(400, 'MISSING_KEY', 'Missing key name')
+  return { kind: 'rows', scope: { kind: 'key', bytes: key } }
+}
+
+/** None at the root is an empty list, none behind a prefix a 404, as in Consul. */
+function namesReply(api: Api, { target }: Exchange, { keys }: Names): Reply {
+  const node = api.node.status()
+  if (keys.length === 0 && target.key.length > 0) return missing(api)
+  return jsonReply(node, { text: `[${keys.map(keyJson).join(',')}]` })
+}
+
+function rowsReply(api: Api, { target, head }: Exchange, { rows }: Rows): Reply {
+  const [only] = rows
+  if (only === undefined) return missing(api)
+  const node = api.node.status()
+  if (target.query.has('recurse')) {
+    return jsonReply(node, { text: `[${rows.map(rowJson).join(',')}]` })
+  }
+  const etag = `"${only.modifyIndex}"`
+  const reply =
+    head.ifNoneMatch === etag
+      ? jsonReply(node, { status: 304, text: '' })
+      : target.query.has('raw')
+        ? rawReply(api, only)
+        : jsonReply(node, { text: `[${rowJson(only)}]` })
+  Object.assign(reply.headers, { ETag: etag })
+  return reply
+}
+
+/** The value as it was written. Whatever its writer called it, a browser is not to run it. */
+function rawReply(api: Api, row: Rows['rows'][number]): Reply {
+  const { headers } = jsonReply(api.node.status(), { text: '' })
+  headers['Content-Type'] = row.contentType === '' ? 'application/octet-stream' : row.contentType
+  headers['Content-Length'] = String(row.value.length)
+  headers['X-Content-Type-Options'] = 'nosniff'
+  headers['Content-Security-Policy'] = 'sandbox'
+  return { status: 200, headers, body: row.value }
+}
+
+function missing(api: Api): Reply {
+  return jsonReply(api.node.status(), { status: 404, text: '' })
+}
