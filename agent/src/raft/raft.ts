@@ -161,8 +161,8 @@ export class Raft {
     }
     state.heartbeatElapsed++
     giveUpTransfer(core, state.role)
-    if (state.electionElapsed >= options.electionTicks) checkQuorum(core)
     if (state.electionElapsed % options.heartbeatTicks === 0) promoteLearners(core)
+    if (state.electionElapsed >= options.electionTicks) checkQuorum(core)
     if (state.heartbeatElapsed >= options.heartbeatTicks) broadcastHeartbeat(core)
   }
 

@@ -1,3 +1,4 @@
+import { type Configuration, encodeConfiguration } from '../../src/raft/configuration.ts'
 import type { Message } from '../../src/raft/message.ts'
 import {
   asLogIndex,
@@ -56,15 +57,24 @@ interface AppendOf {
   readonly prev?: readonly [number, number]
   /** the term of each entry */
   readonly entries?: readonly number[]
+  /** what the last of them brings; default: it is a command */
+  readonly configuration?: Configuration
   readonly commit?: number
 }
 
-export function append({ from, term, prev = [0, 0], entries = [], commit = 0 }: AppendOf): Message {
+export function append(sent: AppendOf): Message {
+  const { from, term, prev = [0, 0], entries: terms = [], configuration, commit = 0 } = sent
+  const entries = entriesOf(terms, prev[0])
+  const last = entries.pop()
+  if (last !== undefined && configuration === undefined) entries.push(last)
+  else if (last !== undefined && configuration !== undefined) {
+    entries.push({ ...last, kind: 'configuration', payload: encodeConfiguration(configuration) })
+  }
   return {
     kind: 'append-entries',
     ...envelope(from, term),
     prev: at(prev),
-    entries: entriesOf(entries, prev[0]),
+    entries,
     commit: asLogIndex(commit),
   }
 }
