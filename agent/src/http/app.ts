@@ -7,6 +7,7 @@ import { getLive, getReady } from './health-routes.ts'
 import { postJoin } from './join-routes.ts'
 import { deleteKey, getKey, postPairs } from './key-routes.ts'
 import { getMetrics } from './metrics-routes.ts'
+import { getOpenApi } from './openapi-routes.ts'
 import { refuse } from './refusal.ts'
 import { refusalReply, toResponse } from './reply.ts'
 import { getRaft, getStatus } from './status-routes.ts'
@@ -41,6 +42,7 @@ export function buildApp(api: Api): Hono<Env> {
   app.post('/v1/cluster/members/:id/promote', route(postPromote))
   app.put('/v1/cluster/voters', route(putVoters))
   app.post('/v1/cluster/leader', route(postLeader))
+  app.get('/openapi.json', route(getOpenApi))
   const plugIn = plugInRoutes(api)
   app.all('/fsm/*', context => plugIn(context.env.exchange))
   app.all('/v1/*', async (context, next) => {

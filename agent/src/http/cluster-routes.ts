@@ -10,8 +10,10 @@ import { isRefusal, refuse } from './refusal.ts'
 import { contentReply, outcomeReply, problemReply, type Reply, uncached } from './reply.ts'
 
 const name = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/)
-const voterList = z.strictObject({ voters: z.array(name).min(1).max(64) })
-const successor = z.strictObject({ id: name.optional() }).default({})
+/** The body of `PUT /v1/cluster/voters`. */
+export const voterList = z.strictObject({ voters: z.array(name).min(1).max(64) })
+/** The body of `POST /v1/cluster/leader`. */
+export const successor = z.strictObject({ id: name.optional() }).default({})
 
 const NO_MEMBER = refuse(404, 'NOT_FOUND', 'no member has this name')
 

@@ -3,7 +3,7 @@ import type { Target } from './raw-target.ts'
 import { type Refusal, refuse } from './refusal.ts'
 
 /** What only operators may ask for: on the agent's own TCP port, and never through an nginx. */
-const OPERATORS = /^\/(?:metrics|join|v1\/cluster(?:\/.*)?)$/
+const OPERATORS = /^\/(?:metrics|openapi\.json|join|v1\/cluster(?:\/.*)?)$/
 
 /**
  * Refuses operators' paths, those that are nothing too, to whoever came through a gateway: on the unix socket, which has no remote

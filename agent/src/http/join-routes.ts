@@ -11,7 +11,8 @@ import { isRefusal, type Refusal, refuse } from './refusal.ts'
 const SHAPE =
   'the body is {"id": a name, "addr": host:port of its Raft port}, and "voter": false for a node that only reads'
 
-const joining = z.strictObject({
+/** The body of `POST /join`. */
+export const joining = z.strictObject({
   id: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/),
   addr: z.string().max(255).refine(isDialled),
   voter: z.boolean().default(true),

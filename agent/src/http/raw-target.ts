@@ -17,6 +17,7 @@ export type Resource =
   | 'readyz'
   | 'join'
   | 'metrics'
+  | 'openapi'
   | 'fsm'
   | 'members'
   | 'member'
@@ -57,6 +58,7 @@ const PAGES: ReadonlyMap<string, Resource> = new Map([
   ['/v1/cluster/voters', 'voters'],
   ['/v1/cluster/leader', 'leadership'],
   ['/v1/watch', 'watch'],
+  ['/openapi.json', 'openapi'],
 ])
 const MEMBER = /^\/v1\/cluster\/members\/[A-Za-z0-9._-]{1,64}(\/promote)?$/
 const READ = 'GET, HEAD'
@@ -70,6 +72,7 @@ const METHODS: Readonly<Record<Resource, string | null>> = {
   readyz: READ,
   join: 'POST',
   metrics: READ,
+  openapi: READ,
   // The machine that is plugged in says it.
   fsm: null,
   members: 'GET, HEAD, POST',

@@ -1,0 +1,153 @@
+import fc from 'fast-check'
+import t, { type Test } from 'tap'
+import { z } from 'zod'
+import { buildApp } from '../../src/http/app.ts'
+import type { Api } from '../../src/http/exchange.ts'
+import { HTTP_LIMITS } from '../../src/http/limits.ts'
+import { openApi } from '../../src/http/openapi/document.ts'
+import { pairsBody } from '../../src/http/openapi/keys.ts'
+import { parsePairs } from '../../src/http/pairs.ts'
+import { isRefusal } from '../../src/http/refusal.ts'
+import { realAgent } from './real-agent.ts'
+
+interface Example {
+  readonly name: string
+  readonly target: string
+  readonly headers?: Record<string, string>
+  readonly body?: unknown
+  readonly status: number
+}
+
+type Schema = Parameters<typeof z.fromJSONSchema>[0]
+
+interface Operation {
+  readonly operationId: string
+  readonly parameters: readonly { readonly name: string; readonly in: string }[]
+  readonly requestBody?: { readonly content: Record<string, { readonly schema: Schema }> }
+  readonly responses: Record<
+    string,
+    { readonly content?: Record<string, { readonly schema: Schema }> }
+  >
+  readonly 'x-examples': readonly Example[]
+}
+
+interface Document {
+  readonly paths: Record<string, Record<string, Operation>>
+  readonly components: { readonly schemas: Record<string, Schema> }
+}
+
+const DOCUMENT = openApi('1.2.3') as Document
+const OPERATIONS = Object.entries(DOCUMENT.paths).flatMap(([path, methods]) =>
+  Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
+)
+
+/** The schema with what it refers to in the document's components. */
+function schemaOf(schema: Schema): z.ZodType {
+  const { $ref } = schema as { $ref?: string }
+  const named = DOCUMENT.components.schemas[$ref?.split('/').at(-1) ?? '']
+  return z.fromJSONSchema(named ?? schema)
+}
+
+t.test('every documented example, sent to a real agent, is answered as it says', async t => {
+  const { base } = await realAgent(t)
+  const served = await (await fetch(`${base}/openapi.json`)).json()
+  t.strictSame(served, JSON.parse(JSON.stringify(DOCUMENT)), 'what is served is what is tested')
+  for (const { method, operation } of OPERATIONS) {
+    t.ok(operation['x-examples'].length > 0, `${operation.operationId} has examples`)
+    for (const example of operation['x-examples']) {
+      const name = `${operation.operationId}: ${example.name}`
+      const answer = await send(base, method, operation, example)
+      t.equal(answer.status, example.status, name)
+      await compare(t, answer, { operation, name })
+    }
+  }
+})
+
+function send(
+  base: string,
+  method: string,
+  { requestBody }: Operation,
+  { target, headers, body }: Example,
+): Promise<Response> {
+  const text = typeof body === 'string' ? body : JSON.stringify(body)
+  const type = Object.keys(requestBody?.content ?? {})[0]
+  return fetch(base + target, {
+    method: method.toUpperCase(),
+    headers: { ...(type && { 'Content-Type': type }), ...headers },
+    ...(text !== undefined && { body: text }),
+  })
+}
+
+/** Status, type and shape. */
+async function compare(
+  t: Test,
+  answer: Response,
+  { operation, name }: { readonly operation: Operation; readonly name: string },
+): Promise<void> {
+  const meaning = operation.responses[String(answer.status)]
+  t.ok(meaning, `${name}: ${answer.status} is documented`)
+  const [type, content] = Object.entries(meaning?.content ?? {})[0] ?? []
+  if (type === 'text/event-stream') {
+    t.match(answer.headers.get('content-type'), /^text\/event-stream/, name)
+    await answer.body?.cancel()
+    return
+  }
+  const received = await answer.text()
+  if (type === undefined || content === undefined) {
+    t.equal(received, '', `${name}: no body`)
+    return
+  }
+  if (type !== '*/*') t.equal(answer.headers.get('content-type'), type, name)
+  const value = type.includes('json') ? JSON.parse(received) : received
+  t.same(schemaOf(content.schema).safeParse(value).error?.issues, undefined, `${name}: shape`)
+}
+
+t.test('an example that is answered well has a body that the schema accepts', async t => {
+  for (const { operation } of OPERATIONS) {
+    const content = Object.values(operation.requestBody?.content ?? {})[0]
+    if (content === undefined) continue
+    const schema = schemaOf(content.schema)
+    for (const { name, body, status } of operation['x-examples']) {
+      if (status < 300) t.ok(schema.safeParse(body).success, `${operation.operationId}: ${name}`)
+    }
+  }
+})
+
+t.test('the document and the routes are the same', async t => {
+  const app = buildApp({ plugIn: null } as Api)
+  const routes = app.routes
+    .filter(({ path }) => !path.startsWith('/fsm/'))
+    .map(({ method, path }) => `${method} ${path.replace(/:(\w+)(\{[^}]*\})?/g, '{$1}')}`)
+  const documented = OPERATIONS.map(({ path, method }) => `${method.toUpperCase()} ${path}`)
+  t.strictSame(documented.sort(), [...new Set(routes)].sort())
+  const ids = OPERATIONS.map(({ operation }) => operation.operationId)
+  t.equal(new Set(ids).size, ids.length, 'each operation has a name of its own')
+  for (const { path, operation } of OPERATIONS) {
+    const inPath = operation.parameters.filter(parameter => parameter.in === 'path')
+    const names = [...path.matchAll(/\{(\w+)\}/g)].map(match => match[1])
+    t.strictSame(
+      inPath.map(({ name }) => name),
+      names,
+      path,
+    )
+  }
+})
+
+t.test('the schema of pairs and their own parser accept the same', async () => {
+  const text = fc.string({ maxLength: 5, unit: fc.constantFrom('a', 'b', '"', '\\', 'ü', '\n') })
+  const anything = fc.oneof(
+    fc.dictionary(text, fc.oneof(text, fc.integer(), fc.constant(null), fc.object())),
+    fc.dictionary(text, text),
+    fc.array(text),
+    text,
+  )
+  fc.assert(
+    fc.property(anything, value => {
+      const parsed = parsePairs(JSON.stringify(value), HTTP_LIMITS)
+      const schema = z.fromJSONSchema(z.toJSONSchema(pairsBody) as Schema)
+      const some = typeof value === 'object' && Object.keys(value).length > 0
+      return isRefusal(parsed as object) === !(some && schema.safeParse(value).success)
+    }),
+    { numRuns: 1000 },
+  )
+})
