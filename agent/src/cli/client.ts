@@ -26,6 +26,8 @@ interface Unsettled {
 }
 
 const PAUSE_MS = 200
+/** With less than this left, asking once more would only end with no answer, ms. */
+const ATTEMPT_MS = 300
 const HOPS_MAX = 3
 
 /** Asks one endpoint after the other, follows a redirection or a leader, and repeats what may be repeated. */
@@ -53,7 +55,7 @@ export class Client {
         if (result.unknown && !request.repeatable) throw unsettled(found)
       }
       const given = found.every(({ absent }) => absent)
-      if (given || performance.now() + PAUSE_MS >= deadline) throw unsettled(found)
+      if (given || performance.now() + PAUSE_MS + ATTEMPT_MS > deadline) throw unsettled(found)
       await sleep(PAUSE_MS)
     }
   }

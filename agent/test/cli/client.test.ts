@@ -61,7 +61,7 @@ t.test('two that send to each other for ever', async t => {
       else answer(200, JSON.stringify({ leader: { id: 'x', http: names[1 - at] } }))
     }
   for (const at of [0, 1]) names.push((await speaker(t, speech(at))).name)
-  const got = await run(['-e', names[0] ?? '', '--timeout', '0.5', 'kv', 'put', 'a', 'b'])
+  const got = await run(['-e', names[0] ?? '', '--timeout', '2', 'kv', 'put', 'a', 'b'])
   t.equal(got.code, 3)
   t.match(got.stderr, /another node leads/)
 })
@@ -75,7 +75,7 @@ t.test('while there is no leader it is tried again, as long as --timeout says', 
   t.equal((await run(['-e', name, 'kv', 'put', 'a', 'b'])).code, 0)
   t.equal(seen.length, 3)
   refusals = Number.POSITIVE_INFINITY
-  const got = await run(['-e', name, '--timeout', '0.5', 'kv', 'put', 'a', 'b'])
+  const got = await run(['-e', name, '--timeout', '1', 'kv', 'put', 'a', 'b'])
   t.equal(got.code, 3)
   t.match(got.stderr, 'an election is under way')
   t.notMatch(got.stderr, /not known whether/)
@@ -93,10 +93,10 @@ t.test(
     const keys = new Set(seen.map(({ headers }) => headers['idempotency-key']))
     t.strictSame([seen.length, keys.size], [2, 1])
     losses = Number.POSITIVE_INFINITY
-    const got = await run(['-e', name, '--timeout', '0.5', 'kv', 'put', 'a', 'b'])
+    const got = await run(['-e', name, '--timeout', '1', 'kv', 'put', 'a', 'b'])
     t.equal(got.code, 3)
     t.match(got.stderr, 'it is not known whether this has happened')
-    const json = await run(['-e', name, '--timeout', '0.5', '--json', 'kv', 'put', 'a', 'b'])
+    const json = await run(['-e', name, '--timeout', '1', '--json', 'kv', 'put', 'a', 'b'])
     t.match(JSON.parse(json.stderr), { settled: false })
   },
 )
