@@ -63,7 +63,7 @@ const PAGES: ReadonlyMap<string, Resource> = new Map([
 const MEMBER = /^\/v1\/cluster\/members\/[A-Za-z0-9._-]{1,64}(\/promote)?$/
 const READ = 'GET, HEAD'
 /** Methods of each resource, as `Allow` says them; null: not ours to say. */
-const METHODS: Readonly<Record<Resource, string | null>> = {
+export const METHODS: Readonly<Record<Resource, string | null>> = {
   keys: 'POST',
   key: 'GET, HEAD, DELETE',
   status: READ,

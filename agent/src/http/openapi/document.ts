@@ -1,12 +1,14 @@
 import { z } from 'zod'
 import { problem } from './answers.ts'
 import { CLUSTER_OPERATIONS } from './cluster.ts'
+import { CONSUL_OPERATIONS } from './consul.ts'
 import { HEALTH_OPERATIONS } from './health.ts'
 import { KEY_OPERATIONS } from './keys.ts'
 import type { Meaning, Operation, Parameter } from './operation.ts'
 
 const OPERATIONS: readonly Operation[] = [
   ...KEY_OPERATIONS,
+  ...CONSUL_OPERATIONS,
   ...HEALTH_OPERATIONS,
   ...CLUSTER_OPERATIONS,
 ]

@@ -1,0 +1,239 @@
+import { z } from 'zod'
+import { json, TEXT } from './answers.ts'
+import { inPath, JSON_TYPE, type Meaning, type Operation, query } from './operation.ts'
+
+const KEY = inPath(
+  'key',
+  'Its bytes, percent-encoded. With recurse or keys: a prefix, which may be empty.',
+)
+const index = z.int().min(0)
+const base64 = z.string().regex(/^[A-Za-z0-9+/]*={0,2}$/)
+
+const row = z.looseObject({
+  Key: z.string(),
+  Value: base64.nullable().describe('base64; null for an empty value.'),
+  Flags: z.number().describe('An unsigned number of 64 bits.'),
+  LockIndex: index,
+  CreateIndex: index,
+  ModifyIndex: index,
+  Session: z.string().optional(),
+})
+
+/** What `parseTransaction` accepts, in the words of Consul's documentation. */
+const transaction = z
+  .array(
+    z.looseObject({
+      KV: z.looseObject({
+        Verb: z.enum([
+          'set',
+          'cas',
+          'lock',
+          'unlock',
+          'get',
+          'get-or-empty',
+          'get-tree',
+          'check-index',
+          'check-session',
+          'check-not-exists',
+          'delete',
+          'delete-tree',
+          'delete-cas',
+        ]),
+        Key: z.string(),
+        Value: base64.nullable().optional(),
+        Flags: z.number().min(0).optional(),
+        Index: index.optional(),
+        Session: z.string().optional(),
+      }),
+    }),
+  )
+  .min(1)
+  .max(128)
+
+/** Consul's errors are one line of text. */
+const told = (description: string): Meaning => ({ description, content: TEXT })
+
+const ERRORS: Readonly<Record<number, Meaning>> = {
+  400: told('A parameter, key or body that cannot be.'),
+  421: told('Another node leads, and nothing happened here. A gateway follows it by itself.'),
+  503: told('No leader, or too much is waiting: nothing happened.'),
+  504: told(
+    'Of a write: it may still happen. Of a read: the entry of X-Raft-Min-Index is not here.',
+  ),
+}
+const WRITE_ERRORS = {
+  ...ERRORS,
+  412: told('The precondition of If-Match or If-None-Match does not hold.'),
+  422: told('This Idempotency-Key was used for another request.'),
+}
+
+const READ_LEVEL = [
+  query('stale', "From this node's own data; no value. Without: what was answered before shows."),
+  query('consistent', 'What is done without it too; no value.'),
+  query('max_stale', 'Not older than this, such as 500ms; else 503.'),
+]
+
+const TEXT_LIST = json(z.array(z.string()))
+const DONE = json(z.boolean())
+
+export const CONSUL_OPERATIONS: readonly Operation[] = [
+  {
+    method: 'put',
+    path: '/v1/kv/{key}',
+    tag: 'consul',
+    summary: 'Set a key to the bytes of the body.',
+    parameters: [
+      KEY,
+      query('cas', 'Only if its ModifyIndex is this; 0: only if there is no such key.', index),
+      query('flags', 'Kept beside the value, an unsigned number of 64 bits.', z.int().min(0)),
+      query('acquire', 'Lock it for this session.'),
+      query('release', 'Unlock it for this session.'),
+      query('ttl', 'It ends by itself, from 1s to 720h.'),
+    ],
+    body: { type: 'application/octet-stream', schema: z.string(), required: false },
+    answers: {
+      200: { description: 'Whether it was set.', content: DONE },
+      413: told('The value is too long.'),
+      ...WRITE_ERRORS,
+    },
+    examples: [
+      { name: 'a value', target: '/v1/kv/app/colour', body: 'red', status: 200 },
+      { name: 'only if it is new', target: '/v1/kv/app/colour?cas=0', body: 'blue', status: 200 },
+      { name: 'with a lifetime', target: '/v1/kv/app/lease?ttl=30s', body: 'mine', status: 200 },
+      {
+        name: 'a precondition that does not hold',
+        target: '/v1/kv/app/colour',
+        headers: { 'If-None-Match': '*' },
+        body: 'blue',
+        status: 412,
+      },
+      { name: 'no number', target: '/v1/kv/app/colour?cas=x', body: 'blue', status: 400 },
+    ],
+  },
+  {
+    method: 'get',
+    path: '/v1/kv/{key}',
+    tag: 'consul',
+    summary: 'Read a key, or all that begin with it.',
+    parameters: [
+      KEY,
+      query('recurse', 'All keys that begin with it; no value.'),
+      query('keys', 'Only their names; no value.'),
+      query('separator', 'With keys: names end at the first of these behind the prefix.'),
+      query('raw', 'The bytes of the value, with the type they were written with; no value.'),
+      query('index', 'Wait until X-Consul-Index is above this one.', index),
+      query('wait', 'How long, such as 30s; at most 10m.'),
+      ...READ_LEVEL,
+    ],
+    answers: {
+      200: {
+        description: 'The rows; with keys the names; with raw the value.',
+        content: { type: JSON_TYPE, schema: z.union([z.array(row), z.array(z.string())]) },
+      },
+      404: { description: 'There is none.', content: null },
+      ...ERRORS,
+    },
+    examples: [
+      { name: 'a key', target: '/v1/kv/app/colour', status: 200 },
+      { name: 'all below', target: '/v1/kv/app/?recurse&stale', status: 200 },
+      { name: 'names', target: '/v1/kv/?keys&separator=/', status: 200 },
+      { name: 'not older than a second', target: '/v1/kv/app/colour?max_stale=1s', status: 200 },
+      { name: 'a missing key', target: '/v1/kv/nobody', status: 404 },
+      { name: 'both ends', target: '/v1/kv/app/colour?stale&consistent', status: 400 },
+    ],
+  },
+  {
+    method: 'delete',
+    path: '/v1/kv/{key}',
+    tag: 'consul',
+    summary: 'Remove a key, or all that begin with it.',
+    parameters: [
+      KEY,
+      query('recurse', 'All keys that begin with it; no value.'),
+      query('cas', 'Only if its ModifyIndex is this.', index),
+    ],
+    answers: { 200: { description: 'Whether it was done.', content: DONE }, ...WRITE_ERRORS },
+    examples: [
+      { name: 'a key', target: '/v1/kv/app/lease', status: 200 },
+      { name: 'all below', target: '/v1/kv/app/?recurse', status: 200 },
+      { name: 'an index it is not at', target: '/v1/kv/user1?cas=999999', status: 200 },
+    ],
+  },
+  {
+    method: 'put',
+    path: '/v1/txn',
+    tag: 'consul',
+    summary: 'All steps in one entry of the log, or none.',
+    parameters: READ_LEVEL,
+    body: { type: JSON_TYPE, schema: transaction },
+    answers: {
+      200: {
+        description: 'What each step shows.',
+        content: json(
+          z.strictObject({ Results: z.array(z.strictObject({ KV: row })), Errors: z.null() }),
+        ),
+      },
+      409: {
+        description: 'Nothing happened; which steps did not hold.',
+        content: json(
+          z.strictObject({
+            Results: z.null(),
+            Errors: z.array(z.strictObject({ OpIndex: index, What: z.string() })),
+          }),
+        ),
+      },
+      413: told('More than 128 steps, or a value that is too long.'),
+      ...WRITE_ERRORS,
+    },
+    examples: [
+      {
+        name: 'two keys at once',
+        body: [
+          { KV: { Verb: 'set', Key: 'a/1', Value: 'b25l' } },
+          { KV: { Verb: 'check-not-exists', Key: 'a/2' } },
+          { KV: { Verb: 'get-tree', Key: 'a/' } },
+        ],
+        status: 200,
+      },
+      {
+        name: 'a step that does not hold',
+        body: [
+          { KV: { Verb: 'delete', Key: 'a/1' } },
+          { KV: { Verb: 'check-not-exists', Key: 'a/1' } },
+          { KV: { Verb: 'cas', Key: 'a/3', Value: null, Index: 77 } },
+        ],
+        status: 409,
+      },
+      { name: 'no such verb', body: [{ KV: { Verb: 'fly', Key: 'a' } }], status: 400 },
+    ],
+  },
+  {
+    method: 'get',
+    path: '/v1/status/leader',
+    tag: 'consul',
+    summary: "The leader's Raft address; empty while none is known.",
+    answers: { 200: { description: 'Now.', content: json(z.string()) } },
+    examples: [{ name: 'the leader', status: 200 }],
+  },
+  {
+    method: 'get',
+    path: '/v1/status/peers',
+    tag: 'consul',
+    summary: 'The Raft addresses of all members.',
+    answers: { 200: { description: 'Now.', content: TEXT_LIST } },
+    examples: [{ name: 'the members', status: 200 }],
+  },
+  {
+    method: 'get',
+    path: '/v1/agent/self',
+    tag: 'consul',
+    summary: 'As much as clients look at before they begin.',
+    answers: {
+      200: {
+        description: 'Now.',
+        content: json(z.looseObject({ Config: z.looseObject({ NodeName: z.string() }) })),
+      },
+    },
+    examples: [{ name: 'this node', status: 200 }],
+  },
+]
