@@ -3,6 +3,7 @@
 import { parseArgs } from 'node:util'
 import { agentPid } from './lib/agent-server.ts'
 import { type NodePlace, nodeOf, type Place } from './lib/layout.ts'
+import { add, anyNodeOf, remove } from './lib/membership.ts'
 import {
   down,
   kill,
@@ -36,6 +37,8 @@ usage: cluster up [options]         start what does not run; returns when the cl
        cluster start NODE           returns when the agent is ready
        cluster pause | resume NODE  SIGSTOP, SIGCONT
        cluster wipe NODE            end its agent and remove its data
+       cluster add NODE [--edge]    a new node joins; returns when it votes, as an edge when it is fed
+       cluster remove NODE          the cluster lets it go; then its processes are ended, its data stays
        cluster kill-nginx | start-nginx | reload-nginx NODE
 
 options:
@@ -44,34 +47,54 @@ ${SHAPE_HELP}
 Exit status: 0 done, 1 failed, 2 bad usage.
 `
 
-type Command = (place: Place, node: NodePlace) => Promise<string> | string
+type Values = ReturnType<typeof parse>['values']
+type Command = (place: Place, id: string, values: Values) => Promise<string> | string
+
+/** For a node that belongs to the cluster. */
+function member(act: (place: Place, node: NodePlace) => Promise<string> | string): Command {
+  return (place, id) => act(place, nodeOf(place, id))
+}
 
 const NODE_COMMANDS: Readonly<Record<string, Command>> = {
-  kill: async (_, node) => ((await kill(node)) ? `${node.id} is killed` : `${node.id} did not run`),
-  stop: async (_, node) => stopped(node),
-  start: async (place, node) => started(place, node),
-  pause: (_, node) => {
+  kill: member(async (_, node) =>
+    (await kill(node)) ? `${node.id} is killed` : `${node.id} did not run`,
+  ),
+  stop: member(async (_, node) => stopped(node)),
+  start: member(async (place, node) => started(place, node)),
+  pause: member((_, node) => {
     pause(node)
     return `${node.id} is paused`
-  },
-  resume: (_, node) => {
+  }),
+  resume: member((_, node) => {
     resume(node)
     return `${node.id} goes on`
+  }),
+  wipe: async (place, id) => {
+    await wipe(anyNodeOf(place, id))
+    const done = `${id} is stopped and its data removed`
+    if (!place.nodes.some(node => node.id === id)) return done
+    return `${done}; as long as it is a member the others refuse it as a stranger:\ncluster remove ${id}, then cluster add ${id}`
   },
-  wipe: async (_, node) => {
-    await wipe(node)
-    return `${node.id} is stopped and its data removed; started again it is a stranger, whom the others refuse`
+  add: async (place, id, { edge = false }) => {
+    const next = await add(place, id, { edge })
+    return `${id} ${edge ? 'is fed' : 'votes'}\n${statusText(await viewCluster(next))}`
   },
-  'kill-nginx': async (_, node) =>
+  remove: async (place, id) => {
+    const next = await remove(place, id)
+    return `${id} has left\n${statusText(await viewCluster(next))}`
+  },
+  'kill-nginx': member(async (_, node) =>
     (await killGateway(node)) ? `nginx of ${node.id} is killed` : `nginx of ${node.id} did not run`,
-  'start-nginx': async (place, node) =>
+  ),
+  'start-nginx': member(async (place, node) =>
     (await startNginx(place, node))
       ? `nginx of ${node.id} runs`
       : `nginx of ${node.id} runs already`,
-  'reload-nginx': async (place, node) => {
+  ),
+  'reload-nginx': member(async (place, node) => {
     await reloadGateway(place, node)
     return `nginx of ${node.id} is reloaded`
-  },
+  }),
 }
 
 process.exitCode = await main(process.argv.slice(2))
@@ -95,11 +118,11 @@ async function perform(args: readonly string[]): Promise<string> {
   if (values.help) return USAGE
   const [name = '', nodeId, ...more] = positionals
   if (more.length > 0) throw new UsageError(`too many words: ${more.join(' ')}`)
+  if (values.edge && name !== 'add') throw new UsageError('--edge belongs to add')
   const command = Object.hasOwn(NODE_COMMANDS, name) ? NODE_COMMANDS[name] : undefined
   if (command !== undefined) {
     if (nodeId === undefined) throw new UsageError(`${name} needs a node, such as node0`)
-    const place = existingPlace(values.data)
-    return command(place, nodeOf(place, nodeId))
+    return command(existingPlace(values.data), nodeId, values)
   }
   if (nodeId !== undefined) throw new UsageError(`${name} takes no ${nodeId}`)
   switch (name) {
@@ -120,6 +143,7 @@ function parse(args: readonly string[]) {
   const options = {
     ...SHAPE_OPTIONS,
     json: { type: 'boolean' },
+    edge: { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
   } as const
   try {
@@ -129,14 +153,17 @@ function parse(args: readonly string[]) {
   }
 }
 
-async function bringUp(values: ReturnType<typeof parse>['values']): Promise<string> {
+async function bringUp(values: Values): Promise<string> {
   const place = wantedPlace(values)
   const interrupt = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => interrupt.abort(new Error(`given up at ${signal}`)))
   }
   const { began, refused } = await up(place, { signal: interrupt.signal })
-  const strangers = refused.map(({ node, reason }) => `${node.id} takes no part: ${reason}\n`)
+  const strangers = refused.map(
+    ({ node: { id }, reason }) =>
+      `${id} takes no part: ${reason}\nTo let it in as a new one: cluster remove ${id}, cluster wipe ${id}, cluster add ${id}\n`,
+  )
   const text = strangers.join('') + statusText(await viewCluster(place))
   return began ? `ready\n${text}` : `runs already\n${text}`
 }

@@ -54,7 +54,8 @@ export interface AgentStatus {
   readonly appliedIndex: number
   readonly ready: boolean
   readonly notReady: string
-  readonly links: readonly { readonly lastError: string | null }[]
+  readonly links: readonly { readonly lastError: string | null; readonly stranger: boolean }[]
+  readonly members: readonly { readonly id: string; readonly role: string }[]
 }
 
 export async function agentStatus(node: NodePlace): Promise<AgentStatus | null> {

@@ -1,9 +1,9 @@
 /** The nginx of one node, as a process. */
 
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type NodePlace, type Place, ROOT } from './layout.ts'
+import { memberList, type NodePlace, type Place, ROOT } from './layout.ts'
 import { runningPid, type Server, type Started, startServer } from './processes.ts'
 
 const RENDER = join(ROOT, 'agent/dist/gateway/render-main.js')
@@ -13,12 +13,16 @@ export function gatewayServer({ nginxPidFile, prefix }: NodePlace): Server {
 }
 
 /**
- * Renders the prefix from the agent's configuration and tests it.
+ * Renders the prefix for the members there are now and tests it.
  * @throws Error with what nginx says
  */
-export function renderGateway({ shape }: Place, node: NodePlace): void {
-  const options = ['--listen', `127.0.0.1:${node.gatewayPort}`, '--write-mode', shape.writeMode]
-  const args = [RENDER, '--config', node.configFile, '--prefix', node.prefix, ...options]
+export function renderGateway(place: Place, node: NodePlace): void {
+  const list = join(node.directory, 'members.json')
+  writeFileSync(list, `${JSON.stringify(memberList(place, node), null, 2)}\n`)
+  const members = ['--members', list, '--node', node.id, '--socket', node.socket]
+  const listen = ['--listen', `127.0.0.1:${node.gatewayPort}`]
+  const mode = ['--write-mode', place.shape.writeMode]
+  const args = [RENDER, ...members, '--prefix', node.prefix, ...listen, ...mode]
   const { status, stderr, error } = spawnSync(process.execPath, args, { encoding: 'utf8' })
   if (status !== 0) throw new Error(`nginx of ${node.id}: ${error?.message ?? stderr.trim()}`)
 }

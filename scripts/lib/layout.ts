@@ -12,7 +12,12 @@ const SOCKET_BYTES_MAX = 100
 
 /** What a cluster was started with; kept beside its data, so that later commands need not be told again. */
 export interface Shape {
+  /** how many founded it */
   readonly nodes: number
+  /** who was added since, by number */
+  readonly joined: readonly Joined[]
+  /** founders that were removed since, by number */
+  readonly left: readonly number[]
   readonly basePort: number
   readonly writeMode: WriteMode
   readonly inMemory: boolean
@@ -21,10 +26,18 @@ export interface Shape {
   readonly machine: string
 }
 
+/** `edge`: it never votes. */
+export interface Joined {
+  readonly number: number
+  readonly edge: boolean
+}
+
 type WriteMode = 'proxy' | 'redirect'
 
 export const DEFAULT_SHAPE: Shape = {
   nodes: 3,
+  joined: [],
+  left: [],
   basePort: 8100,
   writeMode: 'proxy',
   inMemory: false,
@@ -35,6 +48,8 @@ export const DEFAULT_SHAPE: Shape = {
 /** One node's files and ports. */
 export interface NodePlace {
   readonly id: string
+  /** of a new cluster, or added to one that runs */
+  readonly entry: 'founder' | 'voter' | 'edge'
   readonly directory: string
   readonly configFile: string
   readonly dataDirectory: string
@@ -82,8 +97,18 @@ export function clusterDirectory(given: string): string {
 
 /** @param directory a real path */
 export function placeOf(directory: string, shape: Shape): Place {
-  const nodes = Array.from({ length: shape.nodes }, (_, at) => nodePlace(directory, shape, at))
-  return { directory, shape, nodes }
+  const founders = Array.from({ length: shape.nodes }, (_, at) => at)
+    .filter(at => !shape.left.includes(at))
+    .map(at => nodePlace(directory, shape, at))
+  const joined = shape.joined.map(({ number, edge }) =>
+    nodePlace(directory, shape, number, edge ? 'edge' : 'voter'),
+  )
+  return { directory, shape, nodes: [...founders, ...joined] }
+}
+
+/** Those that vote, or are to. */
+export function votersOf({ nodes }: Place): readonly NodePlace[] {
+  return nodes.filter(node => node.entry !== 'edge')
 }
 
 /** The cluster that was started in this directory; null when none was. */
@@ -118,17 +143,26 @@ export function agentUrl({ httpPort }: NodePlace): string {
   return `http://127.0.0.1:${httpPort}`
 }
 
+/** How the members are reached, as one node has to know it: an edge never leads, so that only its own gateway does. */
+export function memberList({ nodes, shape }: Place, node: NodePlace) {
+  const members = nodes.filter(member => member.entry !== 'edge' || member === node)
+  return members.map(member => ({
+    id: member.id,
+    address: `127.0.0.1:${member.httpPort}`,
+    raft_bind: `127.0.0.1:${member.raftPort}`,
+    ...(shape.nginx ? { gateway: gatewayUrl(member) } : {}),
+  }))
+}
+
 /** The configuration of one agent. */
 export function agentSettings(place: Place, node: NodePlace): Record<string, unknown> {
+  const others = place.nodes.filter(member => member !== node)
+  const join = others.map(({ httpPort }) => `127.0.0.1:${httpPort}`)
   return {
     cluster_name: 'raft-nginx',
     node_id: node.id,
-    nodes: place.nodes.map(member => ({
-      id: member.id,
-      address: `127.0.0.1:${member.httpPort}`,
-      raft_bind: `127.0.0.1:${member.raftPort}`,
-      ...(place.shape.nginx ? { gateway: gatewayUrl(member) } : {}),
-    })),
+    nodes: memberList(place, node),
+    ...(node.entry === 'founder' ? {} : { join, voter: node.entry === 'voter' }),
     raft_dir: node.dataDirectory,
     machine: place.shape.machine,
     in_memory: place.shape.inMemory,
@@ -140,12 +174,18 @@ function shapeFile(directory: string): string {
   return join(directory, 'cluster.json')
 }
 
-function nodePlace(cluster: string, { basePort }: Shape, at: number): NodePlace {
+export function nodePlace(
+  cluster: string,
+  { basePort }: Pick<Shape, 'basePort'>,
+  at: number,
+  entry: NodePlace['entry'] = 'founder',
+): NodePlace {
   const id = `node${at}`
   const directory = join(cluster, id)
   const port = basePort + 100 * at
   return {
     id,
+    entry,
     directory,
     configFile: join(directory, 'agent.json'),
     dataDirectory: join(directory, 'data'),

@@ -10,7 +10,7 @@ import {
   writeAgentConfig,
 } from './agent-server.ts'
 import { gatewayPid, gatewayServer, renderGateway, startGateway } from './gateway-server.ts'
-import { type NodePlace, type Place, savedPlace, savePlace } from './layout.ts'
+import { type NodePlace, type Place, savedPlace, savePlace, votersOf } from './layout.ts'
 import { portTakenBy } from './ports.ts'
 import {
   commandLine,
@@ -24,7 +24,7 @@ import {
 import { type Awaited, awaitReady, type Refused } from './ready.ts'
 
 /** A clean stop takes less than 2 s. */
-const GRACE_MS = 4_000
+export const GRACE_MS = 4_000
 
 export interface UpOptions {
   /** for the agents' configuration, beside or instead of the usual */
@@ -92,11 +92,12 @@ export async function start(place: Place, node: NodePlace): Promise<'ready' | 'n
   if (agentPid(node) !== null) return 'ran'
   await checkPorts([node], [])
   const begun: Awaited = { node, part: 'agent', started: await startAgent(node) }
-  const running = place.nodes.filter(other => {
+  const voters = votersOf(place)
+  const running = voters.filter(other => {
     const pid = agentPid(other)
     return pid !== null && !isPaused(pid)
   })
-  const quorum = running.length > place.nodes.length / 2
+  const quorum = running.length > voters.length / 2
   await awaitReady(place, { begun: [begun], only: node, merelyAlive: !quorum, signal: null })
   return quorum ? 'ready' : 'no quorum'
 }
@@ -158,14 +159,14 @@ function pidOr(pid: number | null, what: string): number {
   return pid
 }
 
-/** Another number of nodes is another cluster: its log names its members. */
+/** Another number of founders is another cluster. */
 function checkSameCluster(place: Place): void {
   const saved = savedPlace(place.directory)
   if (saved === null) return
   const { shape, directory } = saved
   if (shape.nodes !== place.shape.nodes) {
-    const advice = 'use another --data, or remove that directory'
-    throw new Error(`${directory} holds a cluster of ${shape.nodes} nodes: ${advice}`)
+    const advice = 'cluster add and cluster remove change it; for another one use another --data'
+    throw new Error(`${directory} holds a cluster that ${shape.nodes} nodes founded: ${advice}`)
   }
   const differs = JSON.stringify(shape) !== JSON.stringify(place.shape)
   if (differs && isRunning(saved)) {
@@ -182,7 +183,10 @@ function checkNotPaused({ nodes }: Place): void {
   }
 }
 
-async function checkPorts(idle: readonly NodePlace[], closed: readonly NodePlace[]): Promise<void> {
+export async function checkPorts(
+  idle: readonly NodePlace[],
+  closed: readonly NodePlace[],
+): Promise<void> {
   const wanted = [
     ...closed.map(node => ({ port: node.gatewayPort, what: `nginx of ${node.id}` })),
     ...idle.flatMap(node => [

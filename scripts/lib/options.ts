@@ -54,6 +54,7 @@ export function wantedPlace(values: ShapeValues): Place {
   const directory = clusterDirectory(values.data ?? defaultDirectory())
   const last = savedPlace(directory)?.shape ?? DEFAULT_SHAPE
   const shape: Shape = {
+    ...last,
     nodes: whole(values.nodes, last.nodes, { name: '--nodes', min: 1, max: NODES_MAX }),
     basePort: whole(values['base-port'], last.basePort, {
       name: '--base-port',

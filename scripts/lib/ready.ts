@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { agentStatus } from './agent-server.ts'
 import { gatewayErrorLog, gatewayPid } from './gateway-server.ts'
-import { agentUrl, gatewayUrl, type NodePlace, type Place } from './layout.ts'
+import { agentUrl, gatewayUrl, type NodePlace, type Place, votersOf } from './layout.ts'
 import { tailOf } from './log-tail.ts'
 import { type Answer, probe } from './probe.ts'
 import type { Started } from './processes.ts'
@@ -42,7 +42,7 @@ export async function awaitReady(place: Place, awaiting: Awaiting): Promise<read
   const deadline = performance.now() + DEADLINE_MS
   for (;;) {
     const refused = await refusedOf(awaiting.only === undefined ? all : [])
-    const spared = refused.length * 2 < place.nodes.length ? refused : []
+    const spared = refused.length * 2 < votersOf(place).length ? refused : []
     const nodes = all.filter(node => !spared.some(each => each.node === node))
     const waiting = await firstNotReady(nodes, awaiting)
     if (waiting === null) return spared
@@ -64,9 +64,8 @@ export async function awaitReady(place: Place, awaiting: Awaiting): Promise<read
 async function refusedOf(nodes: readonly NodePlace[]): Promise<readonly Refused[]> {
   const statuses = await Promise.all(nodes.map(agentStatus))
   return nodes.flatMap((node, at) => {
-    const errors = statuses[at]?.links.map(link => link.lastError ?? '') ?? []
-    const reason = errors.find(error => error.includes(`${node.id} was known with another`))
-    return reason === undefined ? [] : [{ node, reason }]
+    const link = statuses[at]?.links.find(({ stranger }) => stranger)
+    return link === undefined ? [] : [{ node, reason: link.lastError ?? 'refused' }]
   })
 }
 

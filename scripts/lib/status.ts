@@ -6,6 +6,9 @@ import { agentUrl, gatewayUrl, type NodePlace, type Place, type Shape } from './
 import { probe } from './probe.ts'
 import { isPaused } from './processes.ts'
 
+/** Of a table's cell. */
+const REASON_CHARACTERS = 70
+
 interface NodeView {
   readonly id: string
   readonly agent: 'running' | 'paused' | 'stopped'
@@ -39,16 +42,28 @@ export function statusText({ directory, shape, leader, nodes }: ClusterView): st
   const rows = nodes.map(node => [
     node.id,
     node.agentPid === null ? node.agent : `${node.agent} (${node.agentPid})`,
-    node.status?.role ?? '-',
+    roleOf(node),
     String(node.status?.term ?? '-'),
     String(node.status?.appliedIndex ?? '-'),
-    node.ready ? 'yes' : `no${node.status?.notReady ? `: ${node.status.notReady}` : ''}`,
+    node.ready ? 'yes' : `no${node.status?.notReady ? `: ${short(node.status.notReady)}` : ''}`,
     node.nginxPid === null ? node.nginx : `${node.nginx} (${node.nginxPid})`,
     node.gatewayUrl ?? '-',
   ])
-  const kind = `${shape.nodes} nodes, ${shape.inMemory ? 'in memory' : 'durable'}`
+  const kind = `${nodes.length} nodes, ${shape.inMemory ? 'in memory' : 'durable'}`
   const title = `${directory}: ${kind}, write mode ${shape.writeMode}, leader ${leader ?? 'unknown'}`
   return `${title}\n${table([header, ...rows])}`
+}
+
+/** The whole sentence is in `--json`. */
+function short(text: string): string {
+  return text.length <= REASON_CHARACTERS ? text : `${text.slice(0, REASON_CHARACTERS)}…`
+}
+
+/** What it is in the cluster, where that is more than a voter's part in an election. */
+function roleOf({ id, status }: NodeView): string {
+  if (status === null) return '-'
+  const role = status.members.find(member => member.id === id)?.role
+  return role === undefined || role === 'voter' ? status.role : role
 }
 
 async function viewNode(node: NodePlace, { nginx }: Shape): Promise<NodeView> {

@@ -1,13 +1,25 @@
+import { z } from 'zod'
 import type { Cancel, Clock } from '../clock/clock.ts'
 import { parseHostPort } from '../lib/host-port.ts'
 import type { Logger } from '../node/logger.ts'
+import type { Acquaintance } from '../node/membership.ts'
 import type { NodeApi } from '../node/node-api.ts'
-import type { NodeId } from '../raft/types.ts'
-import { ask } from './ask.ts'
+import { asNodeId, type NodeId } from '../raft/types.ts'
+import { type Answer, ask } from './ask.ts'
 
 const RETRY_MS = 1_000
 /** A leader that takes it waits for a majority. */
 const ANSWER_MS = 15_000
+
+/** Of the answer, what is needed to call back. */
+const memberList = z.object({
+  members: z.array(
+    z.object({
+      id: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/),
+      raftBind: z.string().refine(text => parseHostPort(text) !== null),
+    }),
+  ),
+})
 
 export interface JoinOptions {
   readonly id: NodeId
@@ -16,7 +28,9 @@ export interface JoinOptions {
   readonly voter: boolean
   /** HTTP of agents of the cluster, `host:port` */
   readonly via: readonly string[]
-  readonly node: Pick<NodeApi<never, unknown>, 'status'>
+  readonly node: Pick<NodeApi<never, unknown>, 'status'> & {
+    acquaint(peers: readonly Acquaintance[]): void
+  }
   readonly clock: Clock
   readonly log: Logger
   /** Between two rounds. Default: a second. */
@@ -58,7 +72,7 @@ export function startJoining(options: JoinOptions): Cancel {
 
 /** Null: accepted; else why not, in words. */
 async function askOne(
-  { id, raftBind, voter }: JoinOptions,
+  { id, raftBind, voter, node }: JoinOptions,
   address: string,
   stopped: AbortSignal,
 ): Promise<string | null> {
@@ -67,10 +81,18 @@ async function askOne(
   try {
     const where = { ...parseHostPort(address), method: 'POST', path: '/join', signal }
     const answer = await ask(where, body)
-    return answer.status === 200 ? null : `${address} answers ${answer.status}: ${detailOf(answer)}`
+    if (answer.status !== 200) return `${address} answers ${answer.status}: ${detailOf(answer)}`
+    node.acquaint(membersIn(answer))
+    return null
   } catch (error) {
     return `${address} does not answer: ${error instanceof Error ? error.message : error}`
   }
+}
+
+/** @throws Error unless it is the answer of an agent */
+function membersIn({ body }: Answer): readonly Acquaintance[] {
+  const { members } = memberList.parse(JSON.parse(body))
+  return members.map(({ id, raftBind }) => ({ id: asNodeId(id), raftBind }))
 }
 
 /** Of a problem; else its beginning. */

@@ -16,6 +16,9 @@ export interface MembershipOptions {
   readonly transport: Transport
 }
 
+/** A member by hearsay. */
+export type Acquaintance = Pick<TransportMember, 'id' | 'raftBind'>
+
 /** What a node does about the cluster's members: tells the transport who they are, and the cluster what it learnt of them. */
 export class Membership {
   readonly #options: MembershipOptions
@@ -26,6 +29,9 @@ export class Membership {
   /** gone since the transport was told, even if they are back */
   #left = new Set<NodeId>()
   #current = false
+  #introducing = false
+  /** of whom a node that belongs to no cluster yet was told */
+  #acquaintances: readonly TransportMember[] = []
 
   constructor(options: MembershipOptions) {
     this.#options = options
@@ -63,12 +69,27 @@ export class Membership {
     this.#tell()
   }
 
+  /** Who lets this node join: to be dialled until a configuration says who is there. */
+  acquaint(peers: readonly Acquaintance[]): void {
+    this.#acquaintances = peers.map(peer => ({ ...peer, incarnation: '' }))
+    if (this.#configuration.members.length === 0) this.#tell()
+  }
+
   met(peer: MetPeer): void {
     this.#met.set(peer.id, peer)
   }
 
-  /** What this node can tell the cluster of a member that the configuration does not say; null: nothing. */
-  introduction(): MembershipChange | null {
+  /** Tells the cluster, one by one, what its configuration lacks of its members; to be called by a leader, now and then. */
+  introduce(change: (change: MembershipChange) => Promise<unknown>): void {
+    const introduction = this.#introducing ? null : this.#introduction()
+    if (introduction === null) return
+    this.#introducing = true
+    void change(introduction).then(() => {
+      this.#introducing = false
+    })
+  }
+
+  #introduction(): MembershipChange | null {
     for (const member of this.#configuration.members) {
       const found = this.#known(member.id)
       if (found === null || !isNews(member, found)) continue
@@ -103,6 +124,7 @@ export class Membership {
   /** A configuration that does not name this very node is of before its time: it does not say who is who by now. */
   #peers(): readonly TransportMember[] {
     const { nodeId, incarnation } = this.#options.identity
+    if (this.#configuration.members.length === 0) return this.#acquaintances
     const own = memberOf(this.#configuration, nodeId)
     if (own === null || (own.incarnation !== '' && own.incarnation !== incarnation)) return []
     return this.#configuration.members

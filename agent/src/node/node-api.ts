@@ -50,6 +50,8 @@ export interface NodeStatus {
     readonly lastError: string | null
     /** the other side said so: it does not take part with this node */
     readonly refused: boolean
+    /** because it knows another data directory by this node's name */
+    readonly stranger: boolean
   }[]
 }
 

@@ -11,11 +11,12 @@ import { DEFAULT_LIMITS, type State } from '../raft/state.ts'
 import { type LogIndex, type NodeId, ORIGIN } from '../raft/types.ts'
 import { type AppliedBatch, Applier } from './applier.ts'
 import { encodeEnvelope } from './envelope.ts'
+import { Exclusion } from './exclusion.ts'
 import { FlightRecorder } from './flight-recorder.ts'
 import { Freshness } from './freshness.ts'
 import { LogWriter } from './log-writer.ts'
 import { Counters, type NodeMeasures, Stopwatch } from './measures.ts'
-import { Membership } from './membership.ts'
+import { type Acquaintance, Membership } from './membership.ts'
 import type { NodeApi, NodeStatus } from './node-api.ts'
 import type { NodeOptions } from './node-options.ts'
 import type { ChangeOutcome, Outcome, ReadOutcome, TransferOutcome } from './outcome.ts'
@@ -40,6 +41,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   readonly #writer: LogWriter
   readonly #applier: Applier
   readonly #membership: Membership
+  readonly #exclusion: Exclusion
   readonly #transfers: Transfers
   readonly #recorder = new FlightRecorder()
   readonly #counters = new Counters()
@@ -51,9 +53,6 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   #tickDue = false
   #inbox: Input[] = []
   #outgoing: Message[] = []
-  #introducing = false
-  /** nothing of any cluster was on its disks */
-  #fresh = false
   #seen = { term: 0, role: '', leader: '' as string | null }
 
   constructor(options: NodeOptions<Query, Answer>) {
@@ -61,6 +60,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     this.#startedAt = options.clock.now()
     this.#freshness = new Freshness(options.identity.nodeId)
     this.#membership = new Membership(options)
+    this.#exclusion = new Exclusion(options.transport)
     this.#transfers = new Transfers(options, input => this.#post(input))
     this.#requests = new Requests(options.commitTimeoutMs, () => this.#running().state.leader)
     const onError = (error: unknown) => this.#fail(error)
@@ -80,7 +80,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     const applied = await machine.open(identity)
     checkRecovered(recovered, applied)
     const configuration = configurationAt(applied, this.#options.founders, logger)
-    this.#fresh = applied.index === 0 && recovered.last.index === 0
+    this.#exclusion.start(applied.index === 0 && recovered.last.index === 0)
     const tickMs = this.#options.heartbeatIntervalMs / TICKS_PER_HEARTBEAT
     this.#raft = new Raft(
       {
@@ -162,6 +162,11 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     })
   }
 
+  /** Whom to dial, of a node that waits to be added: the members that let it join. */
+  acquaint(peers: readonly Acquaintance[]): void {
+    if (!this.#stopped) this.#membership.acquaint(peers)
+  }
+
   /**
    * Gives the leadership to another member, if this node has it, so that a stop costs no election
    * timeout (thesis §3.10). Resolves once another leads and what was pending is settled, or after
@@ -240,7 +245,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   #turn(): void {
     const inputs = this.#inbox
     this.#inbox = []
-    const excluded = this.#isExcluded()
+    const excluded = this.#exclusion.holds(this.#running().state)
     for (const input of inputs) if (!excluded || input.kind !== 'receive') this.#step(input)
     for (const input of this.#requests.collect()) this.#step(input)
     if (this.#tickDue && !excluded) this.#tick()
@@ -261,27 +266,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     this.#requests.expire(now)
     const { role, leader } = this.#running().state
     this.#transfers.tick(now, leader, this.#requests.open)
-    if (role.kind === 'leader') this.#introduce()
-  }
-
-  /** Tells the cluster, one by one, what its configuration lacks of its members. */
-  #introduce(): void {
-    const change = this.#introducing ? null : this.#membership.introduction()
-    if (change === null) return
-    this.#introducing = true
-    void this.change(change).then(() => {
-      this.#introducing = false
-    })
-  }
-
-  /**
-   * A wiped node that its peers know as another one: until it is let in it neither campaigns nor
-   * votes, or two of them could found the cluster anew and lose what it holds.
-   */
-  #isExcluded(): boolean {
-    if (!this.#fresh) return false
-    if (this.#running().state.commit > 0) this.#fresh = false
-    return this.#fresh && this.#options.transport.links().some(link => link.stranger)
+    if (role.kind === 'leader') this.#membership.introduce(change => this.change(change))
   }
 
   #onGone(peer: NodeId): void {

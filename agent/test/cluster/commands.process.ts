@@ -79,7 +79,7 @@ t.test('a life: up, status, each command on a node, down, and up again with the 
   await until('the data is back', async () => (await gateway.read('user1')) === 'batman')
   const other = cluster('up', ...on, '--nodes', '5')
   t.equal(other.code, 1)
-  t.match(other.stderr, /holds a cluster of 3 nodes/)
+  t.match(other.stderr, /holds a cluster that 3 nodes founded/)
 })
 
 t.test('a port that is taken is named, with whom, and nothing is left running', async t => {

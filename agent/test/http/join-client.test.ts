@@ -3,7 +3,7 @@ import { SystemClock } from '../../src/clock/system-clock.ts'
 import { type JoinOptions, startJoining } from '../../src/http/join-client.ts'
 import { asNodeId } from '../../src/raft/types.ts'
 import { type Harness, serve } from './harness.ts'
-import { SimulatedNode } from './simulated-node.ts'
+import { MEMBERS, SimulatedNode } from './simulated-node.ts'
 
 const address = ({ http }: Harness) => `127.0.0.1:${http.port}`
 
@@ -11,20 +11,21 @@ const address = ({ http }: Harness) => `127.0.0.1:${http.port}`
 function joining(t: Test, via: readonly string[], change: Partial<JoinOptions> = {}) {
   const node = new SimulatedNode()
   const lines: string[] = []
+  const acquainted: unknown[] = []
   const write = (_fields: object, line: string) => lines.push(line)
   const end = startJoining({
     id: asNodeId('node3'),
     raftBind: '127.0.0.1:8486',
     voter: true,
     via,
-    node,
+    node: Object.assign(node, { acquaint: (peers: unknown) => acquainted.push(peers) }),
     clock: new SystemClock(),
     log: { info: write, warn: write, error: write },
     retryMs: 5,
     ...change,
   })
   t.teardown(end)
-  return { node, lines, end }
+  return { node, lines, acquainted, end }
 }
 
 async function until(fact: () => boolean, what: string): Promise<void> {
@@ -38,12 +39,17 @@ async function until(fact: () => boolean, what: string): Promise<void> {
 t.test('asks until the log arrives, and then no more', async t => {
   const one = await serve(t)
   one.node.outcome = { kind: 'change-pending' }
-  const { node, lines } = joining(t, [address(one)])
+  const { node, lines, acquainted } = joining(t, [address(one)])
   await until(() => one.node.changes.length >= 3, 'asked again')
   t.match(lines, [/^not joined: 127.0.0.1:\d+ answers 503: an earlier change/])
   t.equal(lines.length, 1, 'logged once')
   one.node.outcome = { kind: 'applied' }
   await until(() => lines.length === 2, 'accepted')
+  t.same(
+    acquainted[0],
+    MEMBERS.map(({ id, raftBind }) => ({ id, raftBind })),
+    'knows whom to dial',
+  )
   const asked = one.node.changes.length
   await until(() => one.node.changes.length > asked + 1, 'asked on: it was accepted, not reached')
   node.applied = 1
@@ -77,8 +83,8 @@ t.test(
     end()
     const asked = one.node.changes.length
     const member = new SimulatedNode()
-    member.applied = 1
-    joining(t, [address(one)], { node: member })
+    const fed = Object.assign(member, { applied: 1, acquaint: () => {} })
+    joining(t, [address(one)], { node: fed })
     await new Promise(resolve => setTimeout(resolve, 60))
     t.ok(one.node.changes.length <= asked + 1)
   },

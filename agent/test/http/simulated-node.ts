@@ -130,6 +130,7 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
           connected: true,
           lastError: null,
           refused: false,
+          stranger: false,
         },
       ],
     }
