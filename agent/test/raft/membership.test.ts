@@ -66,6 +66,24 @@ t.test(
   },
 )
 
+t.test('B11 a new leader finds a change of its predecessor: it too is waited for', async t => {
+  const a = follower({ log: [1], term: 1, commit: 1 })
+  const configuration = members('abcd', { d: 'learner' })
+  a.receive(append({ from: 'b', term: 1, prev: [1, 1], entries: [1], configuration }))
+  a.fsync()
+  a.untilElection()
+  for (const preVote of [true, false]) {
+    a.receive(grant({ from: 'c', term: 2, preVote }))
+    a.fsync()
+  }
+  // Committed, an entry of its own term included; the machine takes its time.
+  const told = a.raft.step({ kind: 'receive', message: matched('c', 2, 3) })
+  t.equal(told.find(({ kind }) => kind === 'apply')?.kind, 'apply')
+  t.strictSame(a.change(remove('c')), ['reject change-pending: 0'])
+  a.step({ kind: 'applied', position: a.raft.last, configuration })
+  t.equal(a.change(remove('c'))[0], 'accepted 4@2: 0')
+})
+
 t.test(
   'a change that asks for what is, for nonsense, or of somebody who does not lead',
   async t => {
