@@ -1,4 +1,4 @@
-/** Bundles `njs/src` twice: for the classic njs engine, and for QuickJS (njs ≥ 1.0.1). */
+/** Bundles what nginx loads from `njs/src` twice: for the classic njs engine, and for QuickJS (njs ≥ 1.0.1). */
 
 import { fileURLToPath } from 'node:url'
 import { type BuildOptions, build } from 'esbuild'
@@ -7,15 +7,16 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 
 const common: BuildOptions = {
   absWorkingDir: root,
-  entryPoints: ['njs/src/gateway.ts'],
   bundle: true,
   logLevel: 'warning',
 }
 
+const scripts = ['gateway', 'edge', 'raft-kv']
+
 const targets: Record<string, BuildOptions> = {
   // The classic engine reads ES5 and a little more; `export { x as default }` only since njs 0.8. esbuild lowers what
   // it can and refuses the rest, which makes it the lint.
-  'build/njs/gateway.js': {
+  njs: {
     format: 'iife',
     globalName: '__m',
     footer: { js: 'export default __m.default;' },
@@ -29,10 +30,13 @@ const targets: Record<string, BuildOptions> = {
       'rest-argument': true,
     },
   },
-  'build/qjs/gateway.js': { format: 'esm', target: 'es2023' },
+  qjs: { format: 'esm', target: 'es2023' },
 }
 
-for (const [outfile, options] of Object.entries(targets)) {
-  await build({ ...common, ...options, outfile })
-  console.log(`built ${outfile}`)
+for (const [engine, options] of Object.entries(targets)) {
+  for (const script of scripts) {
+    const outfile = `build/${engine}/${script}.js`
+    await build({ ...common, ...options, entryPoints: [`njs/src/${script}.ts`], outfile })
+    console.log(`built ${outfile}`)
+  }
 }

@@ -10,6 +10,7 @@ export interface StageCommand {
   readonly program: string
   readonly args: readonly string[]
   readonly timeoutMs: number
+  readonly env?: Readonly<Record<string, string>>
   /** given each line of stdout */
   readonly onLine: (line: string) => void
 }
@@ -39,7 +40,7 @@ export async function runStage(command: StageCommand, sandbox: Sandbox): Promise
     stdio: ['ignore', 'pipe', 'pipe'],
     // a group of its own: Ctrl-C is for this program, which ends the group
     detached: true,
-    env: { ...process.env, TMPDIR: sandbox.directory, [name]: value },
+    env: { ...process.env, ...command.env, TMPDIR: sandbox.directory, [name]: value },
   })
   let late = false
   let stderr = ''

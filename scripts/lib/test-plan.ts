@@ -3,17 +3,21 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from './layout.ts'
+import { makeRoot, SUITES } from './matrix.ts'
 
 export interface TestStage {
   readonly name: string
   readonly program: string
   readonly args: readonly string[]
   readonly timeoutMs: number
+  /** beside the tests' own environment */
+  readonly env?: Readonly<Record<string, string>>
   /** `whole`: it passes or fails as one */
   readonly output: 'tap' | 'whole'
 }
 
 const MINUTE_MS = 60_000
+const GATEWAY = 'njs/test/gateway/'
 const FOLDERS = ['agent/test', 'njs/test']
 
 /** @param only part of the name of a stage or of a test file; null for all */
@@ -26,6 +30,19 @@ export function testPlan(only: string | null): TestStage[] {
     ...(unit.length > 0 ? [unitStage(only === null ? [] : unit)] : []),
     ...processes.map(processStage),
   ]
+}
+
+/** The gateway on every nginx that it is made for. */
+export function matrixPlan(only: string | null): TestStage[] {
+  const files = filesEnding('.process.ts').filter(name => name.startsWith(GATEWAY))
+  const wanted = files.filter(name => only === null || name.includes(only))
+  const own = wanted.map(processStage)
+  const others = SUITES.flatMap(suite => {
+    const program = makeRoot(suite)
+    const env = { RAFT_NGINX_TEST_NGINX: program }
+    return wanted.map(file => ({ ...processStage(file), name: `${file} on ${suite}`, env }))
+  })
+  return [...own, ...others]
 }
 
 function checkStage(): TestStage {

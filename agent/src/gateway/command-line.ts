@@ -27,6 +27,13 @@ usage: render-main.js (--config agent.json | --members list.json --node ID --soc
                        address stays; those not found are looked up at run time (default: 0 = do not)
   --cache DIR          where nginx keeps the cached status (default: below the prefix, or nginx's own state)
   --bundle FILE        the njs bundle (default: build/njs/gateway.js of this package)
+  --edge-reads SIZE    answer reads that may be old out of nginx's own memory, of so many megabytes such as 64m:
+                       needs nginx with js_shared_dict_zone (njs 0.8 or later); off = do not (default); auto =
+                       64m where this nginx can
+  --edge-socket PATH   where nginx takes the rows from the agent, the agent's edge.socket; its directory must be
+                       closed to others (default: what --config says, else run/edge.sock below the prefix)
+  --edge-bundle FILE   the njs bundle of these reads (default: edge.js beside --bundle)
+  --edge-stale-max S   how many seconds old an answer to ?stale may be (default 3600)
   --forward-timeout MS how long a forwarded write may take (default 15000)
   --workers N|auto     of the prefix's nginx (default 1)
   --user NAME          of its workers, where root starts it (default: root's own; others cannot choose)
@@ -50,6 +57,10 @@ const OPTIONS = {
   resolve: { type: 'string', default: '0' },
   cache: { type: 'string' },
   bundle: { type: 'string' },
+  'edge-reads': { type: 'string', default: 'off' },
+  'edge-socket': { type: 'string' },
+  'edge-bundle': { type: 'string' },
+  'edge-stale-max': { type: 'string', default: '3600' },
   'forward-timeout': { type: 'string', default: '15000' },
   workers: { type: 'string', default: '1' },
   user: { type: 'string' },
@@ -72,6 +83,7 @@ export interface Described {
   readonly node: string | null
   readonly members: readonly GatewayMember[]
   readonly socket: string | null
+  readonly edgeSocket: string | null
 }
 
 /** @throws Error that names the file and what is missing in it */
@@ -91,12 +103,14 @@ export function readDescription(file: string): Described {
     if (address === null) throw new Error(`${file}: nodes[${at}].address is not a string`)
     return { id, address } as GatewayMember
   })
-  const socket = text(field(field(value, 'server'), 'socket'))
+  // as the agent does: relative to its configuration
+  const located = (given: string | null) =>
+    given === null ? null : path.resolve(path.dirname(file), given)
   return {
     node: text(field(value, 'node_id')),
     members,
-    // as the agent does: relative to its configuration
-    socket: socket === null ? null : path.resolve(path.dirname(file), socket),
+    socket: located(text(field(field(value, 'server'), 'socket'))),
+    edgeSocket: located(text(field(field(value, 'edge'), 'socket'))),
   }
 }
 

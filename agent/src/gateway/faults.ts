@@ -1,7 +1,7 @@
 /** What may become part of nginx's syntax. nginx reads `;`, `{`, `$`, quotes and spaces as its own. */
 
 import { isIP, isIPv6 } from 'node:net'
-import type { RenderInput, RenderOptions } from './render-input.ts'
+import type { EdgeOptions, RenderInput, RenderOptions } from './render-input.ts'
 
 const ID = /^[A-Za-z0-9._-]{1,64}$/
 const HOST = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/
@@ -86,7 +86,17 @@ function optionFaults(options: RenderOptions): string[] {
   for (const [name, ip] of options.addresses) {
     demand(isIP(ip) !== 0, `address ${JSON.stringify(ip)} of ${JSON.stringify(name)}: not an IP`)
   }
+  if (options.edge !== null) edgeFaults(options.edge)
   return faults
+
+  function edgeFaults(edge: EdgeOptions): void {
+    demandPath('edge socket', edge.socket)
+    demandPath('edge bundle', edge.bundle)
+    const fits = Buffer.byteLength(edge.socket) <= SOCKET_BYTES_MAX
+    demand(fits, `edge socket: longer than ${SOCKET_BYTES_MAX} bytes`)
+    demand(/^[1-9][0-9]{0,6}m$/.test(edge.size), 'edge size: megabytes like 64m')
+    demand(isWhole(edge.staleMaxMs, 1, 86_400_000), 'edge stale time: 1 ms to a day')
+  }
 
   function demandPath(name: string, path: string): void {
     const fault = `${name} ${JSON.stringify(path)}: an absolute path of A-Z a-z 0-9 . _ / @ + , = -`

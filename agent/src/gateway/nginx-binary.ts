@@ -19,7 +19,9 @@ export function runNginx(binary: string, args: readonly string[]): NginxAnswer {
 export function findJsModule(binary: string): string | null {
   const build = runNginx(binary, ['-V']).text
   const modulesPath = /--modules-path=(\S+)/.exec(build)?.[1]
-  const folders = [modulesPath, '/usr/lib/nginx/modules', '/usr/lib64/nginx/modules']
+  // Beside the binary first: one in a directory of its own has its own modules.
+  const beside = path.resolve(path.dirname(binary), '../lib/nginx/modules')
+  const folders = [beside, modulesPath, '/usr/lib/nginx/modules', '/usr/lib64/nginx/modules']
   for (const folder of [...folders, '/etc/nginx/modules']) {
     if (folder === undefined) continue
     const file = path.join(folder, JS_MODULE)

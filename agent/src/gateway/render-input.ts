@@ -33,6 +33,20 @@ export interface RenderOptions {
   readonly resolvers: readonly string[]
   /** host name → IP address, for names that keep their address as long as this rendering lives */
   readonly addresses: ReadonlyMap<string, string>
+  /** null: all reads go to the agent */
+  readonly edge: EdgeOptions | null
+}
+
+/** Reads out of nginx's own memory; needs nginx with `js_shared_dict_zone` (njs ≥ 0.8.0). */
+export interface EdgeOptions {
+  /** of the memory, as nginx writes sizes: `64m` */
+  readonly size: string
+  /** unix socket where nginx takes what the agent sends; nobody but the agent may reach its directory */
+  readonly socket: string
+  /** the njs bundle of these reads */
+  readonly bundle: string
+  /** how old an answer to `?stale` may be, ms */
+  readonly staleMaxMs: number
 }
 
 export interface RenderInput {

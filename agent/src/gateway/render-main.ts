@@ -7,6 +7,7 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type CommandLine, parseCommandLine, readDescription, USAGE } from './command-line.ts'
+import { edgeOptionsOf, removeDeadSocket } from './edge-options.ts'
 import { splitAddress } from './faults.ts'
 import { installDropIn, installPrefix, type Verdict } from './install.ts'
 import { findJsModule, runNginx } from './nginx-binary.ts'
@@ -25,28 +26,40 @@ export async function main(args: readonly string[]): Promise<number> {
     return 0
   }
   const binary = line.nginx ?? (existsSync('/usr/sbin/nginx') ? '/usr/sbin/nginx' : 'nginx')
-  const rendering = render(await gather(line, binary))
+  const input = await gather(line, binary)
+  const rendering = render(input)
   if (rendering.kind === 'rejected') {
     for (const fault of rendering.faults) process.stderr.write(`${fault}\n`)
     return 1
   }
-  const files = new Map(rendering.files)
-  const folder = path.resolve(line['drop-in'] ?? needed(line.prefix, '--prefix or --drop-in'))
-  const own = ['-p', folder, '-c', path.join(folder, MAIN)]
-  let verdict: Verdict
-  if (line['drop-in'] === undefined) {
-    const test = (file: string) => runNginx(binary, ['-t', '-q', '-p', folder, '-c', file])
-    verdict = installPrefix(folder, files, test, line.check)
-  } else {
-    files.delete(MAIN)
-    const test = () => runNginx(binary, ['-t', '-q', '-c', path.join(folder, MAIN)])
-    verdict = installDropIn(folder, files, test, line.check)
-  }
-  if (verdict.ok && line.reload && !line.check) {
-    verdict = reload(binary, line['drop-in'] === undefined ? own : ['-c', path.join(folder, MAIN)])
-  }
+  const verdict = await put(line, { binary, files: rendering.files, edge: input.options.edge })
   process.stderr.write(verdict.text)
   return verdict.ok ? 0 : 1
+}
+
+interface Rendered {
+  readonly binary: string
+  readonly files: ReadonlyMap<string, string>
+  readonly edge: RenderOptions['edge']
+}
+
+/** Tests the files and puts them in place. */
+async function put(line: CommandLine, { binary, files, edge }: Rendered): Promise<Verdict> {
+  const dropIn = line['drop-in'] !== undefined
+  const folder = path.resolve(line['drop-in'] ?? needed(line.prefix, '--prefix or --drop-in'))
+  const main = path.join(folder, MAIN)
+  const own = dropIn ? ['-c', main] : ['-p', folder, '-c', main]
+  let verdict: Verdict
+  if (dropIn) {
+    const theirs = new Map([...files].filter(([name]) => name !== MAIN))
+    const test = () => runNginx(binary, ['-t', '-q', ...own])
+    verdict = installDropIn(folder, theirs, test, line.check)
+  } else {
+    const test = (file: string) => runNginx(binary, ['-t', '-q', '-p', folder, '-c', file])
+    verdict = installPrefix(folder, files, test, line.check)
+    if (verdict.ok && !line.check) await removeDeadSocket(edge)
+  }
+  return verdict.ok && line.reload && !line.check ? reload(binary, own) : verdict
 }
 
 /** After the files are in place: a fault here leaves them there. */
@@ -62,6 +75,8 @@ async function gather(line: CommandLine, binary: string): Promise<RenderInput> {
   const dropIn = line['drop-in'] !== undefined
   const prefix = path.resolve(dropIn ? '/' : needed(line.prefix, '--prefix or --drop-in'))
   const names = namesOf(described.members)
+  const bundle = path.resolve(line.bundle ?? path.join(ROOT, 'build/njs/gateway.js'))
+  const jsModule = findJsModule(binary)
   const options: RenderOptions = {
     // a drop-in has no server of its own
     listen: dropIn ? '8100' : needed(line.listen, '--listen'),
@@ -69,8 +84,8 @@ async function gather(line: CommandLine, binary: string): Promise<RenderInput> {
     socket: path.resolve(needed(line.socket ?? described.socket, '--socket')),
     prefix,
     cache: path.resolve(line.cache ?? (dropIn ? stateFolder() : path.join(prefix, 'cache'))),
-    bundle: path.resolve(line.bundle ?? path.join(ROOT, 'build/njs/gateway.js')),
-    jsModule: findJsModule(binary),
+    bundle,
+    jsModule,
     user: userOf(line),
     workers: line.workers === 'auto' ? 'auto' : Number(line.workers),
     writeRate: writeRateOf(line['write-rate'] ?? (dropIn ? '1000' : '0')),
@@ -79,6 +94,7 @@ async function gather(line: CommandLine, binary: string): Promise<RenderInput> {
     accessLog: line['access-log'],
     resolvers: names.length === 0 ? [] : resolversOf(line.resolver),
     addresses: await lookUp(names, Number(line.resolve) * 1000),
+    edge: edgeOptionsOf(line, { binary, jsModule, prefix, bundle, described }),
   }
   const self = needed(line.node ?? described.node, '--node')
   return { templates: readTemplates(), self, members: described.members, options }

@@ -19,7 +19,11 @@ export const DEFAULTS = {
   accessLog: false,
   resolvers: [],
   addresses: new Map<string, string>(),
+  edge: null,
 } as const satisfies Partial<RenderOptions>
+
+/** Files that belong to reads out of nginx's memory. */
+const EDGE_ONLY = /(?:^|\/)edge-[^/]*$/
 
 /** Fills the templates, after a check of everything that would become part of nginx's syntax. */
 export function render(input: RenderInput): Rendering {
@@ -27,7 +31,10 @@ export function render(input: RenderInput): Rendering {
   if (faults.length > 0) return { kind: 'rejected', faults }
   const values = valuesOf(input)
   const files = new Map<string, string>()
-  for (const [name, template] of input.templates) files.set(name, fill(name, template, values))
+  for (const [name, template] of input.templates) {
+    if (input.options.edge === null && EDGE_ONLY.test(name)) continue
+    files.set(name, fill(name, template, values))
+  }
   return { kind: 'rendered', files }
 }
 
@@ -67,6 +74,7 @@ function valuesOf(input: RenderInput): ReadonlyMap<string, string> {
     ['resolver', resolverOf(options)],
     ['limit_zone', limitZoneOf(options)],
     ['limit', limitOf(options)],
+    ...edgeValues(options.edge),
   ])
 }
 
@@ -112,6 +120,21 @@ function resolverOf(options: RenderOptions): string {
   // A container comes back with another address: names are not believed for longer than 5s.
   const servers = options.resolvers.map(bracketed).join(' ')
   return `resolver ${servers} valid=5s ipv6=off; resolver_timeout 2s;`
+}
+
+function edgeValues(edge: RenderOptions['edge']): [string, string][] {
+  const included = (name: string) =>
+    edge === null ? '' : `include snippets/raft-nginx/edge-${name}.conf;`
+  return [
+    ['edge_http', included('http')],
+    ['edge_read', included('read')],
+    ['edge_server', included('server')],
+    ['edge_wrote', edge === null ? '' : 'js_header_filter raft_edge.wrote;'],
+    ['edge_size', edge?.size ?? ''],
+    ['edge_socket', edge?.socket ?? ''],
+    ['edge_bundle', edge?.bundle ?? ''],
+    ['edge_stale_max_ms', String(edge?.staleMaxMs ?? 0)],
+  ]
 }
 
 function limitZoneOf(options: RenderOptions): string {

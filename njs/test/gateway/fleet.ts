@@ -10,7 +10,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { main } from '../../../agent/src/gateway/render-main.ts'
 import { MockAgent } from './mock-agent.ts'
 
-export const NGINX = existsSync('/usr/sbin/nginx') ? '/usr/sbin/nginx' : 'nginx'
+/** The machine's own, or that of another Debian: see scripts/lib/matrix.ts. */
+export const NGINX =
+  process.env.RAFT_NGINX_TEST_NGINX ?? (existsSync('/usr/sbin/nginx') ? '/usr/sbin/nginx' : 'nginx')
 
 /** What tap's test object gives us. */
 export interface Owner {
@@ -114,10 +116,13 @@ export class Nginx {
     return nginx
   }
 
-  async stop(): Promise<void> {
-    if (this.#master.exitCode !== null) return
-    this.#master.kill('SIGTERM')
+  async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
+    if (this.#master.exitCode !== null || this.#master.signalCode !== null) return
+    const workers = this.workers()
+    this.#master.kill(signal)
     await once(this.#master, 'exit')
+    // Those of a master that was killed go on by themselves.
+    if (signal === 'SIGKILL') for (const worker of workers) process.kill(worker, signal)
   }
 
   /** Processes that accept now; those of an earlier configuration that still finish their work included. */

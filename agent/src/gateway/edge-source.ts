@@ -1,0 +1,33 @@
+/** What the filler of nginx's memory follows: this node's applied changes, and what there was before them. */
+
+export interface KeyChange {
+  readonly key: Uint8Array
+  /** null: the key is gone */
+  readonly value: Uint8Array | null
+}
+
+/** What one entry has changed. */
+export interface EntryChange {
+  readonly index: number
+  readonly changes: readonly KeyChange[]
+}
+
+export interface KeyValue {
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+}
+
+export interface EdgeSource {
+  /** Every change after this index is still at hand. */
+  since(): number
+  /** Index of the last applied entry, whether it changed anything or not. */
+  last(): number
+  /** The changes after `after`, oldest first; null when some are no longer at hand. */
+  read(after: number): readonly EntryChange[] | null
+  /** Calls back after each batch that changed something. Returns how to stop it. */
+  listen(changed: () => void): () => void
+  /** The next keys in order of their bytes, as they are now; none: there are no more. */
+  page(after: Uint8Array | null): Promise<readonly KeyValue[]>
+  /** How old `last()` can be, ms; null: no one knows. Never less than it is. */
+  stalenessMs(): number | null
+}

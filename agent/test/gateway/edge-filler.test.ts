@@ -1,0 +1,204 @@
+import { equal, notEqual } from 'node:assert/strict'
+import fc from 'fast-check'
+import t from 'tap'
+import { takeBatch } from '../../../njs/src/batch.ts'
+import { type Dict, exact } from '../../../njs/src/dict.ts'
+import { cutDelta, split } from '../../src/gateway/edge-batch.ts'
+import type { Answer } from '../../src/gateway/edge-client.ts'
+import { EdgeFiller } from '../../src/gateway/edge-filler.ts'
+import type { Op } from '../../src/gateway/edge-rows.ts'
+import type { EdgeSource, EntryChange, KeyValue } from '../../src/gateway/edge-source.ts'
+
+const KEYS = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
+
+class MapDict extends Map<string, string> implements Dict {
+  freeSpace(): number {
+    return 1
+  }
+}
+
+/** A store that remembers all its states. */
+class Store implements EdgeSource {
+  readonly states: ReadonlyMap<string, string>[] = [new Map()]
+  kept: EntryChange[] = []
+  #since = 0
+  since = () => this.#since
+  last = () => this.states.length - 1
+  stalenessMs = () => 0
+  listen = () => () => {}
+
+  read(after: number): readonly EntryChange[] | null {
+    return after < this.#since ? null : this.kept.filter(entry => entry.index > after)
+  }
+
+  /** One key a page: a copy takes long enough for everything to happen in between. */
+  async page(after: Uint8Array | null): Promise<readonly KeyValue[]> {
+    const past = after === null ? '' : Buffer.from(after).toString()
+    const next = [...this.#now()].sort().find(([key]) => key > past)
+    return next === undefined ? [] : [{ key: Buffer.from(next[0]), value: Buffer.from(next[1]) }]
+  }
+
+  write(keys: readonly string[], deletes: boolean): void {
+    const state = new Map(this.#now())
+    const index = this.states.length
+    for (const key of keys) {
+      if (deletes) state.delete(key)
+      else state.set(key, `${key}${index}`)
+    }
+    this.states.push(state)
+    const value = (key: string) => (deletes ? null : Buffer.from(`${key}${index}`))
+    const changes = keys.map(key => ({ key: Buffer.from(key), value: value(key) }))
+    if (changes.length > 0) this.kept.push({ index, changes })
+  }
+
+  forget(): void {
+    this.kept = []
+    this.#since = this.last()
+  }
+
+  #now(): ReadonlyMap<string, string> {
+    return this.states.at(-1) ?? new Map()
+  }
+}
+
+type Mishap =
+  | 'none'
+  | 'lost'
+  | 'answer lost'
+  | 'twice'
+  | 'emptied'
+  | 'half'
+  | 'forgotten'
+  | 'written'
+
+/** What a reader of nginx's memory is shown is one of the states that the store had, and the one that it is said to be. */
+function checkReaders(dict: Dict, store: Store): void {
+  for (const key of KEYS) {
+    const need = { maxAgeMs: Number.MAX_SAFE_INTEGER, minIndex: 0, now: Date.now() + 60_000 }
+    const found = exact(dict, key, need)
+    if (found === null) continue
+    const wanted = store.states[found.index]?.get(key)
+    equal(found.row, wanted === undefined ? undefined : `u${wanted}`, `${key} at ${found.index}`)
+  }
+}
+
+/** One run: each batch meets the next mishap; then all goes well until nginx has everything. */
+async function run(mishaps: readonly Mishap[], writes: readonly (readonly string[])[]) {
+  const dict = new MapDict()
+  const store = new Store()
+  const left = [...mishaps]
+  const more = [...writes]
+  const take = (body: string): Answer => {
+    const verdict = takeBatch(dict, JSON.parse(body), () => 0)
+    return { kind: 'answer', status: verdict.status, body: JSON.stringify(verdict) }
+  }
+  const late: string[] = []
+  const post = async (body: string): Promise<Answer> => {
+    const next = more.shift()
+    if (next !== undefined) store.write(next, more.length % 3 === 0)
+    const mishap = left.shift() ?? 'none'
+    // what came late of an earlier try
+    if (mishap === 'twice') for (const old of late) take(old)
+    late.push(body)
+    const answer = suffer(mishap, body)
+    checkReaders(dict, store)
+    return answer
+  }
+  const suffer = (mishap: Mishap, body: string): Answer => {
+    switch (mishap) {
+      case 'lost':
+        return { kind: 'timeout' }
+      case 'answer lost':
+        take(body)
+        return { kind: 'timeout' }
+      case 'emptied':
+        dict.clear()
+        return take(body)
+      case 'half': {
+        let calls = 0
+        takeBatch(dict, JSON.parse(body), () => (calls++ > 1 ? 10_000 : 0))
+        return { kind: 'unreachable', why: 'the worker died' }
+      }
+      case 'forgotten':
+        store.forget()
+        return take(body)
+      case 'written':
+        store.write(['a', 'g'], false)
+        return take(body)
+      default:
+        return take(body)
+    }
+  }
+  const filler = new EdgeFiller({
+    sender: { epoch: 'e', node: 'node0', only: [] },
+    source: store,
+    post,
+    clock: {
+      now: () => 0,
+      wallMs: () => 1_000,
+      every: () => () => {},
+      after: (_, callback) => {
+        const timer = setImmediate(callback)
+        return () => clearImmediate(timer)
+      },
+      soon: callback => void setImmediate(callback),
+    },
+    logger: { info() {}, warn() {}, error() {} },
+  })
+  filler.start()
+  for (let turns = 0; turns < 10_000; turns++) {
+    await new Promise(setImmediate)
+    const done = left.length === 0 && more.length === 0
+    if (done && filler.status().index === store.last()) break
+  }
+  await filler.stop()
+  equal(filler.status().index, store.last(), 'in the end nginx has everything')
+  checkReaders(dict, store)
+  const found = exact(dict, 'a', { maxAgeMs: 1e15, minIndex: store.last(), now: Date.now() })
+  notEqual(found, null, 'and serves it')
+}
+
+t.test('whatever is lost, late or emptied, readers see a state that the store had', async t => {
+  const grave = fc.constantFrom<Mishap>('lost', 'emptied', 'forgotten')
+  const light = fc.constantFrom<Mishap>('answer lost', 'twice', 'half', 'written')
+  const mishap = fc.oneof(
+    { weight: 12, arbitrary: fc.constant<Mishap>('none') },
+    { weight: 6, arbitrary: light },
+    { weight: 1, arbitrary: grave },
+  )
+  const write = fc.uniqueArray(fc.constantFrom(...KEYS), { maxLength: 4 })
+  const mishaps = fc.array(mishap, { maxLength: 80, size: 'max' })
+  const writes = fc.array(write, { maxLength: 80, size: 'max' })
+  await fc.assert(fc.asyncProperty(mishaps, writes, run), { numRuns: 150 })
+  t.pass('in 150 runs')
+})
+
+t.test('a batch ends with an entry, within the limits where it can', async t => {
+  const entry = (index: number, keys: number): EntryChange => ({
+    index,
+    changes: Array.from({ length: keys }, (_, at) => ({
+      key: Buffer.from(`k${index}-${at}`),
+      value: Buffer.from('v'),
+    })),
+  })
+  const sizes = (cut: { readonly parts: readonly (readonly Op[])[] }) =>
+    cut.parts.map(part => part.length)
+  const entries = [entry(3, 600), entry(4, 600), entry(5, 10)]
+  const first = cutDelta(entries, [], { last: 9, atLeast: 0 })
+  t.equal(first.to, 4, 'not all of them')
+  t.strictSame(sizes(first), [1000, 200])
+  t.equal(cutDelta(entries.slice(2), [], { last: 9, atLeast: 0 }).to, 9)
+  t.equal(cutDelta(entries, [], { last: 9, atLeast: 5 }).to, 9, 'as far as was begun')
+  t.strictSame(cutDelta([], [], { last: 9, atLeast: 0 }), { to: 9, parts: [[]] }, 'a heartbeat')
+  const kept = cutDelta(entries, ['k5-'], { last: 9, atLeast: 0 })
+  t.strictSame([kept.to, ...sizes(kept)], [9, 10], 'of the prefixes only')
+})
+
+t.test('batches are small in bytes too', async t => {
+  const ops = Array.from({ length: 10 }, (_, at): Op => [`k${at}`, 'x'.repeat(100_000)])
+  t.strictSame(
+    split(ops).map(part => part.length),
+    [2, 2, 2, 2, 2],
+  )
+  t.strictSame(split([['long', 'x'.repeat(600_000)]]).length, 1, 'a value is never cut')
+})

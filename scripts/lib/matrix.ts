@@ -1,0 +1,67 @@
+/**
+ * Other Debians' nginx, for the tests of the gateway: root file systems made by debootstrap, whose nginx runs here,
+ * by the loader and the libraries of its own root.
+ */
+
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** Debian 13 (nginx 1.26, njs 0.8.9) and the newest (QuickJS). */
+export const SUITES = ['trixie', 'sid'] as const
+
+type Suite = (typeof SUITES)[number]
+
+const ROOTS = '/var/tmp/raft-nginx-roots'
+const PACKAGES = 'nginx,libnginx-mod-http-js'
+/** Beside the binary, so that its modules are found beside it too. */
+const PROGRAM = 'usr/sbin/nginx-here'
+const LOADER = 'lib64/ld-linux-x86-64.so.2'
+
+/** A program that runs this suite's nginx, or null where its root was not made. */
+export function nginxOf(suite: Suite): string | null {
+  const program = join(ROOTS, suite, PROGRAM)
+  return existsSync(program) ? program : null
+}
+
+/**
+ * Makes the suite's root unless it is there: about a minute, and 250 MB.
+ * @returns the program that runs its nginx
+ * @throws Error with the end of debootstrap's log
+ */
+export function makeRoot(suite: Suite): string {
+  const program = join(ROOTS, suite, PROGRAM)
+  if (existsSync(program)) return program
+  if (process.getuid?.() !== 0) throw new Error(`${suite}: only root can make a root file system`)
+  mkdirSync(ROOTS, { recursive: true })
+  const staged = join(ROOTS, `.${suite}-${process.pid}`)
+  try {
+    const args = ['--variant=minbase', `--include=${PACKAGES}`, suite, staged, mirror()]
+    const made = spawnSync('debootstrap', args, { encoding: 'utf8' })
+    if (made.error !== undefined) {
+      throw new Error(`debootstrap is missing: apt-get install debootstrap`, { cause: made.error })
+    }
+    if (made.status !== 0) throw new Error(`${suite}: ${made.stdout.slice(-600)}${made.stderr}`)
+    const root = join(ROOTS, suite)
+    const libraries = ['usr/lib', 'lib'].map(folder => join(root, folder, 'x86_64-linux-gnu'))
+    const command = `${join(root, LOADER)} --library-path ${libraries.join(':')}`
+    const script = `#!/bin/sh\nexec ${command} ${join(root, 'usr/sbin/nginx')} "$@"\n`
+    writeFileSync(join(staged, PROGRAM), script, { mode: 0o755 })
+    rmSync(root, { recursive: true, force: true })
+    renameSync(staged, root)
+    return program
+  } finally {
+    rmSync(staged, { recursive: true, force: true })
+  }
+}
+
+/** Where this machine's own packages come from. */
+function mirror(): string {
+  const files = ['/etc/apt/sources.list.d/debian.sources', '/etc/apt/sources.list']
+  for (const file of files) {
+    if (!existsSync(file)) continue
+    const found = /^(?:URIs:|deb)\s.*?(https?:\/\/\S+)/m.exec(readFileSync(file, 'utf8'))?.[1]
+    if (found !== undefined) return found
+  }
+  throw new Error('no Debian mirror in /etc/apt: debootstrap needs one')
+}
