@@ -4,7 +4,15 @@
  */
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 
 /** Debian 13 (nginx 1.26, njs 0.8.9) and the newest (QuickJS). */
@@ -16,7 +24,7 @@ const ROOTS = '/var/tmp/raft-nginx-roots'
 const PACKAGES = 'nginx,libnginx-mod-http-js'
 /** Beside the binary, so that its modules are found beside it too. */
 const PROGRAM = 'usr/sbin/nginx-here'
-const LOADER = 'lib64/ld-linux-x86-64.so.2'
+const LOADERS = ['lib64/ld-linux-x86-64.so.2', 'lib/ld-linux-aarch64.so.1']
 
 /** A program that runs this suite's nginx, or null where its root was not made. */
 export function nginxOf(suite: Suite): string | null {
@@ -43,16 +51,23 @@ export function makeRoot(suite: Suite): string {
     }
     if (made.status !== 0) throw new Error(`${suite}: ${made.stdout.slice(-600)}${made.stderr}`)
     const root = join(ROOTS, suite)
-    const libraries = ['usr/lib', 'lib'].map(folder => join(root, folder, 'x86_64-linux-gnu'))
-    const command = `${join(root, LOADER)} --library-path ${libraries.join(':')}`
-    const script = `#!/bin/sh\nexec ${command} ${join(root, 'usr/sbin/nginx')} "$@"\n`
-    writeFileSync(join(staged, PROGRAM), script, { mode: 0o755 })
+    writeFileSync(join(staged, PROGRAM), scriptOf(staged, root), { mode: 0o755 })
     rmSync(root, { recursive: true, force: true })
     renameSync(staged, root)
     return program
   } finally {
     rmSync(staged, { recursive: true, force: true })
   }
+}
+
+/** @param staged the root as it is now; it will be `root` */
+function scriptOf(staged: string, root: string): string {
+  const loader = LOADERS.find(file => existsSync(join(staged, file)))
+  if (loader === undefined) throw new Error('no loader known for this processor')
+  const folders = readdirSync(join(staged, 'usr/lib')).filter(name => name.endsWith('-linux-gnu'))
+  const libraries = folders.map(name => join(root, 'usr/lib', name)).join(':')
+  const nginx = join(root, 'usr/sbin/nginx')
+  return `#!/bin/sh\nexec ${join(root, loader)} --library-path ${libraries} ${nginx} "$@"\n`
 }
 
 /** Where this machine's own packages come from. */

@@ -36,13 +36,12 @@ export function testPlan(only: string | null): TestStage[] {
 export function matrixPlan(only: string | null): TestStage[] {
   const files = filesEnding('.process.ts').filter(name => name.startsWith(GATEWAY))
   const wanted = files.filter(name => only === null || name.includes(only))
-  const own = wanted.map(processStage)
-  const others = SUITES.flatMap(suite => {
-    const program = makeRoot(suite)
+  const programs = new Map([['this machine', '/usr/sbin/nginx']])
+  for (const suite of SUITES) programs.set(suite, makeRoot(suite))
+  return [...programs].flatMap(([where, program]) => {
     const env = { RAFT_NGINX_TEST_NGINX: program }
-    return wanted.map(file => ({ ...processStage(file), name: `${file} on ${suite}`, env }))
+    return wanted.map(file => ({ ...processStage(file), name: `${file} on ${where}`, env }))
   })
-  return [...own, ...others]
 }
 
 function checkStage(): TestStage {

@@ -49,7 +49,8 @@ export function paths(t: Test): void {
       ['/_raft/status_fresh', 404],
       ['/_raft/refused', 404],
       ['/@raft_forward', 404],
-      ['/fsm/queue/', 404],
+      ['/fsm/', 400],
+      ['/fsm/Queue/', 400],
     ]
     for (const method of ['GET', 'POST', 'PUT', 'DELETE']) {
       for (const [target, status] of hidden) {
