@@ -16,6 +16,7 @@ import {
   placeOf,
   type Shape,
 } from '../../../scripts/lib/layout.ts'
+import { type AddOptions, add, remove } from '../../../scripts/lib/membership.ts'
 import { down, up } from '../../../scripts/lib/operations.ts'
 import { portTakenBy } from '../../../scripts/lib/ports.ts'
 import { Client } from './client.ts'
@@ -26,8 +27,12 @@ const UNTIL_MS = 30_000
 /** below the ports that the kernel gives to clients */
 const PORTS = { first: 11_000, count: 20, step: 1_000 }
 
+/** Some are added while a test runs. */
+const NODES_MAX = 6
+
 export class TestCluster {
-  readonly place: Place
+  /** changes with its members */
+  place: Place
   readonly #t: Test
   readonly #clients: Client[] = []
 
@@ -65,6 +70,23 @@ export class TestCluster {
       return known.size === 1 && id !== '' && leads
     })
     return nodeOf(this.place, id)
+  }
+
+  /** As `cluster add`. */
+  async add(id: string, options: AddOptions = {}): Promise<NodePlace> {
+    this.place = await add(this.place, id, options)
+    return nodeOf(this.place, id)
+  }
+
+  /** As `cluster remove`. */
+  async remove(node: NodePlace): Promise<void> {
+    this.place = await remove(this.place, node.id)
+  }
+
+  /** Roles of the members, as this node knows them. */
+  async roles(node: NodePlace): Promise<Readonly<Record<string, string>>> {
+    const members = (await agentStatus(node))?.members ?? []
+    return Object.fromEntries(members.map(({ id, role }) => [id, role]))
   }
 
   others(than: NodePlace): NodePlace[] {
@@ -159,7 +181,8 @@ export function temporaryDirectory(t: Test): string {
 export async function freeBasePort(shape: Shape): Promise<number> {
   for (let attempt = 0; attempt < PORTS.count; attempt++) {
     const basePort = PORTS.first + ((process.pid + attempt) % PORTS.count) * PORTS.step
-    const { nodes } = placeOf('/', { ...shape, basePort })
+    const nodesMax = Math.max(shape.nodes, NODES_MAX)
+    const { nodes } = placeOf('/', { ...shape, nodes: nodesMax, basePort })
     const ports = nodes.flatMap(node => [node.gatewayPort, node.httpPort, node.raftPort])
     const taken = await Promise.all(ports.map(portTakenBy))
     if (taken.every(by => by === null)) return basePort
