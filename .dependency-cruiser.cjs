@@ -33,6 +33,12 @@ module.exports = {
     floor('machine', 'raft/types\\.ts$', 'lib/'),
     floor('node', 'raft/', 'lib/', ...ports),
     floor(
+      'lifetimes',
+      'node/',
+      'machine/kv/(?:command|operation|expiry|session|query|change|change-feed)\\.ts$',
+      'clock/clock\\.ts$',
+    ),
+    floor(
       'http',
       'node/',
       // Commands, queries, their answers, and the feed; never what carries them out.

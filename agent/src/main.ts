@@ -11,6 +11,7 @@ import { type Config, readConfig } from './config.ts'
 import { withoutKeys } from './http/exchange.ts'
 import { startJoining } from './http/join-client.ts'
 import { startHttp } from './http/server.ts'
+import { Expirer } from './lifetimes/expirer.ts'
 import { loadOrCreateIdentity } from './log/identity-file.ts'
 import type { LogStore } from './log/log-store.ts'
 import { MemoryLogStore } from './log/memory-log-store.ts'
@@ -68,8 +69,9 @@ async function main(): Promise<void> {
 async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
   const clock = new SystemClock()
   const contact = contactOf(config)
-  const { node, served, machine } = await makeNode(config, { clock, contact, logger })
+  const { node, served, machine, expirer } = await makeNode(config, { clock, contact, logger })
   await node.start()
+  expirer?.start()
   collectDefaultMetrics()
   const http = await startHttp({
     ...served,
@@ -98,6 +100,7 @@ async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
       process.exit(1)
     })
     stopJoining()
+    expirer?.stop()
     await node.handOver(HAND_OVER_TIMEOUT_MS)
     await http.close()
     await node.stop()
@@ -190,12 +193,15 @@ function commandLine(usage: (problem: string) => never) {
 function nodeOf(chosen: Chosen, options: Omit<NodeOptions<never, unknown>, 'machine'>) {
   if (chosen.kind === 'keys') {
     const node = new RaftNode({ ...options, machine: chosen.machine })
-    return { node, served: { node, feed: chosen.changes } }
+    const { clock, logger } = options
+    const feed = chosen.changes
+    const expirer = new Expirer({ node, feed, clock, logger })
+    return { node, served: { node, feed }, expirer }
   }
   const node = new RaftNode({ ...options, machine: chosen.machine })
   const { name, routes } = chosen
   const plugIn = { name, routes, query: (query: Uint8Array) => node.query(query) }
-  return { node, served: { node: withoutKeys(node), plugIn } }
+  return { node, served: { node: withoutKeys(node), plugIn }, expirer: null }
 }
 
 /** What the node keeps, and who it is because of it. */

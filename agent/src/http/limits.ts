@@ -23,6 +23,8 @@ export interface HttpLimits {
   readonly keepAliveMs: number
   /** on each listener */
   readonly connectionsMax: number
+  /** watches and blocking queries that one agent serves at a time */
+  readonly followersMax: number
   /** how long `close()` lets running requests finish */
   readonly closeGraceMs: number
   /** Before that, kept connections are told with their next answer that they end, ms. */
@@ -44,6 +46,7 @@ export const HTTP_LIMITS: HttpLimits = {
   requestTimeoutMs: 8900,
   keepAliveMs: 75_000,
   connectionsMax: 4096,
+  followersMax: 2048,
   closeGraceMs: 500,
   closeDrainMs: 150,
 }

@@ -6,6 +6,9 @@ import { outcomeProblem, type Problem, type Reply } from '../reply.ts'
 
 /** Answers in Consul's manner: JSON, `true` or `false`, and errors as one line of text. */
 
+/** Of those who wait for changes. */
+export const TOO_MANY = { status: 429, detail: 'too many wait for changes already' }
+
 interface Json {
   readonly status?: number
   readonly text: string

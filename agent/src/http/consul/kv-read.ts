@@ -4,7 +4,7 @@ import { levelProblem } from '../levels.ts'
 import { readMachine } from '../read-machine.ts'
 import { isRefusal, type Refusal, refuse } from '../refusal.ts'
 import type { Reply } from '../reply.ts'
-import { jsonReply, textReply, withIndex } from './consul-reply.ts'
+import { jsonReply, TOO_MANY, textReply, withIndex } from './consul-reply.ts'
 import { readOptions } from './read-options.ts'
 import { keyJson, rowJson } from './rows-json.ts'
 import { whenChanged } from './when-changed.ts'
@@ -26,6 +26,7 @@ export const getKv: Handler = async (api, exchange) => {
   const answer = await whenChanged(api, { interest: scope, block: options.block, incoming }, () =>
     readMachine(api, query),
   )
+  if (answer === null) return textReply(TOO_MANY, api.node.status())
   const reply =
     answer.kind === 'keys' ? namesReply(api, exchange, answer) : rowsReply(api, exchange, answer)
   const shown = { index: answer.index, applied: answer.applied.index }

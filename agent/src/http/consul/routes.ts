@@ -4,17 +4,25 @@ import { getAgentSelf, getElsewhere, getStatusLeader, getStatusPeers } from './a
 import { getKv } from './kv-read.ts'
 import { deleteKv, putKv } from './kv-write.ts'
 import type { ConsulResource } from './resources.ts'
+import {
+  createSession,
+  destroySession,
+  getSession,
+  listNodeSessions,
+  listSessions,
+  renewSession,
+} from './session-routes.ts'
 import { putTxn } from './txn.ts'
 
 const HANDLERS: Readonly<Record<ConsulResource, Handler>> = {
   kv: getKv,
   txn: putTxn,
-  'session-create': getElsewhere,
-  'session-renew': getElsewhere,
-  'session-destroy': getElsewhere,
-  'session-info': getElsewhere,
-  'session-node': getElsewhere,
-  'session-list': getElsewhere,
+  'session-create': createSession,
+  'session-renew': renewSession,
+  'session-destroy': destroySession,
+  'session-info': getSession,
+  'session-node': listNodeSessions,
+  'session-list': listSessions,
   'status-leader': getStatusLeader,
   'status-peers': getStatusPeers,
   'agent-self': getAgentSelf,

@@ -14,13 +14,18 @@ interface Waiting {
 /** Consul spreads the ends of waits that began together over this part of them. */
 const JITTER_PART = 16
 
-/** The answer of a blocking query: at once if its index is above the known one, else after a change or the wait. */
+/**
+ * The answer of a blocking query: at once if its index is above the known one, else after a change or
+ * the wait.
+ * @returns null when too many wait already
+ */
 export async function whenChanged<Answer extends { readonly index: number }>(
   api: Api,
   { interest, block, incoming }: Waiting,
   read: () => Promise<Answer>,
-): Promise<Answer> {
+): Promise<Answer | null> {
   if (block === null) return read()
+  if (api.feed.listening >= api.limits.followersMax) return null
   const jitterMs = randomInt(0, Math.max(1, Math.floor(block.waitMs / JITTER_PART)))
   const deadline = performance.now() + block.waitMs + jitterMs
   for (;;) {

@@ -34,6 +34,11 @@ export class ChangeFeed {
     return this.#last
   }
 
+  /** How many listen. */
+  get listening(): number {
+    return this.#listeners.size
+  }
+
   /** The machine has another state, with nothing known of the way to it. */
   restart(index: number): void {
     this.#kept = []
@@ -90,8 +95,8 @@ export class ChangeFeed {
   }
 }
 
-function sizeOf({ changes }: EntryChanges): number {
-  let bytes = CHANGE_BYTES
+function sizeOf({ changes, lifetimes }: EntryChanges): number {
+  let bytes = CHANGE_BYTES * (1 + lifetimes.length)
   for (const change of changes) bytes += sizeOfChange(change)
   return bytes
 }

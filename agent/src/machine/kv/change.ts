@@ -1,3 +1,5 @@
+import type { Lifetime } from './expiry.ts'
+
 /** One key's new state, as an entry made it. Views of the log's own bytes: not to be modified. */
 export interface Change {
   readonly key: Uint8Array
@@ -13,6 +15,8 @@ export interface EntryChanges {
   readonly changes: readonly Change[]
   /** a session was made or ended */
   readonly sessions: boolean
+  /** what began or renewed its lifetime */
+  readonly lifetimes: readonly Lifetime[]
 }
 
 /** What somebody wants to hear of. `sessions`: that one was made or ended. */
@@ -24,6 +28,7 @@ export type Interest =
 export class ChangeRecorder {
   #changes: Change[] = []
   #sessions = false
+  #lifetimes: Lifetime[] = []
 
   set(key: Uint8Array, value: Uint8Array, flags: bigint): void {
     this.#changes.push({ key, value, flags })
@@ -37,16 +42,26 @@ export class ChangeRecorder {
     this.#sessions = true
   }
 
+  lives(lifetime: Lifetime): void {
+    this.#lifetimes.push(lifetime)
+  }
+
   /** Drops what was collected: the entry was refused. */
   clear(): void {
     this.#changes = []
     this.#sessions = false
+    this.#lifetimes = []
   }
 
   /** Hands over what was collected, null if nothing, and starts anew. */
   take(index: number): EntryChanges | null {
-    if (this.#changes.length === 0 && !this.#sessions) return null
-    const taken = { index, changes: this.#changes, sessions: this.#sessions }
+    if (this.#changes.length === 0 && !this.#sessions && this.#lifetimes.length === 0) return null
+    const taken = {
+      index,
+      changes: this.#changes,
+      sessions: this.#sessions,
+      lifetimes: this.#lifetimes,
+    }
     this.clear()
     return taken
   }

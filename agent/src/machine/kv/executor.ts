@@ -45,7 +45,7 @@ export class Executor {
       case 'create-session':
         return this.#createSession(command.session, index)
       case 'renew-session':
-        return this.sessions.renew(command.id, index) ? DONE : refused('no-session')
+        return this.#renewSession(command.id, index)
       case 'destroy-session':
         this.#endSession(command.id, index)
         return DONE
@@ -59,8 +59,23 @@ export class Executor {
 
   /** An id that is taken: the same request came twice, and has its session already. */
   #createSession(session: NewSession, index: number): Result {
-    if (this.sessions.create(session, index)) this.#recorder.session()
+    if (!this.sessions.create(session, index)) return DONE
+    this.#recorder.session()
+    this.#sessionLives(session, index)
     return DONE
+  }
+
+  #renewSession(id: string, index: number): Result {
+    const session = this.sessions.get(id)
+    if (session === null) return refused('no-session')
+    this.sessions.renew(id, index)
+    this.#sessionLives(session, index)
+    return DONE
+  }
+
+  #sessionLives({ id, ttlMs }: NewSession, index: number): void {
+    if (ttlMs === 0) return
+    this.#recorder.lives({ what: 'session', id: Buffer.from(id), index, lifetimeMs: ttlMs })
   }
 
   /** Its locks are let go, or their keys go with it; either way nobody gets them before the delay is over. */
@@ -77,6 +92,8 @@ export class Executor {
       }
       if (session.lockDelayMs > 0) {
         this.sessions.beginDelay(row.key, session.lockDelayMs, index)
+        const lifetimeMs = session.lockDelayMs
+        this.#recorder.lives({ what: 'lock-delay', id: row.key, index, lifetimeMs })
       }
     }
     this.sessions.delete(id, index)

@@ -13,7 +13,27 @@ export class Listeners {
   readonly #lengths = new Map<number, number>()
   readonly #sessions = new Set<Listener>()
 
+  #count = 0
+
+  /** How many there are. */
+  get size(): number {
+    return this.#count
+  }
+
+  /** @returns how to stop it, once */
   add(interest: Interest, listener: Listener): () => void {
+    const remove = this.#add(interest, listener)
+    this.#count++
+    let listening = true
+    return () => {
+      if (!listening) return
+      listening = false
+      this.#count--
+      remove()
+    }
+  }
+
+  #add(interest: Interest, listener: Listener): () => void {
     if (interest.kind === 'sessions') {
       this.#sessions.add(listener)
       return () => this.#sessions.delete(listener)

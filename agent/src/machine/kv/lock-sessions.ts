@@ -60,9 +60,8 @@ export class LockSessions {
     return true
   }
 
-  /** @returns false when there is none */
-  renew(id: string, index: number): boolean {
-    return this.#renew.run(index, id).changes === 1
+  renew(id: string, index: number): void {
+    this.#renew.run(index, id)
   }
 
   delete(id: string, index: number): void {

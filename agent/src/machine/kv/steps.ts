@@ -94,8 +94,11 @@ export class Steps {
   }
 
   #put(row: KeptRow): StepAnswer {
+    const { key, value, flags, ttlMs, modifyIndex } = row
     this.#rows.put(row)
-    this.#recorder.set(row.key, row.value, row.flags)
+    this.#recorder.set(key, value, flags)
+    if (ttlMs > 0)
+      this.#recorder.lives({ what: 'key', id: key, index: modifyIndex, lifetimeMs: ttlMs })
     return [row]
   }
 
