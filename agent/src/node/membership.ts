@@ -7,10 +7,12 @@ import {
 } from '../raft/configuration.ts'
 import type { Identity, NodeId } from '../raft/types.ts'
 import type { Contact, MetPeer, Transport, TransportMember } from '../transport/transport.ts'
-import type { MemberStatus } from './node-api.ts'
+import type { MemberAddress, MemberStatus } from './node-api.ts'
 
 export interface MembershipOptions {
   readonly identity: Identity
+  /** null: this node joined; it is a member only as whom the log says it is */
+  readonly founders: readonly MemberAddress[] | null
   /** how others reach this node */
   readonly contact: Contact
   readonly transport: Transport
@@ -72,7 +74,7 @@ export class Membership {
   /** Who lets this node join: to be dialled until a configuration says who is there. */
   acquaint(peers: readonly Acquaintance[]): void {
     this.#acquaintances = peers.map(peer => ({ ...peer, incarnation: '' }))
-    if (this.#configuration.members.length === 0) this.#tell()
+    if (!this.#isNamed()) this.#tell()
   }
 
   met(peer: MetPeer): void {
@@ -116,18 +118,25 @@ export class Membership {
 
   #tell(): void {
     const { transport } = this.#options
-    const open = !this.#current
-    transport.setMembership({ members: this.#peers(), open, left: this.#left })
+    const members = this.#peers()
+    // Who is not named yet can shut out nobody: it is the others who still have to say who it is.
+    const open = !this.#current || !this.#isNamed()
+    transport.setMembership({ members, open, left: this.#left })
     if (!open) this.#left = new Set()
   }
 
-  /** A configuration that does not name this very node is of before its time: it does not say who is who by now. */
+  /** Whom to dial. Who is not named yet calls those who let it join, or whoever was a member once. */
   #peers(): readonly TransportMember[] {
-    const { nodeId, incarnation } = this.#options.identity
-    if (this.#configuration.members.length === 0) return this.#acquaintances
-    const own = memberOf(this.#configuration, nodeId)
-    if (own === null || (own.incarnation !== '' && own.incarnation !== incarnation)) return []
-    return this.#configuration.members
+    if (this.#isNamed()) return this.#configuration.members
+    if (this.#acquaintances.length > 0) return this.#acquaintances
+    return this.#options.founders === null ? this.#configuration.members : []
+  }
+
+  /** A configuration that does not name this very node is of before its time: it does not say who is who by now. */
+  #isNamed(): boolean {
+    const { identity, founders } = this.#options
+    const own = memberOf(this.#configuration, identity.nodeId)?.incarnation ?? null
+    return own === '' ? founders !== null : own === identity.incarnation
   }
 }
 

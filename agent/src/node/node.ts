@@ -86,6 +86,8 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
       {
         ...DEFAULT_LIMITS,
         id: identity.nodeId,
+        incarnation: identity.incarnation,
+        founder: this.#options.founders !== null,
         seed: this.#options.seed,
         electionTicks: Math.round(this.#options.electionTimeoutMs / tickMs),
         heartbeatTicks: TICKS_PER_HEARTBEAT,

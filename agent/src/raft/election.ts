@@ -1,10 +1,10 @@
 import { advanceCommit, commitPosition } from './commit.ts'
-import { isVoter } from './configuration.ts'
+import { isVoter, memberOf } from './configuration.ts'
 import { becomeLeader } from './leading.ts'
 import type { RequestVote, RequestVoteReply } from './message.ts'
 import { isQuorum } from './quorum.ts'
 import { becomeFollower, enterTerm, hearsLeader, restartElectionTimer } from './role.ts'
-import type { Core } from './state.ts'
+import type { Core, RaftOptions } from './state.ts'
 import { asTerm, type LogPosition } from './types.ts'
 
 /** No leader was heard for an election timeout: asks first whether a campaign could be won (thesis §9.6). */
@@ -39,7 +39,18 @@ export function onTimeoutNow(core: Core): void {
  */
 function mayLead({ options, state, log }: Core): boolean {
   if (state.install !== null || !isVoter(state.configuration, options.id)) return false
+  const own = memberOf(state.configuration, options.id)
+  if (own === null || !isMeant(options, own.incarnation)) return false
   return !log.mayConfigure(state.applied, state.commit)
+}
+
+/**
+ * Whether a configuration that knows this node's name by `incarnation` speaks of this very disk
+ * (B17). Who was removed and joined again meets, on its way through the log, configurations of its
+ * former self: two such nodes could be a majority of what the cluster once was.
+ */
+function isMeant(options: RaftOptions, incarnation: string): boolean {
+  return incarnation === '' ? options.founder : incarnation === options.incarnation
 }
 
 /** The transport saw the leader die: from now on nothing keeps others from being elected. */
@@ -69,7 +80,9 @@ export function onVoteDurable(core: Core): void {
 
 /** §5.2, §5.4.1; a pre-vote promises nothing and changes nothing. */
 export function onRequestVote(core: Core, message: RequestVote): void {
-  const { state } = core
+  const { options, state } = core
+  // Asked for the vote of another disk under this name: it is not this node's to give.
+  if (!isMeant(options, message.incarnation)) return
   learnCommit(core, message.commit)
   // Stickiness: who hears a leader helps nobody to depose it (§6), so a rejoining node disturbs no one.
   if (hearsLeader(core) && message.term > state.term && !message.transfer) {
@@ -118,7 +131,7 @@ function requestVotes(
 ): void {
   const { options, state, log, out } = core
   const term = preVote ? asTerm(state.term + 1) : state.term
-  for (const { id: to } of state.configuration.members) {
+  for (const { id: to, incarnation } of state.configuration.members) {
     if (to === options.id || !isVoter(state.configuration, to)) continue
     out.sendAfterVote({
       kind: 'request-vote',
@@ -127,6 +140,7 @@ function requestVotes(
       term,
       preVote,
       transfer,
+      incarnation,
       last: log.last,
       commit: commitPosition(core),
     })

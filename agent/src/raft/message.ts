@@ -13,6 +13,8 @@ export interface RequestVote extends Envelope {
   readonly preVote: boolean
   /** The leader itself asked for this campaign: believing it alive is no reason to refuse (thesis §3.10). */
   readonly transfer: boolean
+  /** Of the voter, in the candidate's configuration: '' if that does not say yet who the voter is. */
+  readonly incarnation: string
   /** Last entry of the candidate's log, for the comparison of §5.4.1. */
   readonly last: LogPosition
   /** Last entry that the candidate knows to be committed. Whoever holds it may commit up to it. */

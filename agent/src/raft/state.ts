@@ -20,6 +20,10 @@ import {
 /** What a core is made with; all of it constant. Ticks are the node's: the core has no clock. */
 export interface RaftOptions {
   readonly id: NodeId
+  /** of the own disk (B17) */
+  readonly incarnation: string
+  /** Was there before the log said who is who; others are members only as whom the log says they are. */
+  readonly founder: boolean
   readonly seed: number
   /** E: an election begins after [E, 2E) ticks without a leader (§5.2). */
   readonly electionTicks: number

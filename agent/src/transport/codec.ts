@@ -47,6 +47,7 @@ export function messageBytesMax(message: Message): number {
     const { configuration, id, sha256 } = message.header
     return FIXED_BYTES_MAX + configuration.length + id.length + sha256.length
   }
+  if (message.kind === 'request-vote') return FIXED_BYTES_MAX + message.incarnation.length
   if (message.kind !== 'append-entries') return FIXED_BYTES_MAX
   let bytes = FIXED_BYTES_MAX
   for (const entry of message.entries) bytes += ENTRY_OVERHEAD_BYTES + entry.payload.length
@@ -58,7 +59,7 @@ export function encodeMessage(writer: ByteWriter, message: Message): void {
   writer.u8(CODES[message.kind]).f64(message.term)
   switch (message.kind) {
     case 'request-vote':
-      writer.u8(Number(message.preVote)).u8(Number(message.transfer))
+      writer.u8(Number(message.preVote)).u8(Number(message.transfer)).ascii(message.incarnation)
       encodePosition(writer, message.last)
       encodePosition(writer, message.commit)
       return
@@ -113,13 +114,14 @@ export function decodeMessage(reader: ByteReader, direction: Direction): Message
     case 'request-vote': {
       const preVote = decodeFlag(reader)
       const transfer = decodeFlag(reader)
+      const incarnation = reader.ascii()
       const last = decodePosition(reader)
       if (last.term > envelope.term) throw new DecodeError('a candidate of a term before its log')
       const commit = decodePosition(reader)
       if (commit.index > last.index || commit.term > last.term) {
         throw new DecodeError('a candidate that lacks what is committed')
       }
-      return { kind, ...envelope, preVote, transfer, last, commit }
+      return { kind, ...envelope, preVote, transfer, incarnation, last, commit }
     }
     case 'request-vote-reply': {
       const preVote = decodeFlag(reader)

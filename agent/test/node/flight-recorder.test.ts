@@ -18,7 +18,15 @@ function recordedRun(recorder: FlightRecorder, rounds: number): readonly (readon
     IDS.map((id, at) => [
       id,
       new Raft(
-        { ...DEFAULT_LIMITS, id, seed: at + 1, electionTicks: 10, heartbeatTicks: 2 },
+        {
+          ...DEFAULT_LIMITS,
+          id,
+          incarnation: `i-${id}`,
+          founder: true,
+          seed: at + 1,
+          electionTicks: 10,
+          heartbeatTicks: 2,
+        },
         {
           hardState: nothing,
           base: ORIGIN,

@@ -265,6 +265,8 @@ export function optionsOf(id: string, limits: Limits): RaftOptions {
     ...limits,
     seed: 7919 * (limits.seed ?? 0) + id.charCodeAt(0),
     id: asNodeId(id),
+    incarnation: `i-${id}`,
+    founder: limits.founder ?? true,
   }
 }
 

@@ -34,18 +34,22 @@ interface AskOf {
   readonly term: number
   readonly preVote?: boolean
   readonly transfer?: boolean
+  /** as whom the candidate's configuration knows `a` */
+  readonly incarnation?: string
   /** index and term of the candidate's last entry */
   readonly last?: readonly [number, number]
   readonly commit?: readonly [number, number]
 }
 
 export function ask(asked: AskOf): Message {
-  const { from, term, preVote = false, transfer = false, last = [0, 0], commit = [0, 0] } = asked
+  const { from, term, preVote = false, transfer = false, incarnation = '' } = asked
+  const { last = [0, 0], commit = [0, 0] } = asked
   return {
     kind: 'request-vote',
     ...envelope(from, term),
     preVote,
     transfer,
+    incarnation,
     last: at(last),
     commit: at(commit),
   }

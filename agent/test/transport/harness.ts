@@ -189,6 +189,7 @@ export const anyMessage: fc.Arbitrary<Message> = fc
         term,
         preVote: fc.boolean(),
         transfer: fc.boolean(),
+        incarnation: fc.constantFrom('', 'i-node1'),
         last: position,
         commit: position,
       })
