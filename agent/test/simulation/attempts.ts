@@ -1,8 +1,8 @@
 import type { Entry } from '../../src/raft/types.ts'
-import { must } from './invariants.ts'
 import { commandOf } from './machine.ts'
 import type { SimulatedNode } from './node.ts'
 import type { Tally } from './tally.ts'
+import { must } from './violation.ts'
 
 /** `open` may happen or not; `refused` must never show an effect; `answered` must show everywhere. */
 type Fate = 'open' | 'answered' | 'refused'

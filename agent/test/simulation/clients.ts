@@ -1,12 +1,13 @@
 import type { Entry } from '../../src/raft/types.ts'
+import type { Readable, Settled } from './applying.ts'
 import { Attempts } from './attempts.ts'
 import type { Chance } from './chance.ts'
-import { must } from './invariants.ts'
 import { judge } from './linearizability.ts'
 import { encodeCommand, type Write } from './machine.ts'
 import type { Action, Answer, Operation } from './model.ts'
-import type { Readable, Settled, SimulatedNode } from './node.ts'
+import type { SimulatedNode } from './node.ts'
 import type { Tally } from './tally.ts'
+import { must } from './violation.ts'
 import type { Weather } from './weather.ts'
 
 interface Parts {

@@ -1,6 +1,15 @@
+import {
+  type Configuration,
+  decodeConfiguration,
+  isJoint,
+  isVoter,
+  memberOf,
+} from '../../src/raft/configuration.ts'
 import type { Effect } from '../../src/raft/effect.ts'
 import type { Input } from '../../src/raft/input.ts'
 import type { Leader } from '../../src/raft/state.ts'
+import type { Entry } from '../../src/raft/types.ts'
+import type { LogMirror } from './history.ts'
 import type { SimulatedNode } from './node.ts'
 import type { Tally } from './tally.ts'
 
@@ -13,13 +22,22 @@ export const STATES = [
   'commit of an older term through a newer one',
   'commit on followers alone',
   'completion of an earlier term',
+  'change asks for what is so',
+  'change overwritten',
   'client gave up in doubt',
   'damage found at start',
   'damage stop',
   'entries loaded',
+  'joint consensus entered',
+  'joint consensus left',
+  'joint consensus overwritten',
   'leader deposed with uncommitted entries',
+  'leader forgotten',
+  'leader removed',
   'leader stepped down unheard',
   'leaders',
+  'learner promoted',
+  'new incarnation votes',
   'only a majority healed',
   'pre-vote refused',
   'read answered',
@@ -29,10 +47,13 @@ export const STATES = [
   'read refused',
   'read waits for the first commit',
   'reads share a round',
+  'refused: bad-change',
+  'refused: change-pending',
   'refused: no-leader',
   'refused: not-leader',
   'refused: overloaded',
   'retry answered from memory',
+  'stranger node refused',
   'torn record cut',
   'transfer done',
   'transfer given up',
@@ -53,6 +74,9 @@ interface Before {
   readonly length: number
   readonly transfer: boolean
   readonly reading: boolean
+  readonly leader: boolean
+  readonly configuration: Configuration
+  readonly changes: readonly Entry[]
 }
 
 /** Counts the states that a run has reached. */
@@ -70,7 +94,12 @@ export class Coverage {
     const { state } = node.raft
     const leads = state.role.kind === 'leader'
     const before = this.#before.get(node)
-    if (before?.boot === node.boot) this.#compare(node, before)
+    if (before?.boot === node.boot) {
+      this.#compare(node, before)
+      this.#changed(node, before)
+      const forgot = before.leader && state.leader === null
+      if (input.kind === 'forget-leader' && forgot) this.reached.add('leader forgotten')
+    }
     if (input.kind === 'persisted' && input.receipt.term < state.term) {
       this.reached.add('completion of an earlier term')
     }
@@ -86,6 +115,9 @@ export class Coverage {
       length: node.log.length,
       transfer: state.role.kind === 'leader' && state.role.transfer !== null,
       reading: state.reads.round !== null,
+      leader: state.leader !== null,
+      configuration: state.configuration,
+      changes: node.log.changes,
     })
   }
 
@@ -100,6 +132,31 @@ export class Coverage {
     if (leads || !before.leads) return
     if (term === before.term) this.reached.add('leader stepped down unheard')
     if (before.commit < before.length) this.reached.add('leader deposed with uncommitted entries')
+  }
+
+  #changed({ id, raft, log }: SimulatedNode, before: Before): void {
+    const { role, configuration } = raft.state
+    if (log.changes !== before.changes) this.#overwritten(log, before.changes)
+    if (configuration === before.configuration) return
+    const [joint, wasJoint] = [isJoint(configuration), isJoint(before.configuration)]
+    if (joint && !wasJoint) this.reached.add('joint consensus entered')
+    if (wasJoint && !joint) this.reached.add('joint consensus left')
+    const led = before.leads && role.kind !== 'leader'
+    if (led && !isVoter(configuration, id)) this.reached.add('leader removed')
+    for (const member of configuration.members) {
+      const earlier = memberOf(before.configuration, member.id)
+      if (earlier?.role !== 'learner' || member.role !== 'voter') continue
+      this.reached.add('learner promoted')
+      if (!member.incarnation.endsWith('0')) this.reached.add('new incarnation votes')
+    }
+  }
+
+  #overwritten(log: LogMirror, changes: readonly Entry[]): void {
+    for (const { index, payload } of changes) {
+      if (log.changeAt(index)?.payload === payload) continue
+      this.reached.add('change overwritten')
+      if (isJoint(decodeConfiguration(payload))) this.reached.add('joint consensus overwritten')
+    }
   }
 
   #reads({ raft }: SimulatedNode, input: Input, before: Before | undefined): void {
@@ -131,6 +188,7 @@ export class Coverage {
   }
 
   #effect(effect: Effect, before: Before | undefined): void {
+    if (effect.kind === 'unchanged') this.reached.add('change asks for what is so')
     if (effect.kind === 'reject') this.reached.add(`refused: ${effect.reason}`)
     if (effect.kind === 'apply' && effect.entries === null) this.reached.add('apply from disk')
     if (effect.kind === 'persist') {

@@ -1,4 +1,5 @@
 import type { Chance } from './chance.ts'
+import type { Memberships } from './memberships.ts'
 import type { SimulatedNetwork } from './network.ts'
 import type { SimulatedNode } from './node.ts'
 import type { Tally } from './tally.ts'
@@ -9,6 +10,7 @@ interface Parts {
   readonly chance: Chance
   readonly network: SimulatedNetwork
   readonly nodes: readonly SimulatedNode[]
+  readonly memberships: Memberships
   readonly faults: Tally
   /** Starts the node again some ticks later. */
   readonly restartLater: (node: SimulatedNode) => void
@@ -65,8 +67,7 @@ export class DamageNemesis {
 
   /** A minority at most: nobody promises anything beyond. */
   #mayLose(node: SimulatedNode): boolean {
-    const { nodes } = this.#parts
-    const lost = nodes.filter(each => each.lost || each.disk.rotten)
-    return !lost.includes(node) && (lost.length + 1) * 2 < nodes.length
+    if (node.lost || node.waits || node.disk.rotten) return false
+    return this.#parts.memberships.mayLose(node)
   }
 }

@@ -21,9 +21,13 @@ export class Histories {
 
 /** One node's log as its core believes it to be, durable or not. */
 export class LogMirror {
+  /** the first entry that the last write replaced, with all before it; 0: none */
+  dropped: Link = 0
   readonly #histories: Histories
   readonly #links: Link[] = []
   readonly #terms: Term[] = []
+  /** entries that change the membership */
+  #changes: Entry[] = []
 
   constructor(histories: Histories, entries: readonly Entry[]) {
     this.#histories = histories
@@ -43,21 +47,35 @@ export class LogMirror {
     return this.#terms[index - 1] ?? null
   }
 
-  /** Follows a write; returns how many entries it dropped. */
-  follow({ truncateFrom, entries }: Persist): number {
-    let dropped = 0
+  changeAt(index: LogIndex | number): Entry | null {
+    return this.#changes.find(entry => entry.index === index) ?? null
+  }
+
+  /** The newest change of the membership below `index`. */
+  changeBefore(index: LogIndex): Entry | null {
+    return this.#changes.findLast(entry => entry.index < index) ?? null
+  }
+
+  get changes(): readonly Entry[] {
+    return this.#changes
+  }
+
+  /** Follows a write. */
+  follow({ truncateFrom, entries }: Persist): void {
+    this.dropped = 0
     if (truncateFrom !== null) {
-      dropped = this.#links.length - truncateFrom + 1
+      this.dropped = this.linkAt(truncateFrom)
       this.#links.length = truncateFrom - 1
       this.#terms.length = truncateFrom - 1
+      this.#changes = this.#changes.filter(({ index }) => index < truncateFrom)
     }
     for (const entry of entries) this.#append(entry)
-    return dropped
   }
 
   #append(entry: Entry): void {
     assert(entry.index === this.#links.length + 1, 'a log has no gap')
     this.#links.push(this.#histories.link(this.#links.at(-1) ?? 0, entry))
     this.#terms.push(entry.term)
+    if (entry.kind === 'configuration') this.#changes = [...this.#changes, entry]
   }
 }

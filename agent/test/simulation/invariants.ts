@@ -1,20 +1,13 @@
-import type { Effect } from '../../src/raft/effect.ts'
+import type { Configuration } from '../../src/raft/configuration.ts'
+import type { Effect, Persist } from '../../src/raft/effect.ts'
 import type { Input } from '../../src/raft/input.ts'
 import type { Message } from '../../src/raft/message.ts'
-import { majority } from '../../src/raft/quorum.ts'
-import type { Entry, LogIndex, NodeId, Term } from '../../src/raft/types.ts'
+import type { Entry, LogIndex, LogPosition, NodeId, Term } from '../../src/raft/types.ts'
 import type { Histories, Link } from './history.ts'
+import type { Memberships } from './memberships.ts'
 import type { SimulatedNode } from './node.ts'
-
-/** A promise that was broken; the run ends here. */
-export class Violation extends Error {
-  override readonly name = 'Violation'
-}
-
-/** Fails the run unless `holds`. */
-export function must(holds: boolean, invariant: string): asserts holds {
-  if (!holds) throw new Violation(invariant)
-}
+import { decides } from './quorums.ts'
+import { must } from './violation.ts'
 
 interface Snapshot {
   readonly boot: number
@@ -28,20 +21,24 @@ interface Snapshot {
 export class Invariants {
   readonly #nodes: readonly SimulatedNode[]
   readonly #histories: Histories
+  readonly #memberships: Memberships
   readonly #before = new Map<NodeId, Snapshot>()
   readonly #leaders = new Map<Term, string>()
   readonly #votes = new Map<string, NodeId>()
+  /** who voted, by term and candidate */
+  readonly #voters = new Map<string, Set<NodeId>>()
   /** by leader, its boot and term, and peer */
   readonly #matches = new Map<string, LogIndex>()
   readonly #positions = new Map<string, Link>()
   /** by index - 1: what was committed, and in which term first */
-  readonly #committed: { readonly link: Link; readonly term: Term }[] = []
+  readonly #committed: { readonly link: Link; readonly entryTerm: Term; readonly term: Term }[] = []
   /** by index - 1: what was applied first */
   readonly #applied: Link[] = []
 
-  constructor(nodes: readonly SimulatedNode[], histories: Histories) {
+  constructor(nodes: readonly SimulatedNode[], histories: Histories, memberships: Memberships) {
     this.#nodes = nodes
     this.#histories = histories
+    this.#memberships = memberships
   }
 
   get commit(): number {
@@ -54,7 +51,8 @@ export class Invariants {
     const leads = state.role.kind === 'leader'
     this.#monotone(node, before)
     for (const effect of effects) {
-      if (effect.kind === 'persist') this.#written(node, effect.entries)
+      if (effect.kind === 'persist') this.#written(node, effect.entries, leads)
+      if (effect.kind === 'persist') this.#cut(node, effect)
       if (effect.kind === 'apply') this.#appliesDurable(node, effect.upTo)
     }
     if (leads && !(before.leads && before.term === state.term)) this.#elected(node)
@@ -91,6 +89,7 @@ export class Invariants {
     const earlier = this.#votes.get(key) ?? candidate
     must(earlier === candidate, 'Votes: one vote a term, over restarts too')
     this.#votes.set(key, candidate)
+    this.#votersFor(candidate, message.term).add(node.id)
   }
 
   applied(node: SimulatedNode, entry: Entry): void {
@@ -102,10 +101,13 @@ export class Invariants {
     this.#applied[entry.index - 1] = link
   }
 
-  /** What a client was told is on the disks of a majority. */
-  answered(entry: Entry): void {
-    const copies = this.#nodes.filter(node => node.holds(entry)).length
-    must(copies >= majority(this.#nodes.length), 'Durable: an answered write is on a majority')
+  /** What a client was told was on the disks of a majority, and no disk has let go of it since. */
+  answered({ index, term }: Entry): void {
+    const committed = this.#committed[index - 1]
+    must(
+      committed !== undefined && committed.entryTerm === term,
+      'Durable: an answered write is committed',
+    )
   }
 
   /** At the end of a quiet time: these hold and applied the same. */
@@ -143,14 +145,27 @@ export class Invariants {
     must(log.length === raft.last.index, 'what was written is the log')
   }
 
-  #written({ log }: SimulatedNode, entries: readonly Entry[]): void {
-    for (const { index, term } of entries) {
+  #written(node: SimulatedNode, entries: readonly Entry[], leads: boolean): void {
+    const { log } = node
+    for (const entry of entries) {
+      const { index, term, kind } = entry
       const key = `${index}/${term}`
       const link = log.linkAt(index)
       const known = this.#positions.get(key) ?? link
       must(known === link, 'Log Matching: equal (index, term), equal prefix')
       this.#positions.set(key, link)
+      const own = leads && term === node.raft.state.term
+      if (own && kind === 'configuration') this.#memberships.appended(node, entry)
     }
+  }
+
+  /** What is committed stays wherever it was written (P1). */
+  #cut({ log }: SimulatedNode, { truncateFrom }: Persist): void {
+    const committed = truncateFrom === null ? undefined : this.#committed[truncateFrom - 1]
+    must(
+      committed === undefined || log.dropped !== committed.link,
+      'Durable: a committed entry never leaves a log',
+    )
   }
 
   #appliesDurable({ log, disk }: SimulatedNode, upTo: LogIndex): void {
@@ -161,8 +176,10 @@ export class Invariants {
     )
   }
 
-  #elected({ id, boot, raft, log }: SimulatedNode): void {
+  #elected(node: SimulatedNode): void {
+    const { id, boot, raft, log } = node
     const { term } = raft.state
+    this.#memberships.elected(node, this.#votersFor(id, term))
     const name = `${id}/${boot}`
     const earlier = this.#leaders.get(term) ?? name
     must(earlier === name, 'Election Safety: one leader a term, of one boot')
@@ -178,20 +195,39 @@ export class Invariants {
     }
   }
 
-  #commits({ raft, log }: SimulatedNode, index: number): void {
-    const link = log.linkAt(index)
-    const known = this.#committed[index - 1] ?? { link, term: raft.state.term }
-    if (this.#committed[index - 1] === undefined) this.#onDisks(log.termAt(index), index)
-    must(known.link === link, 'State Machine Safety: all commit the same entry at an index')
-    this.#committed[index - 1] = known
+  #commits(node: SimulatedNode, index: number): void {
+    const link = node.log.linkAt(index)
+    const known = this.#committed[index - 1]
+    if (known === undefined) this.#commitsFirst(node, index)
+    else must(known.link === link, 'State Machine Safety: all commit the same entry at an index')
   }
 
-  /** Whoever commits it first. */
-  #onDisks(term: Term | null, index: number): void {
-    must(term !== null, 'commitIndex never passes the log')
-    const position = { index: index as LogIndex, term }
-    const copies = this.#nodes.filter(node => node.holds(position)).length
-    must(copies >= majority(this.#nodes.length), 'Durable: what is committed is on a majority')
+  /** On the disks of whoever decides in the configuration in force. */
+  #commitsFirst({ raft, log }: SimulatedNode, index: number): void {
+    const { configuration, term } = raft.state
+    const entryTerm = log.termAt(index)
+    must(entryTerm !== null, 'commitIndex never passes the log')
+    const position = { index: index as LogIndex, term: entryTerm }
+    must(
+      this.#onDisks(position, configuration),
+      'Durable: what is committed is on a majority of the configuration in force',
+    )
+    this.#committed[index - 1] = { link: log.linkAt(index), entryTerm, term }
+    const change = log.changeAt(index)
+    if (change !== null) this.#memberships.committed(change, term)
+  }
+
+  #onDisks(position: LogPosition, configuration: Configuration): boolean {
+    return decides(configuration, id =>
+      this.#nodes.some(node => node.id === id && node.holds(position)),
+    )
+  }
+
+  #votersFor(candidate: NodeId, term: Term): Set<NodeId> {
+    const key = `${term}/${candidate}`
+    const voters = this.#voters.get(key) ?? new Set()
+    this.#voters.set(key, voters)
+    return voters
   }
 
   /** What a leader counts is on the disk of whoever said so, as long as that one is in its term. */

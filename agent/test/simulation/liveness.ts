@@ -1,9 +1,12 @@
 import type { Chance } from './chance.ts'
 import type { Clients } from './clients.ts'
-import { type Invariants, must } from './invariants.ts'
+import type { Invariants } from './invariants.ts'
+import type { Memberships } from './memberships.ts'
 import type { SimulatedNetwork } from './network.ts'
 import type { SimulatedNode } from './node.ts'
+import { decides } from './quorums.ts'
 import type { Tally } from './tally.ts'
+import { must } from './violation.ts'
 import { ELECTION_TICKS } from './weather.ts'
 
 interface Parts {
@@ -12,6 +15,7 @@ interface Parts {
   readonly network: SimulatedNetwork
   readonly clients: Clients
   readonly invariants: Invariants
+  readonly memberships: Memberships
   readonly reached: Tally
   /** One tick of the world. */
   readonly tick: () => void
@@ -26,8 +30,6 @@ const LEADER_WITHIN = 20 * ELECTION_TICKS
 /** After the storm: whatever happened before, a quiet cluster gets well and stays so (I16, I17). */
 export class Liveness {
   readonly #parts: Parts
-  /** who is still a member to the others */
-  #members: readonly SimulatedNode[] = []
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -39,26 +41,36 @@ export class Liveness {
     network.calm()
     clients.calm()
     const core = this.#drawCore()
+    this.#cutOff(core)
     restore(core)
     this.#getsWell(core)
     network.heal()
     restore(nodes)
-    this.#members = nodes.filter(({ lost }) => !lost)
-    this.#getsWell(this.#members)
+    this.#getsWell(nodes)
     this.#serves('Live: every client has its answer')
     this.#staysWell()
     this.#yields()
-    clients.check(this.#members)
+    clients.check(this.#membersAmong(nodes))
   }
 
-  /** Some majority; the others stay cut off for now, whatever state they are in. */
+  /** As few as can decide, drawn; the others stay away for now, whatever state they are in. */
   #drawCore(): readonly SimulatedNode[] {
-    const { nodes, chance, network, reached } = this.#parts
+    const { nodes, chance, memberships, reached } = this.#parts
     const core: SimulatedNode[] = []
-    const left = nodes.filter(node => !node.lost && !node.disk.rotten)
-    while (core.length * 2 <= nodes.length) {
+    const left = nodes.filter(({ lost, waits, disk }) => !lost && !waits && !disk.rotten)
+    const enough = (): boolean =>
+      [...memberships.possible(), ...core.map(({ configuration }) => configuration)].every(each =>
+        decides(each, voter => core.some(({ id }) => id === voter)),
+      )
+    while (left.length > 0 && !enough()) {
       core.push(...left.splice(chance.within(0, left.length - 1), 1))
     }
+    if (left.length > 0) reached.add('only a majority healed')
+    return core
+  }
+
+  #cutOff(core: readonly SimulatedNode[]): void {
+    const { nodes, network } = this.#parts
     for (const inside of core) {
       for (const outside of nodes) {
         if (core.includes(outside)) continue
@@ -66,8 +78,6 @@ export class Liveness {
         network.block(outside.id, inside.id)
       }
     }
-    if (left.length > 0) reached.add('only a majority healed')
-    return core
   }
 
   /** A leader in time, a write answered, all of `nodes` level. */
@@ -91,7 +101,7 @@ export class Liveness {
     const leader = this.#leader()
     must(leader !== null, 'Live: the leader stays')
     const { term } = leader.raft.state
-    const away = this.#members.find(node => node !== leader)
+    const away = this.#membersAmong(this.#parts.nodes).find(node => node !== leader)
     this.#isolate(away)
     this.#pass(6 * ELECTION_TICKS)
     this.#parts.network.heal()
@@ -100,7 +110,7 @@ export class Liveness {
     const stayed = this.#leader() === leader && leader.raft.state.term === term
     must(stayed, 'No term inflation: a node that comes back disturbs no leader')
     this.#serves('Live: every client has its answer from a stable cluster')
-    this.#converges(this.#members, 'Live: all logs equal again')
+    this.#converges(this.#parts.nodes, 'Live: all logs equal again')
   }
 
   /** With no writes meanwhile its log is no reason to refuse it: only that a leader is heard. */
@@ -116,7 +126,7 @@ export class Liveness {
   /** A leader that reaches nobody steps down, and the others have a new one (thesis §6.2). */
   #yields(): void {
     const leader = this.#leader()
-    if (leader === null || !this.#canSpareOne()) return
+    if (leader === null || !this.#canSpare(leader)) return
     this.#isolate(leader)
     this.#pass(2 * ELECTION_TICKS)
     must(leader.raft.state.role.kind !== 'leader', 'Live: a leader that hears nobody steps down')
@@ -125,7 +135,7 @@ export class Liveness {
     this.#pass(2 * ELECTION_TICKS)
     this.#parts.network.heal()
     this.#serves('Live: every client has its answer after a change of leader')
-    this.#converges(this.#members, 'Live: all logs equal after a change of leader')
+    this.#converges(this.#parts.nodes, 'Live: all logs equal after a change of leader')
   }
 
   #serves(promise: string): void {
@@ -135,16 +145,22 @@ export class Liveness {
     )
   }
 
+  /** Those of `nodes` that are members in the end are level, and no change is half done. */
   #converges(nodes: readonly SimulatedNode[], promise: string): void {
-    must(
-      this.#tickUntil(() => this.#parts.invariants.converged(nodes), this.#patience()),
-      promise,
-    )
+    const { invariants, memberships } = this.#parts
+    const converged = (): boolean =>
+      memberships.latest.outgoing.length === 0 && invariants.converged(this.#membersAmong(nodes))
+    must(this.#tickUntil(converged, this.#patience()), promise)
+  }
+
+  #membersAmong(nodes: readonly SimulatedNode[]): readonly SimulatedNode[] {
+    const { members } = this.#parts.memberships.latest
+    return nodes.filter(node => !node.lost && members.some(({ id }) => id === node.id))
   }
 
   /** 30 E, and a round trip with its writes for each entry that somebody lacks: a window may hold one. */
   #patience(): number {
-    const members = this.#members.length > 0 ? this.#members : this.#parts.nodes
+    const members = this.#membersAmong(this.#parts.nodes)
     const lengths = members.flatMap(({ log, machine }) => [log.length, machine.length])
     return 30 * ELECTION_TICKS + 6 * (Math.max(...lengths) - Math.min(...lengths))
   }
@@ -168,15 +184,17 @@ export class Liveness {
   /** Unless nothing could commit without it. */
   #isolate(node: SimulatedNode | undefined): void {
     const { nodes, network } = this.#parts
-    if (node === undefined || !this.#canSpareOne()) return
+    if (node === undefined || !this.#canSpare(node)) return
     for (const other of nodes) {
       network.block(node.id, other.id)
       network.block(other.id, node.id)
     }
   }
 
-  #canSpareOne(): boolean {
-    return (this.#members.length - 1) * 2 > this.#parts.nodes.length
+  #canSpare(node: SimulatedNode): boolean {
+    const { memberships, nodes } = this.#parts
+    const left = this.#membersAmong(nodes).filter(each => each !== node)
+    return decides(memberships.latest, voter => left.some(({ id }) => id === voter))
   }
 
   /** Whom a majority follows in one term. */
@@ -185,8 +203,8 @@ export class Liveness {
     const leads = (node: SimulatedNode): boolean => {
       const { role, term } = node.raft.state
       if (!node.up || role.kind !== 'leader') return false
-      const follow = nodes.filter(({ lost, raft }) => !lost && raft.state.term === term)
-      return follow.length * 2 > nodes.length
+      const follow = nodes.filter(({ up, lost, raft }) => up && !lost && raft.state.term === term)
+      return decides(node.configuration, voter => follow.some(({ id }) => id === voter))
     }
     return nodes.find(leads) ?? null
   }

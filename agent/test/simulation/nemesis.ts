@@ -1,6 +1,7 @@
 import type { Effect } from '../../src/raft/effect.ts'
 import type { Chance } from './chance.ts'
 import { DamageNemesis } from './damage.ts'
+import type { Memberships } from './memberships.ts'
 import type { SimulatedNetwork } from './network.ts'
 import type { SimulatedNode } from './node.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -17,6 +18,7 @@ interface Parts {
   readonly scheduler: Scheduler
   readonly network: SimulatedNetwork
   readonly nodes: readonly SimulatedNode[]
+  readonly memberships: Memberships
   readonly faults: Tally
 }
 
@@ -40,22 +42,23 @@ export class Nemesis {
 
   constructor(parts: Parts) {
     this.#parts = parts
-    const { weather, damage, network, nodes, faults } = parts
+    const { weather, damage, network, nodes, memberships, faults } = parts
     this.#damage = new DamageNemesis({
-      ...{ weather: weather.damage, chance: damage, network, nodes, faults },
+      ...{ weather: weather.damage, chance: damage, network, nodes, memberships, faults },
       restartLater: node => this.restartLater(node),
     })
   }
 
   tick(): void {
     const { weather, chance, transfers, pauses, nodes } = this.#parts
-    const { partitionEvery, crash, harass, transfer, pause } = weather.nemesis
+    const { partitionEvery, crash, harass, transfer, pause, forget } = weather.nemesis
     if (this.#rests()) return
     if (partitionEvery > 0 && chance.happens(1 / partitionEvery)) this.#startPartition()
     if (chance.happens(crash)) this.#kill(nodes)
     if (chance.happens(harass)) this.#harass()
     if (transfers.happens(transfer)) this.#transfer()
     if (pauses.happens(pause)) this.#pause()
+    if (pauses.happens(forget)) this.#forget()
     this.#damage.tick()
   }
 
@@ -89,7 +92,7 @@ export class Nemesis {
     for (const node of nodes) {
       if (node.up && node.disk.rotten) node.crash()
       if (node.up) node.resume()
-      else node.restart()
+      else if (!node.waits) node.restart()
     }
   }
 
@@ -163,6 +166,13 @@ export class Nemesis {
     faults.add('pause')
     node.pause()
     scheduler.after(ticks, () => node.resume())
+  }
+
+  /** Some notice that the connection to their leader ended, whether it is gone or not. */
+  #forget(): void {
+    const { pauses, faults, nodes } = this.#parts
+    faults.add('leader forgotten')
+    for (const node of nodes) if (pauses.happens(0.5)) node.step({ kind: 'forget-leader' })
   }
 
   /** To anybody: level or not, reached or not, up or not. */

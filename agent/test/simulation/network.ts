@@ -1,17 +1,16 @@
 import type { Message } from '../../src/raft/message.ts'
 import type { NodeId } from '../../src/raft/types.ts'
 import type { Chance } from './chance.ts'
-import { must } from './invariants.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { Tally } from './tally.ts'
+import { must } from './violation.ts'
 import { ELECTION_TICKS, type Weather } from './weather.ts'
 
 /** A message, and between which disks it travels: a name alone does not say who that is (B17). */
 export interface Letter {
   readonly message: Message
   readonly fromIncarnation: string
-  /** null: the sender never met the other one */
-  readonly toIncarnation: string | null
+  readonly toIncarnation: string
 }
 
 interface Parts {

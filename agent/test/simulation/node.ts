@@ -1,12 +1,18 @@
 import { assert } from '../../src/lib/assert.ts'
-import type { Configuration } from '../../src/raft/configuration.ts'
+import {
+  type Configuration,
+  type MembershipChange,
+  NO_CONFIGURATION,
+} from '../../src/raft/configuration.ts'
 import type { Effect, Persist } from '../../src/raft/effect.ts'
 import type { Input } from '../../src/raft/input.ts'
 import type { Message } from '../../src/raft/message.ts'
 import { Raft } from '../../src/raft/raft.ts'
 import type { RaftOptions } from '../../src/raft/state.ts'
-import type { Entry, LogIndex, LogPosition, NodeId, Term } from '../../src/raft/types.ts'
+import type { Entry, LogIndex, LogPosition, NodeId } from '../../src/raft/types.ts'
 import { lastConfiguration } from '../raft/durable-image.ts'
+import { SimulatedAdmission } from './admission.ts'
+import { type Readable, type Settled, SimulatedApplier } from './applying.ts'
 import type { Chance } from './chance.ts'
 import { Damage, SimulatedDisk } from './disk.ts'
 import { type Histories, LogMirror } from './history.ts'
@@ -16,7 +22,6 @@ import type { Scheduler } from './scheduler.ts'
 import type { Tally } from './tally.ts'
 import type { Weather } from './weather.ts'
 
-type Apply = Extract<Effect, { kind: 'apply' }>
 type Load = Extract<Effect, { kind: 'load' }>
 type Reject = Extract<Effect, { kind: 'reject' }>
 
@@ -30,7 +35,6 @@ export interface Witness {
   applied(node: SimulatedNode, entry: Entry): void
   accepted(ids: readonly number[]): void
   rejected(reject: Reject): void
-  /** The entry at the position of proposal `id` was applied here; `mine` if it is that proposal. */
   settled(settled: Settled): void
   readable(readable: Readable): void
   /** A write is durable, and nobody was told yet; true: the node crashes now. */
@@ -39,26 +43,16 @@ export interface Witness {
   stopped(node: SimulatedNode): void
 }
 
-export interface Settled {
-  readonly id: number
-  readonly entry: Entry
-  readonly mine: boolean
-  /** false: the request had taken effect before, through another proposal */
-  readonly fresh: boolean
-  readonly machine: SimulatedMachine
-}
-
-/** The machine has reached the index that these reads need. */
-export interface Readable {
-  readonly ids: readonly number[]
-  readonly index: LogIndex
-  readonly machine: SimulatedMachine
-}
-
 interface Parts {
   readonly options: RaftOptions
-  /** what the cluster starts with */
-  readonly configuration: Configuration
+  /** what the node starts with: of one that waits to be added nothing */
+  readonly first: Configuration
+  /** whom it has met, by name: their incarnations */
+  readonly met: ReadonlyMap<NodeId, string>
+  /** of the disk that a name stands for now */
+  readonly incarnationOf: (id: NodeId) => string
+  /** for requests of the node's own */
+  readonly nextId: () => number
   readonly weather: Weather
   readonly chance: Chance
   readonly clock: Chance
@@ -69,8 +63,6 @@ interface Parts {
   readonly histories: Histories
   readonly witness: Witness
   readonly send: (letter: Letter) => void
-  /** whom it has met, by name: their incarnations */
-  readonly known: ReadonlyMap<NodeId, string>
 }
 
 /** The real core on a simulated disk and machine; carries out every effect as a node would. */
@@ -83,7 +75,7 @@ export class SimulatedNode {
   log: LogMirror
   /** counts the starts: a leader that crashed is not the leader that comes back */
   boot = 0
-  up = true
+  up: boolean
   /** stands still, as a process that is stopped or a machine that is moved */
   paused = false
   /** found its disk damaged, and does not start (C5) */
@@ -93,24 +85,23 @@ export class SimulatedNode {
   #disks = 0
   /** of the disk before this one; it counts as a copy, since a minority may be lost */
   #lostDisk: SimulatedDisk | null = null
-  /** survives crashes, and not the loss of the disk */
-  #known: Map<NodeId, string>
-  /** proposals that wait for their fate, by index */
-  #pending = new Map<LogIndex, { id: number; term: Term }>()
+  #admission: SimulatedAdmission
+  #first: Configuration
+  #applier: SimulatedApplier
   #backlog: (() => void)[] = []
   #time = 0
   #rate: number
-  #applies: Apply[] = []
-  /** reads whose index is known, and not applied yet */
-  #readings: { readonly ids: readonly number[]; readonly index: LogIndex }[] = []
 
   constructor(parts: Parts) {
     this.#parts = parts
     this.id = parts.options.id
     const { slowest, fastest } = parts.weather.clocks
     this.#rate = slowest + (fastest - slowest) * parts.clock.share()
-    this.#known = new Map(parts.known)
+    this.#first = parts.first
+    this.#admission = this.#createAdmission(parts.met)
+    this.up = parts.first !== NO_CONFIGURATION
     this.disk = this.#createDisk()
+    this.#applier = this.#createApplier()
     this.raft = this.#createRaft()
     this.log = new LogMirror(parts.histories, [])
   }
@@ -118,6 +109,21 @@ export class SimulatedNode {
   /** A wiped disk comes back as somebody else (B17). */
   get incarnation(): string {
     return `${this.id}${this.#disks}`
+  }
+
+  /** In force here; of a node that is down, when it went down. */
+  get configuration(): Configuration {
+    return this.raft.state.configuration
+  }
+
+  /** Was there before the log said who is who. */
+  get founder(): boolean {
+    return this.#first !== NO_CONFIGURATION
+  }
+
+  /** Never started: waits to be added. */
+  get waits(): boolean {
+    return !this.up && !this.founder && this.#disks === 0
   }
 
   /** No member any more for the others, or for itself. */
@@ -134,7 +140,10 @@ export class SimulatedNode {
   /** Time passes here as fast as the node's own clock runs; a node that stands still takes one tick for all. */
   tick(): void {
     if (this.paused) return
-    for (this.#time += this.#rate; this.#time >= 1; this.#time--) this.step({ kind: 'tick' })
+    for (this.#time += this.#rate; this.#time >= 1; this.#time--) {
+      this.step({ kind: 'tick' })
+      this.#introduceMembers()
+    }
   }
 
   /** What happens meanwhile waits. */
@@ -158,15 +167,8 @@ export class SimulatedNode {
 
   /** Nothing is taken from, and nothing meant for, another incarnation of the same name (B17). */
   receive({ message, fromIncarnation, toIncarnation }: Letter): void {
-    if (!this.up) return
-    const known = this.#known.get(message.from) ?? fromIncarnation
-    const meant = toIncarnation ?? this.incarnation
-    if (known !== fromIncarnation || meant !== this.incarnation) {
-      this.#parts.reached.add('wiped node refused')
-      return
-    }
-    this.#known.set(message.from, fromIncarnation)
-    this.step({ kind: 'receive', message })
+    if (!this.up || toIncarnation !== this.incarnation) return
+    if (this.#admits(message.from, fromIncarnation)) this.step({ kind: 'receive', message })
   }
 
   step(input: Input): void {
@@ -176,6 +178,7 @@ export class SimulatedNode {
       return
     }
     const effects = this.raft.step(input)
+    this.#admission.stepped(input, this.raft)
     for (const effect of effects) if (effect.kind === 'persist') this.log.follow(effect)
     this.#parts.witness.stepped(this, input, effects)
     for (const effect of effects) this.#carryOut(effect)
@@ -188,9 +191,6 @@ export class SimulatedNode {
     this.paused = false
     this.#backlog = []
     this.disk.crash()
-    this.#pending = new Map()
-    this.#applies = []
-    this.#readings = []
     this.#loseSomeOfTheMachine()
   }
 
@@ -203,6 +203,7 @@ export class SimulatedNode {
       return
     }
     this.up = true
+    this.#applier = this.#createApplier()
     this.raft = this.#createRaft()
     this.log = new LogMirror(this.#parts.histories, this.disk.image.entries)
   }
@@ -211,8 +212,23 @@ export class SimulatedNode {
   wipe(): void {
     assert(!this.up, 'only a disk that is not in use is replaced')
     this.#lostDisk = this.disk
+    this.#replaceDisk()
+  }
+
+  /** Begins anew on an empty disk, and waits to be added. */
+  join(): void {
+    if (this.up) this.crash()
+    this.boot++
+    this.#first = NO_CONFIGURATION
+    this.#replaceDisk()
+    this.#lostDisk = null
+    this.refuses = false
+    this.restart()
+  }
+
+  #replaceDisk(): void {
     this.#disks++
-    this.#known = new Map()
+    this.#admission = this.#createAdmission(new Map())
     this.disk = this.#createDisk()
     this.machine = new SimulatedMachine()
   }
@@ -226,12 +242,38 @@ export class SimulatedNode {
     })
   }
 
+  #createAdmission(met: ReadonlyMap<NodeId, string>): SimulatedAdmission {
+    const { id, incarnation, founder } = this
+    return new SimulatedAdmission({ id, incarnation, founder, met })
+  }
+
+  #createApplier(): SimulatedApplier {
+    const { machine, boot } = this
+    const { witness } = this.#parts
+    return new SimulatedApplier({
+      machine,
+      witness: {
+        applied: entry => witness.applied(this, entry),
+        settled: settled => witness.settled(settled),
+        readable: readable => witness.readable(readable),
+      },
+      read: (from, upTo) => this.#read(from, upTo),
+      later: happen => this.#later(happen),
+      applied: (position, configuration) => {
+        if (boot === this.boot) this.step({ kind: 'applied', position, configuration })
+      },
+    })
+  }
+
   #createRaft(): Raft {
-    const { options, configuration, chance } = this.#parts
+    const { options, chance } = this.#parts
     const seed = chance.within(0, 0xffff_fffe)
     const { position, entries } = this.machine
-    const current = lastConfiguration(entries) ?? configuration
-    return new Raft({ ...options, seed }, this.disk.image.recovered(position, current))
+    const current = lastConfiguration(entries) ?? this.#first
+    const own = { seed, founder: this.founder, incarnation: this.incarnation }
+    const raft = new Raft({ ...options, ...own }, this.disk.image.recovered(position, current))
+    this.#admission.started(raft)
+    return raft
   }
 
   /** It must not go on: what it holds is not what it believes to hold (C6). */
@@ -261,14 +303,10 @@ export class SimulatedNode {
         this.#load(effect)
         break
       case 'apply':
-        this.#applies.push(effect)
-        if (this.#applies.length === 1) this.#applyLater()
+        this.#applier.apply(effect)
         break
       case 'accepted':
-        for (const [at, id] of effect.ids.entries()) {
-          const index = (effect.first.index + at) as LogIndex
-          this.#pending.set(index, { id, term: effect.first.term })
-        }
+        this.#applier.accepted(effect.first, effect.ids)
         witness.accepted(effect.ids)
         break
       case 'unchanged':
@@ -280,16 +318,32 @@ export class SimulatedNode {
         witness.rejected(effect)
         break
       case 'read-ready':
-        this.#readings.push(effect)
-        this.#answerReads()
+        this.#applier.readReady(effect.ids, effect.index)
         break
     }
   }
 
   #send(message: Message): void {
     this.#parts.witness.leaves(this, message)
-    const toIncarnation = this.#known.get(message.to) ?? null
+    const toIncarnation = this.#parts.incarnationOf(message.to)
+    if (!this.#admits(message.to, toIncarnation)) return
     this.#parts.send({ message, fromIncarnation: this.incarnation, toIncarnation })
+  }
+
+  #admits(peer: NodeId, incarnation: string): boolean {
+    const objection = this.#admission.objection(peer, incarnation)
+    if (objection !== null) this.#parts.reached.add(`${objection} node refused`)
+    return objection === null
+  }
+
+  /** The leader tells the cluster who its members are (B17). */
+  #introduceMembers(): void {
+    const { weather, nextId } = this.#parts
+    if (!weather.membership.identify || this.raft.state.role.kind !== 'leader') return
+    const found = this.#admission.introduction()
+    if (found === null) return
+    const change: MembershipChange = { kind: 'identify', ...found, address: '', gateway: null }
+    this.step({ kind: 'change', id: nextId(), change })
   }
 
   #completed(writes: readonly Persist[]): void {
@@ -323,44 +377,6 @@ export class SimulatedNode {
       this.#stop('damage')
       return null
     }
-  }
-
-  /** The machine takes one `apply` at a time, in order. */
-  #applyLater(): void {
-    this.#later(() => {
-      const { boot } = this
-      const apply = this.#applies.shift()
-      if (apply === undefined) return
-      const entries = apply.entries ?? this.#read(apply.from, apply.upTo)
-      if (entries === null) return
-      for (const entry of entries) this.#apply(entry)
-      this.#answerReads()
-      const last = entries.at(-1)
-      assert(last?.index === apply.upTo, 'all that was asked for is applied')
-      if (this.#applies.length > 0) this.#applyLater()
-      const { index, term } = last
-      if (boot !== this.boot) return
-      const configuration = lastConfiguration(entries)
-      this.step({ kind: 'applied', position: { index, term }, configuration })
-    })
-  }
-
-  #apply(entry: Entry): void {
-    const { witness } = this.#parts
-    const fresh = this.machine.apply(entry)
-    witness.applied(this, entry)
-    const pending = this.#pending.get(entry.index)
-    if (pending === undefined) return
-    this.#pending.delete(entry.index)
-    const mine = pending.term === entry.term
-    witness.settled({ id: pending.id, entry, mine, fresh, machine: this.machine })
-  }
-
-  #answerReads(): void {
-    const { machine } = this
-    const readable = this.#readings.filter(({ index }) => index <= machine.length)
-    this.#readings = this.#readings.filter(({ index }) => index > machine.length)
-    for (const { ids, index } of readable) this.#parts.witness.readable({ ids, index, machine })
   }
 
   /** After some ticks, unless the node crashed meanwhile. */

@@ -115,6 +115,7 @@ function walk({ first, seeds, until, nodes, stop, shrinks }: Walk) {
     say(
       `  repeat: npm run simulate -- --seeds 1 --seed ${seed}${nodes === null ? '' : ` --nodes ${nodes}`}`,
     )
+    for (const line of outcome.nodes) say(`  ${line}`)
     if (shrinks) reduce(seed, nodes)
     if (stop) break
   }

@@ -21,6 +21,13 @@ const CHANGES: readonly Change[] = [
   part('nemesis', { harass: 0 }),
   part('nemesis', { transfer: 0 }),
   part('nemesis', { pause: 0 }),
+  part('nemesis', { forget: 0 }),
+  part('membership', { change: 0 }),
+  part('membership', { repair: 0 }),
+  part('membership', { check: 0 }),
+  part('membership', { edges: 0 }),
+  part('membership', { identify: false }),
+  part('membership', { spares: 0 }),
   part('network', { loss: 0 }),
   part('network', { duplication: 0 }),
   part('network', { late: 0 }),
@@ -82,7 +89,15 @@ function same(a: Scenario, b: Scenario): boolean {
 }
 
 function part<
-  Name extends 'nemesis' | 'damage' | 'network' | 'disk' | 'clocks' | 'clients' | 'limits',
+  Name extends
+    | 'nemesis'
+    | 'membership'
+    | 'damage'
+    | 'network'
+    | 'disk'
+    | 'clocks'
+    | 'clients'
+    | 'limits',
 >(name: Name, change: Partial<Weather[Name]>): Change {
   return weather => ({ ...weather, [name]: { ...weather[name], ...change } })
 }

@@ -1,5 +1,6 @@
 import type { Input } from '../../src/raft/input.ts'
-import { show, showMessage } from '../raft/show.ts'
+import { show, showConfiguration, showMessage } from '../raft/show.ts'
+import type { SimulatedNode } from './node.ts'
 import { play, type Scenario, type TraceEvent } from './world.ts'
 
 const WIDTH = 46
@@ -7,7 +8,9 @@ const WIDTH = 46
 /** The last events of a run, a column a node, a line an event. */
 export function tableOf(scenario: Scenario, rowsMax: number): string[] {
   const rows: string[] = []
-  const names = [...'abcdefg'.slice(0, scenario.weather.nodes)]
+  const names = [
+    ...'abcdefghij'.slice(0, scenario.weather.nodes + scenario.weather.membership.spares),
+  ]
   play(scenario, event => {
     if (isIdle(event)) return
     rows.push(rowOf(event, names))
@@ -27,6 +30,15 @@ function rowOf({ time, node, input, effects }: TraceEvent, names: readonly strin
   const text = `[${role.kind.charAt(0)}${term}] ${said}`
   const before = ' '.repeat((WIDTH + 1) * names.indexOf(node.id))
   return `${String(time).padStart(6)} ${before}${text}`
+}
+
+export function nodeText(node: SimulatedNode): string {
+  const { configuration, incarnation, raft, log, machine, up, lost } = node
+  const { role, term, commit, leader } = raft.state
+  const names = showConfiguration(configuration)
+  const standing = `${lost ? 'lost ' : ''}${up ? role.kind : 'down'} t${term} under ${leader ?? 'nobody'}`
+  const reach = `log ${log.length} commit ${commit} applied ${machine.length}`
+  return `${incarnation} ${standing}, ${reach}, members ${names}`
 }
 
 function inputText(input: Input): string {

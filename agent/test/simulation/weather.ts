@@ -56,8 +56,25 @@ export interface Weather {
     readonly harass: number
     /** a leader is told to hand over with this probability in a tick */
     readonly transfer: number
+    /** followers are told that their leader is gone, true or not, with this probability in a tick */
+    readonly forget: number
     /** a node stands still for 5 to 60 ticks with this probability in a tick */
     readonly pause: number
+  }
+  /** What operators do; with probabilities in a tick. */
+  readonly membership: {
+    /** nodes that wait to be added */
+    readonly spares: number
+    /** the leader learns who its members are, and tells the cluster */
+    readonly identify: boolean
+    /** some change is asked for */
+    readonly change: number
+    /** a lost node is removed, or added again */
+    readonly repair: number
+    /** a check of all machines is asked for */
+    readonly check: number
+    /** share of nodes that are added as edges */
+    readonly edges: number
   }
   readonly clients: {
     /** proposals in bulk with this probability in a tick */
@@ -100,6 +117,7 @@ export function drawWeather(seed: number, nodes: number | null): Weather {
       rot: damage.happens(0.25) ? 0.004 : 0,
       wipe: damage.happens(0.15) ? 0.004 : 0,
     },
+    membership: drawMembership(new Chance(seed, 'membership')),
     clocks: chance.happens(0.5) ? { slowest: 0.8, fastest: 1.25 } : { slowest: 1, fastest: 1 },
     nemesis: {
       from: 0,
@@ -110,6 +128,7 @@ export function drawWeather(seed: number, nodes: number | null): Weather {
       harass: maybe(0.15 * chance.share()),
       transfer: maybe(0.03 * chance.share()),
       pause: maybe(0.01 * chance.share()),
+      forget: damage.happens(0.3) ? 0.01 * damage.share() : 0,
     },
     clients: {
       rate: 0.02 + 0.3 * chance.share(),
@@ -118,6 +137,18 @@ export function drawWeather(seed: number, nodes: number | null): Weather {
       patienceMax: chance.within(10, 120),
       giveUp: chance.oneOf([0, 0.02, 0.1]),
     },
+  }
+}
+
+function drawMembership(chance: Chance): Weather['membership'] {
+  const changes = chance.happens(0.5)
+  return {
+    spares: changes ? chance.within(0, 3) : 0,
+    identify: chance.happens(changes ? 0.9 : 0.3),
+    change: changes ? 0.06 * chance.share() : 0,
+    repair: changes && chance.happens(0.7) ? 0.02 : 0,
+    check: chance.happens(0.3) ? 0.01 : 0,
+    edges: chance.oneOf([0, 0.2, 0.5]),
   }
 }
 

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { type Configuration, NO_CONFIGURATION } from '../../src/raft/configuration.ts'
 import type { Effect } from '../../src/raft/effect.ts'
 import type { Input } from '../../src/raft/input.ts'
 import { DEFAULT_LIMITS } from '../../src/raft/state.ts'
@@ -8,13 +9,17 @@ import { Chance } from './chance.ts'
 import { Clients } from './clients.ts'
 import { Coverage } from './coverage.ts'
 import { Histories } from './history.ts'
-import { Invariants, must } from './invariants.ts'
+import { Invariants } from './invariants.ts'
 import { Liveness } from './liveness.ts'
+import { Memberships } from './memberships.ts'
 import { Nemesis } from './nemesis.ts'
 import { SimulatedNetwork } from './network.ts'
 import { SimulatedNode, type Witness } from './node.ts'
+import { Operators } from './operators.ts'
 import { Scheduler } from './scheduler.ts'
+import { nodeText } from './table.ts'
 import { Tally } from './tally.ts'
+import { must } from './violation.ts'
 import { drawWeather, ELECTION_TICKS, HEARTBEAT_TICKS, type Weather } from './weather.ts'
 
 /** A reply that triggers a resend could multiply: no weather needs as many events as this. */
@@ -27,6 +32,8 @@ export interface Outcome {
   readonly hash: string
   /** null: every promise was kept */
   readonly violation: string | null
+  /** each node as the run left it, a line each */
+  readonly nodes: readonly string[]
   readonly faults: Tally
   readonly reached: Tally
 }
@@ -62,8 +69,11 @@ export function play({ seed, weather }: Scenario, trace: Trace | null = null): O
     violation = `tick ${world.now}, event ${world.events}: ${error instanceof Error ? error.message : error}`
   }
   const { events, faults, reached } = world
-  return { seed, events, hash: world.hash(), violation, faults, reached }
+  return { seed, events, hash: world.hash(), violation, nodes: world.nodes(), faults, reached }
 }
+
+/** Voters first, then those who wait to be added. */
+const NAMES = [...'abcdefghij'].map(asNodeId)
 
 /** All parts of one run, on one simulated time. */
 class World {
@@ -78,8 +88,11 @@ class World {
   readonly #invariants: Invariants
   readonly #clients: Clients
   readonly #nemesis: Nemesis
+  readonly #operators: Operators
   readonly #coverage: Coverage
   readonly #liveness: Liveness
+  /** requests that are not those of clients have negative ids */
+  #nextId = -1
   readonly #hash = createHash('sha256')
 
   constructor({ seed, weather }: Scenario, trace: Trace | null) {
@@ -99,8 +112,11 @@ class World {
         scheduler.after(0, () => this.#node(from).step({ kind: 'unreachable', peer })),
     })
     const histories = new Histories()
-    this.#nodes = this.#createNodes(seed, histories)
-    this.#invariants = new Invariants(this.#nodes, histories)
+    const voters = NAMES.slice(0, weather.nodes)
+    const first = configurationOf(voters)
+    this.#nodes = this.#createNodes(seed, first, histories)
+    const memberships = new Memberships(this.#nodes, first)
+    this.#invariants = new Invariants(this.#nodes, histories, memberships)
     this.#clients = new Clients({
       nodes: this.#nodes,
       chance: chance('clients'),
@@ -117,6 +133,15 @@ class World {
       scheduler,
       network: this.#network,
       nodes: this.#nodes,
+      memberships,
+      faults,
+    })
+    this.#operators = new Operators({
+      weather: weather.membership,
+      chance: chance('operators'),
+      nodes: this.#nodes,
+      memberships,
+      nextId: () => this.#nextId--,
       faults,
     })
     this.#liveness = new Liveness({
@@ -125,6 +150,7 @@ class World {
       network: this.#network,
       clients: this.#clients,
       invariants: this.#invariants,
+      memberships,
       reached: this.reached,
       tick: () => this.#tick(),
     })
@@ -138,10 +164,15 @@ class World {
     return this.#hash.copy().digest('hex').slice(0, 16)
   }
 
+  nodes(): string[] {
+    return this.#nodes.map(nodeText)
+  }
+
   /** Storm, then calm: whatever happened before, a whole and quiet cluster has to get well. */
   run(): void {
     for (let tick = 0; tick < this.#weather.ticks; tick++) {
       this.#nemesis.tick()
+      this.#operators.tick()
       this.#clients.tick()
       this.#tick()
     }
@@ -150,23 +181,26 @@ class World {
     this.#liveness.check(nodes => this.#nemesis.restore(nodes))
   }
 
-  #createNodes(seed: number, histories: Histories): SimulatedNode[] {
-    const voters = [...'abcdefg'.slice(0, this.#weather.nodes)].map(asNodeId)
-    const configuration = configurationOf(voters)
-    const known = new Map(voters.map(id => [id, `${id}0`]))
-    return voters.map(
-      id =>
+  #createNodes(seed: number, first: Configuration, histories: Histories): SimulatedNode[] {
+    const weather = this.#weather
+    const met = new Map(first.members.map(({ id }) => [id, `${id}0`]))
+    const names = NAMES.slice(0, weather.nodes + weather.membership.spares)
+    return names.map(
+      (id, at) =>
         new SimulatedNode({
           options: {
             ...DEFAULT_LIMITS,
-            ...this.#weather.limits,
+            ...weather.limits,
             id,
+            incarnation: `${id}0`,
+            founder: at < weather.nodes,
             seed,
             electionTicks: ELECTION_TICKS,
             heartbeatTicks: HEARTBEAT_TICKS,
           },
-          configuration,
-          weather: this.#weather,
+          first: at < weather.nodes ? first : NO_CONFIGURATION,
+          met: at < weather.nodes ? met : new Map(),
+          weather,
           chance: new Chance(seed, `node ${id}`),
           clock: new Chance(seed, `clock ${id}`),
           damage: new Chance(seed, `damage ${id}`),
@@ -176,7 +210,8 @@ class World {
           histories,
           witness: this.#witness(),
           send: letter => this.#network.send(letter),
-          known,
+          incarnationOf: peer => this.#node(peer).incarnation,
+          nextId: () => this.#nextId--,
         }),
     )
   }
@@ -191,10 +226,10 @@ class World {
         this.#clients.applied(entry)
       },
       accepted: ids => this.reached.add('write accepted', ids.length),
-      rejected: ({ ids }) => this.#clients.refused(ids),
+      rejected: ({ ids }) => this.#clients.refused(ids.filter(id => id >= 0)),
       settled: settled => {
         if (settled.mine) this.#invariants.answered(settled.entry)
-        this.#clients.settled(settled)
+        if (settled.id >= 0) this.#clients.settled(settled)
       },
       readable: readable => this.#clients.readable(readable),
       crashesAt: node => this.#nemesis.crashesAtCompletion(node),
