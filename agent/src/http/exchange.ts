@@ -14,6 +14,7 @@ import type { HttpMeasures } from './measures.ts'
 import { checkMethod, parseTarget, type Resource, type Target } from './raw-target.ts'
 import { isRefusal, type Refusal, refuse } from './refusal.ts'
 import { faultReply, type Reply, refusalReply, withRefusalHeaders } from './reply.ts'
+import type { Watches } from './watch/watches.ts'
 
 const KEY_RESOURCES: ReadonlySet<Resource> = new Set([
   'keys',
@@ -35,6 +36,7 @@ export interface Api {
   readonly log: Logger
   /** What was changed on this node lately. */
   readonly feed: ChangeFeed
+  readonly watches: Watches
   /** Aborted when the server ends: whoever waits for changes is answered at once. */
   readonly closing: AbortSignal
 }

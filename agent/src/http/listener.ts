@@ -16,6 +16,7 @@ import { deleteKey, getKey, postPairs } from './key-routes.ts'
 import { CLIENT_LEFT } from './measures.ts'
 import { isRefusal } from './refusal.ts'
 import { type Reply, toResponse } from './reply.ts'
+import { serveWatch } from './watch/watch-route.ts'
 
 export interface ListenerOptions {
   readonly api: Api
@@ -43,6 +44,13 @@ export function createListener(options: ListenerOptions): Listener {
     connections.answered(incoming, outgoing)
   }
 
+  const watch = (exchange: Exchange, outgoing: ServerResponse): void => {
+    const { incoming } = exchange
+    const refusal = serveWatch(api, exchange, outgoing)
+    if (refusal !== null) send(incoming, outgoing, refuseRequest(api, incoming, refusal))
+    else outgoing.once('close', () => connections.answered(incoming, outgoing))
+  }
+
   const start = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     const exchange = receive(api, incoming)
     measure(api, outgoing, isRefusal(exchange) ? 'refused' : exchange.target.resource)
@@ -51,6 +59,10 @@ export function createListener(options: ListenerOptions): Listener {
       return
     }
     if (exchange.head.expectsContinue) outgoing.writeContinue()
+    if (exchange.target.resource === 'watch') {
+      watch(exchange, outgoing)
+      return
+    }
     const handler = options.lean ? hotHandler(exchange) : null
     if (handler === null && closing()) outgoing.shouldKeepAlive = false
     const done =

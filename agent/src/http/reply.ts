@@ -131,7 +131,7 @@ export function problemReply(problem: Problem, node: NodeStatus | null): TextRep
   }
   const content: Content = { type: 'application/problem+json', text: `${JSON.stringify(body)}\n` }
   const reply = uncached(withContent(status, headersOf(node), content))
-  if (status === 503) reply.headers['Retry-After'] = '1'
+  if (status === 503 || status === 429) reply.headers['Retry-After'] = '1'
   return reply
 }
 

@@ -13,6 +13,7 @@ import { createListener, type Listener } from './listener.ts'
 import { HttpMeasures } from './measures.ts'
 import { refuseBadRequests } from './parser-errors.ts'
 import { clearSocketPath } from './unix-socket.ts'
+import { Watches } from './watch/watches.ts'
 
 export interface HttpOptions {
   readonly node: Api['node']
@@ -60,7 +61,18 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   setMaxListeners(0, end.signal)
   const limits = { ...HTTP_LIMITS, ...options.limits }
   const measures = new HttpMeasures()
-  const api: Api = { node, plugIn, feed, version, log, limits, measures, closing: end.signal }
+  const watches = new Watches(feed)
+  const api: Api = {
+    node,
+    plugIn,
+    feed,
+    version,
+    log,
+    limits,
+    measures,
+    closing: end.signal,
+    watches,
+  }
   const connections = new Connections()
   let closing = false
   const listener = createListener({ api, connections, closing: () => closing, lean })
@@ -68,6 +80,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const close = async (): Promise<void> => {
     closing = true
     end.abort()
+    watches.close()
     // A kept connection that is closed just as a request is sent on it costs that request its answer: each is
     // told first, with the answer that it gets meanwhile.
     if (servers.length > 0) await pause(api.limits.closeDrainMs)

@@ -5,6 +5,13 @@ import { type Listener, Listeners } from './listeners.ts'
 const KEPT_BYTES_MAX = 16 * 1024 * 1024
 const CHANGE_BYTES = 128
 
+/** The end of what was changed before. */
+export interface History {
+  /** every change after this index is among the entries */
+  readonly since: number
+  readonly entries: readonly EntryChanges[]
+}
+
 /**
  * What committed entries have changed on this node, in their order: the newest of it, bounded by
  * bytes, and a call to whoever listens. Nobody who is slow holds anything back: readers come with the
@@ -39,14 +46,20 @@ export class ChangeFeed {
     return this.#listeners.size
   }
 
-  /** The machine has another state, with nothing known of the way to it. */
-  restart(index: number): void {
-    this.#kept = []
+  /**
+   * The machine has another state, as of `last`.
+   * @param history what led to it, as far as it is known: every change after `since`
+   */
+  restart(last: number, history: History = { since: last, entries: [] }): void {
+    const before = this.#last
+    this.#kept = [...history.entries]
     this.#first = 0
     this.#bytes = 0
-    this.#since = index
-    this.#last = index
-    this.#listeners.all()
+    for (const entry of this.#kept) this.#bytes += sizeOf(entry)
+    this.#since = history.since
+    this.#last = last
+    this.#shrink()
+    this.#listeners.notifyAll(before + 1)
   }
 
   /** A batch was applied up to `last`. Calls each listener that any of it concerns, once. */
@@ -75,7 +88,8 @@ export class ChangeFeed {
   }
 
   /**
-   * Calls `listener` in the turn of every change that concerns `interest`; it must be short, and not throw.
+   * Calls `listener` in the turn of every change that concerns `interest`, with the index from which on
+   * there may be something for it; it must be short, and not throw.
    * @returns how to stop it
    */
   listen(interest: Interest, listener: Listener): () => void {

@@ -1,6 +1,7 @@
 import type { EntryChanges, Interest } from './change.ts'
 
-export type Listener = () => void
+/** @param first index of the first entry of the batch that concerns the listener; perhaps not by this entry */
+export type Listener = (first: number) => void
 
 /**
  * Who listens to what, found by the changed key: the cost of a change grows with the number of
@@ -56,15 +57,16 @@ export class Listeners {
       if (sessions) addAll(concerned, this.#sessions)
       if (!idle) for (const { key } of changes) this.#find(latin1(key), concerned)
     }
-    for (const listener of concerned) listener()
+    const first = entries[0]?.index ?? 0
+    for (const listener of concerned) listener(first)
   }
 
   /** Calls everybody. */
-  all(): void {
+  notifyAll(first: number): void {
     const everybody = new Set(this.#sessions)
     for (const listeners of this.#keys.values()) addAll(everybody, listeners)
     for (const listeners of this.#prefixes.values()) addAll(everybody, listeners)
-    for (const listener of everybody) listener()
+    for (const listener of everybody) listener(first)
   }
 
   #find(key: string, into: Set<Listener>): void {
