@@ -53,9 +53,15 @@ function isMeant(options: RaftOptions, incarnation: string): boolean {
   return incarnation === '' ? options.founder : incarnation === options.incarnation
 }
 
-/** The transport saw the leader die: from now on nothing keeps others from being elected. */
-export function onForgetLeader({ state }: Core): void {
-  if (state.role.kind === 'follower') state.leader = null
+/**
+ * The transport saw the leader die: from now on nothing keeps others from being elected, and there is
+ * nothing to wait for but the others, who see it too, and one another: a tie costs a whole timeout.
+ */
+export function onForgetLeader({ options, state, prng }: Core): void {
+  if (state.role.kind !== 'follower' || state.leader === null) return
+  state.leader = null
+  const wait = prng.between(options.heartbeatTicks, Math.ceil(options.electionTicks / 2) + 1)
+  state.electionTimeout = Math.min(state.electionTimeout, state.electionElapsed + wait)
 }
 
 /**

@@ -100,7 +100,8 @@ t.test('a port that is taken is named, with whom, and nothing is left running', 
 t.test('bad usage is exit code 2 and says what', async t => {
   const wrong: readonly (readonly [string[], RegExp])[] = [
     [[], /a command is missing/],
-    [['add', 'node3'], /node3|no command add/],
+    [['add'], /add needs a node/],
+    [['kill', 'node0', '--edge'], /--edge belongs to add/],
     [['fly'], /there is no command fly/],
     [['kill'], /kill needs a node/],
     [['up', '--nodes', '0'], /--nodes must be a number from 1 to 9/],

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { members } from './changes.ts'
-import { ELECTION_TICKS, follower, leader } from './harness.ts'
+import { ELECTION_TICKS, follower, HEARTBEAT_TICKS, leader } from './harness.ts'
 import { append, ask, beat, grant, timeoutNow } from './messages.ts'
 
 t.test(
@@ -131,6 +131,29 @@ t.test(
     const b = leader()
     b.step({ kind: 'forget-leader' })
     t.match(b.raft.state, { leader: 'a', role: { kind: 'leader' } })
+  },
+)
+
+t.test(
+  'B16 who saw the leader die campaigns soon, at different times, and not for ever',
+  async t => {
+    const waits = new Set<number>()
+    for (let seed = 1; seed <= 40; seed++) {
+      const a = follower({ log: [1], term: 1, commit: 1 }, { seed })
+      a.receive(beat({ from: 'b', term: 1, commit: 1 }))
+      a.step({ kind: 'forget-leader' })
+      a.step({ kind: 'forget-leader' })
+      const { electionTimeout } = a.raft.state
+      t.ok(electionTimeout >= HEARTBEAT_TICKS && electionTimeout <= ELECTION_TICKS / 2 + 1)
+      waits.add(electionTimeout)
+      t.equal(a.untilElection().length, 2, 'asks for pre-votes')
+      t.ok(a.raft.state.electionTimeout >= ELECTION_TICKS, 'then it waits as always')
+    }
+    t.ok(waits.size > 2, 'spread')
+    const b = follower({ log: [1], term: 1, commit: 1 })
+    const { electionTimeout } = b.raft.state
+    b.step({ kind: 'forget-leader' })
+    t.equal(b.raft.state.electionTimeout, electionTimeout, 'nobody to forget')
   },
 )
 
