@@ -37,12 +37,15 @@ export class SimulatedAdmission {
     this.#met = new Map(self.met)
   }
 
-  /** Null: it is let in; `wiped`: it was known on another disk. */
-  objection(peer: NodeId, incarnation: string): 'stranger' | 'wiped' | null {
+  /**
+   * Null: it is let in; `wiped`: it was known on another disk.
+   * @param lives false for what an earlier disk had sent: it can introduce itself no more
+   */
+  objection(peer: NodeId, incarnation: string, lives: boolean): 'stranger' | 'wiped' | null {
     const member = this.#memberOf(peer)
     if (member === null) return this.#isCurrent && this.#isNamed() ? 'stranger' : null
     const known = member.incarnation === '' ? this.#met.get(peer) : member.incarnation
-    if (known !== undefined && known !== incarnation) return 'wiped'
+    if (known === undefined ? !lives : known !== incarnation) return 'wiped'
     this.#met.set(peer, incarnation)
     this.#seen.set(peer, incarnation)
     return null

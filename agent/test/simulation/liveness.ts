@@ -1,3 +1,4 @@
+import type { NodeId } from '../../src/raft/types.ts'
 import type { Chance } from './chance.ts'
 import type { Clients } from './clients.ts'
 import type { Invariants } from './invariants.ts'
@@ -16,6 +17,8 @@ interface Parts {
   readonly clients: Clients
   readonly invariants: Invariants
   readonly memberships: Memberships
+  /** the leader learns who its members are, and promotes learners */
+  readonly identified: boolean
   readonly reached: Tally
   /** One tick of the world. */
   readonly tick: () => void
@@ -147,10 +150,19 @@ export class Liveness {
 
   /** Those of `nodes` that are members in the end are level, and no change is half done. */
   #converges(nodes: readonly SimulatedNode[], promise: string): void {
-    const { invariants, memberships } = this.#parts
+    const { invariants } = this.#parts
     const converged = (): boolean =>
-      memberships.latest.outgoing.length === 0 && invariants.converged(this.#membersAmong(nodes))
+      this.#isSettled(nodes) && invariants.converged(this.#membersAmong(nodes))
     must(this.#tickUntil(converged, this.#patience()), promise)
+  }
+
+  /** No change is half done, and none will follow by itself: whoever can be promoted has been. */
+  #isSettled(nodes: readonly SimulatedNode[]): boolean {
+    const { memberships, identified } = this.#parts
+    const { outgoing, members } = memberships.latest
+    const heard = (id: NodeId): boolean => nodes.some(node => node.id === id && !node.lost)
+    const waits = members.some(({ id, role }) => role === 'learner' && heard(id))
+    return outgoing.length === 0 && !(identified && waits)
   }
 
   #membersAmong(nodes: readonly SimulatedNode[]): readonly SimulatedNode[] {

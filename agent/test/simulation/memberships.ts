@@ -106,7 +106,11 @@ export class Memberships {
   }
 }
 
-/** In each half less than half are gone. */
+/** In each half less than half are gone; a learner that is gone may be promoted before anybody notices. */
 function standsWithout(configuration: Configuration, gone: (id: NodeId) => boolean): boolean {
-  return halvesOf(configuration).every(half => half.filter(gone).length * 2 < half.length)
+  const { members } = configuration
+  const learners = members.filter(({ id, role }) => role === 'learner' && gone(id)).length
+  return halvesOf(configuration).every(
+    half => (half.filter(gone).length + learners) * 2 < half.length + learners,
+  )
 }

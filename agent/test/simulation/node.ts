@@ -12,7 +12,7 @@ import type { RaftOptions } from '../../src/raft/state.ts'
 import type { Entry, LogIndex, LogPosition, NodeId } from '../../src/raft/types.ts'
 import { lastConfiguration } from '../raft/durable-image.ts'
 import { SimulatedAdmission } from './admission.ts'
-import { type Readable, type Settled, SimulatedApplier } from './applying.ts'
+import { SimulatedApplier } from './applying.ts'
 import type { Chance } from './chance.ts'
 import { Damage, SimulatedDisk } from './disk.ts'
 import { type Histories, LogMirror } from './history.ts'
@@ -21,27 +21,9 @@ import type { Letter } from './network.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { Tally } from './tally.ts'
 import type { Weather } from './weather.ts'
+import type { Witness } from './witness.ts'
 
 type Load = Extract<Effect, { kind: 'load' }>
-type Reject = Extract<Effect, { kind: 'reject' }>
-
-/** Who looks on: the invariants, the clients, the nemesis. */
-export interface Witness {
-  /** Right after a step, before any of its effects is carried out. */
-  stepped(node: SimulatedNode, input: Input, effects: readonly Effect[]): void
-  /** After the effects of a step were started. */
-  started(node: SimulatedNode, effects: readonly Effect[]): void
-  leaves(node: SimulatedNode, message: Message): void
-  applied(node: SimulatedNode, entry: Entry): void
-  accepted(ids: readonly number[]): void
-  rejected(reject: Reject): void
-  settled(settled: Settled): void
-  readable(readable: Readable): void
-  /** A write is durable, and nobody was told yet; true: the node crashes now. */
-  crashesAt(node: SimulatedNode): boolean
-  /** Its disk failed, or gave it what it may not use. */
-  stopped(node: SimulatedNode): void
-}
 
 interface Parts {
   readonly options: RaftOptions
@@ -331,8 +313,13 @@ export class SimulatedNode {
   }
 
   #admits(peer: NodeId, incarnation: string): boolean {
-    const objection = this.#admission.objection(peer, incarnation)
-    if (objection !== null) this.#parts.reached.add(`${objection} node refused`)
+    const { incarnationOf, reached } = this.#parts
+    const objection = this.#admission.objection(
+      peer,
+      incarnation,
+      incarnationOf(peer) === incarnation,
+    )
+    if (objection !== null) reached.add(`${objection} node refused`)
     return objection === null
   }
 
@@ -341,7 +328,7 @@ export class SimulatedNode {
     const { weather, nextId } = this.#parts
     if (!weather.membership.identify || this.raft.state.role.kind !== 'leader') return
     const found = this.#admission.introduction()
-    if (found === null) return
+    if (!found) return
     const change: MembershipChange = { kind: 'identify', ...found, address: '', gateway: null }
     this.step({ kind: 'change', id: nextId(), change })
   }

@@ -14,13 +14,14 @@ import { Liveness } from './liveness.ts'
 import { Memberships } from './memberships.ts'
 import { Nemesis } from './nemesis.ts'
 import { SimulatedNetwork } from './network.ts'
-import { SimulatedNode, type Witness } from './node.ts'
+import { SimulatedNode } from './node.ts'
 import { Operators } from './operators.ts'
 import { Scheduler } from './scheduler.ts'
 import { nodeText } from './table.ts'
 import { Tally } from './tally.ts'
 import { must } from './violation.ts'
 import { drawWeather, ELECTION_TICKS, HEARTBEAT_TICKS, type Weather } from './weather.ts'
+import type { Witness } from './witness.ts'
 
 /** A reply that triggers a resend could multiply: no weather needs as many events as this. */
 const EVENTS_MAX = 400_000
@@ -151,6 +152,7 @@ class World {
       clients: this.#clients,
       invariants: this.#invariants,
       memberships,
+      identified: weather.membership.identify,
       reached: this.reached,
       tick: () => this.#tick(),
     })
