@@ -1,4 +1,5 @@
 import { ELECTION_MUTANTS } from './mutants/elections.ts'
+import { MEMBERSHIP_MUTANTS } from './mutants/membership.ts'
 import type { Mutant } from './mutants/mutant.ts'
 import { READ_MUTANTS } from './mutants/reads.ts'
 import { REPLICATION_MUTANTS } from './mutants/replication.ts'
@@ -14,4 +15,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...READ_MUTANTS,
   ...TRANSFER_MUTANTS,
   ...SESSION_MUTANTS,
+  ...MEMBERSHIP_MUTANTS,
 ]
