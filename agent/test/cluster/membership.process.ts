@@ -1,7 +1,7 @@
 /** Members come and go under load. Run by itself: `npx tsx agent/test/cluster/membership.process.ts`. */
 
 import t, { type Test } from 'tap'
-import { agentStatus } from '../../../scripts/lib/agent-server.ts'
+import { agentStatus, startAgent } from '../../../scripts/lib/agent-server.ts'
 import { gatewayUrl, type NodePlace } from '../../../scripts/lib/layout.ts'
 import { kill, start, up, wipe } from '../../../scripts/lib/operations.ts'
 import { startCluster, type TestCluster, until } from './harness.ts'
@@ -77,6 +77,27 @@ t.test(
     await verified(t, cluster, load)
   },
 )
+
+t.test('two wiped nodes of three do not found the cluster anew', async t => {
+  const cluster = await startCluster(t)
+  t.equal((await cluster.gateway(at(cluster, 0)).write({ precious: 'yes' })).status, 200)
+  await cluster.settled()
+  const wiped = cluster.nodes.slice(1)
+  for (const node of wiped) await wipe(node)
+  for (const node of wiped) await startAgent(node)
+  await until('each is refused by the one that is left', async () => {
+    const statuses = await Promise.all(wiped.map(agentStatus))
+    return statuses.every(status => status?.notReady.includes('was known with another') === true)
+  })
+  // longer than an election takes
+  const end = performance.now() + 3_000
+  await until('time for an election', () => performance.now() > end)
+  for (const node of cluster.nodes) {
+    t.equal((await agentStatus(node))?.leader.id, '', `${node.id} knows no leader`)
+    t.equal((await cluster.agent(node).write({ precious: 'no' })).status, 503)
+  }
+  t.equal(await cluster.agent(at(cluster, 0)).read('precious'), 'yes', 'what is left is kept')
+})
 
 t.test(
   'an edge answers reads and never votes: without a voters’ majority nothing is written',
