@@ -9,6 +9,7 @@ export type {
   CommittedEntry,
   Idempotency,
   Result,
+  SnapshotView,
   StateMachine,
 } from './state-machine.ts'
 export { Divergence, Gap } from './state-machine.ts'

@@ -10,6 +10,15 @@ export interface Applied extends LogPosition {
   readonly chainHash: Uint8Array
 }
 
+/** The whole state as of one position, which stays as it is while the machine goes on. To be released. */
+export interface SnapshotView {
+  readonly applied: Applied
+  /** Writes all of it to a file, which is replaced if it is there, and fsyncs that; its name is not made durable. */
+  writeTo(file: string): Promise<void>
+  /** Nothing may be written from it afterwards. */
+  release(): void
+}
+
 /** An entry that is committed, and durable on this node. */
 export interface CommittedEntry {
   readonly position: LogPosition
@@ -87,5 +96,20 @@ export interface StateMachine<Query, Answer> {
    * @returns the new durable position; the old one if a reader stood in the way
    */
   checkpoint(): Promise<LogPosition>
+  /** A view of all that was applied so far: the data, the answers to requests, and how far it is. Applies go on meanwhile. */
+  snapshot(): Awaitable<SnapshotView>
+  /**
+   * Verifies a file that another node's `writeTo` made, apart from the live state, and puts the own
+   * identity in place of the sender's. The file is fsynced.
+   * @returns what it contains
+   * @throws when it is damaged, of another cluster, or not of this machine
+   */
+  inspect(file: string): Awaitable<Applied>
+  /**
+   * Replaces the whole state by an inspected file, which may be gone afterwards. Nothing is applied
+   * meanwhile. After a crash `open` finds the old state, maybe an older one, or the new one, and the call
+   * can be repeated as long as the file is there.
+   */
+  restore(file: string): Awaitable<Applied>
   close(): Awaitable<void>
 }

@@ -14,6 +14,7 @@ import {
 import { asNodeId, ORIGIN } from '../../src/raft/types.ts'
 import { accountTests, plain } from './account.contract.ts'
 import { drawSeed, entry, IDENTITY, NONE } from './entries.ts'
+import { snapshotContract } from './snapshot.contract.ts'
 
 const NEW: Applied = {
   ...ORIGIN,
@@ -82,6 +83,7 @@ export function stateMachineContract<Query, Answer>(
     positionTests(t, subject)
     accountTests(t, subject)
     lifeTests(t, subject)
+    snapshotContract(t, subject)
   })
 }
 

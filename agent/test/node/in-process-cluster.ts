@@ -1,68 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { SystemClock } from '../../src/clock/system-clock.ts'
 import { MemoryLogStore } from '../../src/log/memory-log-store.ts'
-import { Chain } from '../../src/machine/chain.ts'
-import type {
-  Applied,
-  CommittedEntry,
-  Result,
-  StateMachine,
-} from '../../src/machine/state-machine.ts'
 import { RaftNode } from '../../src/node/node.ts'
 import type { Outcome } from '../../src/node/outcome.ts'
-import {
-  asNodeId,
-  type Identity,
-  type LogPosition,
-  type NodeId,
-  ORIGIN,
-} from '../../src/raft/types.ts'
+import { asNodeId, type NodeId } from '../../src/raft/types.ts'
 import { MemoryNetwork } from '../../src/transport/memory-transport.ts'
+import { ListMachine } from './list-machine.ts'
 
-/** Remembers every command in order: what a replica must agree on, and nothing else. */
-export class ListMachine implements StateMachine<null, readonly string[]> {
-  readonly storage = 'memory'
-  readonly commands: string[] = []
-  readonly #chain = new Chain()
-  #position: LogPosition = ORIGIN
-  #configuration: Uint8Array = new Uint8Array(0)
-
-  open(_identity: Identity): Applied {
-    return this.applied()
-  }
-
-  applied(): Applied {
-    const [configuration, chainHash] = [this.#configuration, this.#chain.hash()]
-    return { ...this.#position, configuration, chainHash }
-  }
-
-  apply(entries: readonly CommittedEntry[], configuration: Uint8Array): readonly (Result | null)[] {
-    this.#configuration = configuration
-    return entries.map(entry => {
-      const { position, command } = entry
-      if (position.index !== this.#position.index + 1) throw new Error('a gap')
-      this.#position = position
-      if (command !== null) this.commands.push(Buffer.from(command).toString())
-      const result: Result = { kind: 'done', value: null }
-      this.#chain.add(entry, result)
-      return result
-    })
-  }
-
-  query(): readonly string[] {
-    return this.commands
-  }
-
-  durablePosition(): LogPosition {
-    return ORIGIN
-  }
-
-  async checkpoint(): Promise<LogPosition> {
-    return ORIGIN
-  }
-
-  close(): void {}
-}
+export { ListMachine }
 
 export interface Replica {
   readonly id: NodeId

@@ -1,16 +1,28 @@
+import { readFileSync } from 'node:fs'
 import type { Database } from 'better-sqlite3'
 import { type Identity, type LogPosition, ORIGIN } from '../../raft/types.ts'
-import type { Applied, CommittedEntry, Result, StateMachine } from '../state-machine.ts'
+import { writeSynced } from '../plug-in/durable-file.ts'
+import type {
+  Applied,
+  CommittedEntry,
+  Result,
+  SnapshotView,
+  StateMachine,
+} from '../state-machine.ts'
 import { ChangeFeed } from './change-feed.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { KvStore } from './kv-store.ts'
 import { lockOwner } from './owner-lock.ts'
 import type { AnswerTo, KvAnswer, KvQuery } from './query.ts'
+import { type ReplaceStep, replaceDatabase } from './replace-file.ts'
 import { openDatabase } from './schema.ts'
+import { inspectFile, type PinnedView, pinView } from './snapshots.ts'
 
 export interface KvMachineOptions {
   /** Path of the database, whose folder exists; null keeps everything in memory. */
   readonly file: string | null
+  /** For tests: called where a crash in a restore would leave something half done. */
+  readonly onRestore?: (step: ReplaceStep) => void
 }
 
 /** A transaction is committed after so many entries, or so long after it began, ms: what a kill makes the log replay. */
@@ -19,10 +31,11 @@ const COMMIT_MS = 250
 
 /** What exists between `open` and `close`. */
 interface Open {
-  readonly store: KvStore
+  readonly identity: Identity
+  store: KvStore
   /** null in memory, as is the next one */
   readonly lock: Database | null
-  readonly checkpointer: Checkpointer | null
+  checkpointer: Checkpointer | null
 }
 
 /** The built-in state machine: keys and values in SQLite, the applied position in the same transaction. */
@@ -31,8 +44,9 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
   /** What was changed lately, for whoever follows. */
   readonly changes = new ChangeFeed()
   readonly #file: string | null
+  readonly #onRestore: (step: ReplaceStep) => void
   #open: Open | null = null
-  /** while a checkpoint needs the writer to hold still; applies wait for it, reads do not */
+  /** while a checkpoint or a restore needs the writer to hold still; applies wait for it, reads do not */
   #gate: Promise<void> | null = null
   #checkpoint: Promise<LogPosition> | null = null
   #commitTimer: NodeJS.Timeout | null = null
@@ -40,9 +54,12 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
   #failure: unknown = null
   /** applied before the last complete checkpoint began: power loss takes back nothing up to here */
   #durable = ORIGIN
+  /** views that are read: the WAL cannot start over while there are any */
+  readonly #views = new Set<PinnedView>()
 
   constructor(options: KvMachineOptions) {
     this.#file = options.file
+    this.#onRestore = options.onRestore ?? (() => undefined)
     this.storage = options.file === null ? 'memory' : 'durable'
   }
 
@@ -52,11 +69,10 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
     const file = this.#file
     const lock = file === null ? null : lockOwner(file)
     try {
-      const store = new KvStore(openDatabase(file, identity))
-      this.#open = { store, lock, checkpointer: file === null ? null : new Checkpointer(file) }
-      this.changes.restart(store.position.index)
-      if (file !== null && store.flush()) this.#durable = store.position
-      return store.applied()
+      const store = new KvStore(openDatabase({ file }, identity))
+      const checkpointer = file === null ? null : new Checkpointer(file)
+      this.#open = { identity, store, lock, checkpointer }
+      return this.#started(store)
     } catch (error) {
       lock?.close()
       throw error
@@ -101,7 +117,35 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
     return this.#checkpoint
   }
 
+  /** Commits first, so that the view is of all that was applied. One thread and one connection for each view. */
+  async snapshot(): Promise<SnapshotView> {
+    while (this.#gate !== null) await this.#gate
+    const { store } = this.#opened()
+    store.commit()
+    if (this.#file === null) return imageView(store)
+    const view = await pinView(this.#file, ended => void this.#views.delete(ended))
+    this.#views.add(view)
+    return view
+  }
+
+  inspect(file: string): Promise<Applied> {
+    const { identity, store } = this.#opened()
+    return inspectFile(file, identity, store.schema())
+  }
+
+  /** @throws also when the file is not one that was inspected; nothing can be done with the machine then */
+  async restore(file: string): Promise<Applied> {
+    while (this.#gate !== null) await this.#gate
+    const open = this.#opened()
+    const restored = this.#replace(open, file).finally(() => {
+      this.#gate = null
+    })
+    this.#gate = settled(restored)
+    return restored
+  }
+
   async close(): Promise<void> {
+    await this.#endViews()
     // A failure of it is for whoever asked for the checkpoint.
     if (this.#checkpoint !== null) await settled(this.#checkpoint)
     const open = this.#open
@@ -122,6 +166,7 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
     if (checkpointer === null || store.position === this.#durable) return this.#durable
     store.commit()
     await checkpointer.copy()
+    if (this.#views.size > 0) return this.#durable
     store.commit()
     const restart = checkpointer.restart().finally(() => {
       this.#gate = null
@@ -130,6 +175,37 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
     const { position } = store // stays so until the gate opens
     if (await restart) this.#durable = position
     return this.#durable
+  }
+
+  #started(store: KvStore): Applied {
+    this.changes.restart(store.position.index)
+    this.#durable = this.#file !== null && store.flush() ? store.position : ORIGIN
+    return store.applied()
+  }
+
+  async #endViews(): Promise<void> {
+    await Promise.allSettled([...this.#views].map(view => view.end()))
+  }
+
+  async #replace(open: Open, file: string): Promise<Applied> {
+    try {
+      if (this.#checkpoint !== null) await settled(this.#checkpoint)
+      await this.#endViews()
+      open.store.commit()
+      // What is in the database without its WAL must be a whole state, in case a crash leaves no more.
+      await open.checkpointer?.copy()
+      await open.checkpointer?.close()
+      open.store.close()
+      // From here to the end nothing waits: a query finds the old state or the new one.
+      const place = this.#file === null ? { file: null, image: readFileSync(file) } : null
+      if (this.#file !== null) replaceDatabase(this.#file, file, this.#onRestore)
+      open.store = new KvStore(openDatabase(place ?? { file: this.#file }, open.identity))
+      open.checkpointer = this.#file === null ? null : new Checkpointer(this.#file)
+      return this.#started(open.store)
+    } catch (error) {
+      this.#failure = error
+      throw error
+    }
   }
 
   /** A kill takes back what was not committed, and the log gives it again: so it need not be at once. */
@@ -149,6 +225,12 @@ export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
     if (this.#open === null) throw new Error('the machine is not open')
     return this.#open
   }
+}
+
+/** A database in memory is small, and copied at once. */
+function imageView(store: KvStore): SnapshotView {
+  const [applied, image] = [store.applied(), store.image()]
+  return { applied, writeTo: file => writeSynced(file, image), release: () => undefined }
 }
 
 /** Resolves when `promise` ends, whichever way. */

@@ -11,6 +11,7 @@ import { Executor } from './executor.ts'
 import type { AnswerTo, KvQuery } from './query.ts'
 import { answer } from './reader.ts'
 import { Sessions } from './sessions.ts'
+import { SCHEMA_SQL } from './snapshot-worker.ts'
 
 const DONE: Result = { kind: 'done', value: null }
 const UNDECODABLE: Result = { kind: 'rejected', code: 'UNDECODABLE' }
@@ -156,6 +157,16 @@ export class KvStore {
   flush(): boolean {
     const [row] = this.#db.pragma('wal_checkpoint(FULL)') as [CheckpointRow]
     return row.busy === 0 && row.log === row.checkpointed
+  }
+
+  /** What the tables of this program look like. */
+  schema(): string {
+    return String(this.#db.prepare(SCHEMA_SQL).pluck().get())
+  }
+
+  /** The whole database, as a file would hold it; for one in memory. */
+  image(): Buffer {
+    return this.#db.serialize()
   }
 
   query<Query extends KvQuery>(query: Query): AnswerTo<Query> {

@@ -43,13 +43,16 @@ interface Owner {
   readonly incarnation: string
 }
 
+/** Where a database is: in a file that the caller owns, or in memory, there maybe from an image of one. */
+export type Place = { readonly file: string } | { readonly file: null; readonly image?: Buffer }
+
 /**
- * Opens the writer's connection, and creates the tables in a new file. The caller owns the file.
- * @param file null keeps everything in memory
+ * Opens the writer's connection, and creates the tables in a new database.
  * @throws when SQLite is too old, or the file is of another identity, of a newer schema, or not ours at all
  */
-export function openDatabase(file: string | null, identity: Identity): Database.Database {
-  const db = new Database(file ?? ':memory:', { timeout: 1000 })
+export function openDatabase(place: Place, identity: Identity): Database.Database {
+  const { file } = place
+  const db = new Database(file ?? place.image ?? ':memory:', { timeout: 1000 })
   try {
     requireSqlite(String(db.prepare('SELECT sqlite_version()').pluck().get()))
     configure(db, file !== null)

@@ -5,7 +5,13 @@ import { type Identity, type LogPosition, ORIGIN } from '../../raft/types.ts'
 import { Chain } from '../chain.ts'
 import { lockOwner } from '../kv/owner-lock.ts'
 import { countApplied } from '../position.ts'
-import type { Applied, CommittedEntry, Result, StateMachine } from '../state-machine.ts'
+import type {
+  Applied,
+  CommittedEntry,
+  Result,
+  SnapshotView,
+  StateMachine,
+} from '../state-machine.ts'
 import { readIfThere, replaceDurably, writeSynced } from './durable-file.ts'
 import type { PlugInAnswer } from './host.ts'
 import { decodeImage, encodeImage, type Image } from './image.ts'
@@ -17,18 +23,6 @@ import { judge } from './rejection.ts'
 const DONE: Result = { kind: 'done', value: null }
 /** What an entry counts for in a checkpoint's due date, beside its command. */
 const ENTRY_BYTES = 64
-
-export interface Snapshots {
-  snapshot(): SnapshotView | Promise<SnapshotView>
-  inspect(file: string): Promise<Applied>
-  restore(file: string): Promise<Applied>
-}
-
-interface SnapshotView {
-  readonly applied: Applied
-  writeTo(file: string): Promise<void>
-  release(): void
-}
 
 /** What exists between `open` and `close`. */
 interface Open {
@@ -53,7 +47,7 @@ interface State {
  * configuration beside its state, and all of them in one file, which a checkpoint replaces whole. After a
  * crash the state is that of the file, and the log gives the entries behind it again.
  */
-export class MemoryMachineAdapter implements StateMachine<Uint8Array, PlugInAnswer>, Snapshots {
+export class MemoryMachineAdapter implements StateMachine<Uint8Array, PlugInAnswer> {
   readonly storage: 'durable' | 'memory'
   readonly #author: MemoryMachine
   readonly #file: string | null

@@ -3,7 +3,6 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Snapshots } from '../../../src/machine/plug-in/adapter.ts'
 import type { PlugInAnswer } from '../../../src/machine/plug-in/host.ts'
 import { adapted, createPlugIn, importModule } from '../../../src/machine/plug-in/module.ts'
 import type { StateMachine } from '../../../src/machine/state-machine.ts'
@@ -19,7 +18,7 @@ export interface Samples {
 
 const NOTHING = new Uint8Array(0)
 
-type Machine = StateMachine<Uint8Array, PlugInAnswer> & Snapshots
+type Machine = StateMachine<Uint8Array, PlugInAnswer>
 
 export interface Instance {
   readonly machine: Machine

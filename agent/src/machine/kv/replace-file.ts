@@ -1,0 +1,41 @@
+import fs from 'node:fs'
+import { dirname } from 'node:path'
+
+/** Where a replacement may be interrupted, for tests. */
+export type ReplaceStep = 'wal removed' | 'replaced' | 'durable'
+
+/**
+ * Puts another database in the place of `file`, which nobody has open. The old WAL goes first and
+ * durably: found beside the new file it would be taken for its own. `by` is gone afterwards. Synchronous,
+ * so that no query can come between.
+ * @param by complete and fsynced
+ */
+export function replaceDatabase(file: string, by: string, at: (step: ReplaceStep) => void): void {
+  const staged = onOneFileSystem(file, by)
+  fs.rmSync(`${file}-wal`, { force: true })
+  fs.rmSync(`${file}-shm`, { force: true })
+  syncDirectory(dirname(file))
+  at('wal removed')
+  fs.renameSync(staged, file)
+  at('replaced')
+  syncDirectory(dirname(file))
+  if (staged !== by) fs.rmSync(by, { force: true })
+  at('durable')
+}
+
+/** A path of the same content from which a rename to `file` is possible. */
+function onOneFileSystem(file: string, by: string): string {
+  if (fs.statSync(dirname(file)).dev === fs.statSync(by).dev) return by
+  const copy = `${file}.new`
+  fs.copyFileSync(by, copy)
+  const fd = fs.openSync(copy, 'r+')
+  fs.fsyncSync(fd)
+  fs.closeSync(fd)
+  return copy
+}
+
+function syncDirectory(path: string): void {
+  const fd = fs.openSync(path, 'r')
+  fs.fsyncSync(fd)
+  fs.closeSync(fd)
+}

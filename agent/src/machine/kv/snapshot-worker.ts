@@ -1,0 +1,148 @@
+import type { Identity } from '../../raft/types.ts'
+
+/** `pin` begins a view, `copy` writes it to a file, `release` ends it; `inspect` needs no view. `close` ends the thread. */
+export type SnapshotRequest =
+  | { readonly kind: 'pin' }
+  | { readonly kind: 'copy'; readonly to: string }
+  | { readonly kind: 'release' }
+  | {
+      readonly kind: 'inspect'
+      readonly file: string
+      readonly identity: Identity
+      /** What the tables must be: `sqlite_schema` of the own database, as `SCHEMA_SQL` gives it. */
+      readonly schema: string
+    }
+
+/** The row that commits together with the data. */
+export interface StoredAccount {
+  readonly index: number
+  readonly term: number
+  readonly configuration: Uint8Array
+  readonly chain: Uint8Array
+}
+
+export type SnapshotAnswer =
+  | { readonly kind: 'done'; readonly account: StoredAccount | null }
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string }
+
+export interface SnapshotWorkerData {
+  /** Of the live database. */
+  readonly file: string
+  /** Path of better-sqlite3: the thread's own `require` would look for it from the working directory. */
+  readonly driver: string
+  /** Pages in one step of a copy, and the pause after each, ms: what a copy leaves to the others. */
+  readonly stepPages: number
+  readonly pauseMs: number
+  /** The copy is fsynced whenever it has grown by so much: one large fsync at its end would hold up the log's. */
+  readonly syncBytes: number
+}
+
+/** One text for all that was created in a database: equal for equal tables. */
+export const SCHEMA_SQL = `SELECT coalesce(group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), ';'), '')
+  FROM (SELECT type, name, sql FROM sqlite_schema ORDER BY type, name)`
+
+/**
+ * The thread that builds and inspects snapshots; plain CommonJS for the reason given at the checkpoint's.
+ *
+ * A view is one read transaction of a connection of its own: what the writer commits later is not in it,
+ * and the copy, page by page, sees nothing else. `inspect` trusts nothing in the file: neither its shape,
+ * nor what its tables would do when they are used, nor its values.
+ */
+export const SNAPSHOT_WORKER = `'use strict'
+const { parentPort, workerData } = require('node:worker_threads')
+const fs = require('node:fs')
+const Database = require(workerData.driver)
+const { file, stepPages, pauseMs, syncBytes } = workerData
+
+const ACCOUNT = 'SELECT applied_index AS "index", applied_term AS term, configuration, chain FROM _raft'
+const SCHEMA = ${JSON.stringify(SCHEMA_SQL)}
+const sleeper = new Int32Array(new SharedArrayBuffer(4))
+let view = null
+
+const table = new Uint32Array(256)
+for (let byte = 0; byte < 256; byte++) {
+  let crc = byte
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1
+  table[byte] = crc
+}
+const crc32c = bytes => {
+  let crc = -1
+  for (let at = 0; at < bytes.length; at++) crc = (crc >>> 8) ^ table[(crc ^ bytes[at]) & 0xff]
+  return ~crc
+}
+
+const syncFile = path => {
+  const fd = fs.openSync(path, 'r+')
+  fs.fsyncSync(fd)
+  fs.closeSync(fd)
+}
+const requireWhole = db => {
+  const [first] = db.pragma('quick_check(1)')
+  if (first.quick_check !== 'ok') throw new Error('damaged: ' + first.quick_check)
+  for (const { key, value, checksum } of db.prepare('SELECT key, value, checksum FROM kv').iterate()) {
+    if ((crc32c(key) ^ crc32c(value)) !== checksum) throw new Error('damaged: a value differs from its checksum')
+  }
+}
+const requireOurs = (db, schema, clusterId) => {
+  if (db.prepare(SCHEMA).pluck().get() !== schema) throw new Error('its tables are not those of this program')
+  const owner = db.prepare('SELECT cluster_id FROM _raft').pluck().get()
+  if (owner !== clusterId) throw new Error('belongs to clusterId ' + owner + ', not ' + clusterId)
+}
+const actions = {
+  pin() {
+    view = new Database(file, { readonly: true, fileMustExist: true })
+    view.exec('BEGIN')
+    return view.prepare(ACCOUNT).get()
+  },
+  async copy({ to }) {
+    fs.rmSync(to, { force: true })
+    const pageBytes = view.pragma('page_size', { simple: true })
+    let written = 0
+    await view.backup(to, {
+      progress() {
+        written += stepPages * pageBytes
+        if (written >= syncBytes) {
+          written = 0
+          syncFile(to)
+        }
+        if (pauseMs > 0) Atomics.wait(sleeper, 0, 0, pauseMs)
+        return stepPages
+      },
+    })
+    syncFile(to)
+    return null
+  },
+  release() {
+    if (view !== null) view.close()
+    view = null
+    return null
+  },
+  inspect({ file, identity, schema }) {
+    const db = new Database(file, { fileMustExist: true })
+    try {
+      db.pragma('trusted_schema = OFF')
+      requireOurs(db, schema, identity.clusterId)
+      requireWhole(db)
+      // One file, without a WAL beside it: it is renamed.
+      const mode = db.pragma('journal_mode = DELETE', { simple: true })
+      if (mode !== 'delete') throw new Error('journal_mode is ' + mode)
+      db.pragma('synchronous = FULL')
+      const own = db.prepare('UPDATE _raft SET node_id = ?, incarnation = ?')
+      own.run(identity.nodeId, identity.incarnation)
+      const account = db.prepare(ACCOUNT).get()
+      db.close()
+      syncFile(file)
+      return account
+    } finally {
+      db.close()
+    }
+  },
+}
+parentPort.on('message', async request => {
+  try {
+    parentPort.postMessage({ kind: 'done', account: await actions[request.kind](request) })
+  } catch (error) {
+    parentPort.postMessage({ kind: 'failed', code: String(error.code), message: String(error.message) })
+  }
+})
+`

@@ -1,0 +1,121 @@
+import { once } from 'node:events'
+import { createRequire } from 'node:module'
+import { Worker } from 'node:worker_threads'
+import { asLogIndex, asTerm, type Identity } from '../../raft/types.ts'
+import { Chain } from '../chain.ts'
+import type { Applied, SnapshotView } from '../state-machine.ts'
+import {
+  SNAPSHOT_WORKER,
+  type SnapshotAnswer,
+  type SnapshotRequest,
+  type SnapshotWorkerData,
+  type StoredAccount,
+} from './snapshot-worker.ts'
+
+/** 1 MiB in a step of 512 pages; with the pause a copy takes at most some 200 MiB/s from the others. */
+const STEP_PAGES = 512
+const PAUSE_MS = 4
+const SYNC_BYTES = 16 * 1024 * 1024
+
+/** A view that tells when it has let go of the database. */
+export interface PinnedView extends SnapshotView {
+  end(): Promise<void>
+}
+
+/**
+ * A fixed view of a database, as of its last commit; the writer goes on meanwhile.
+ * @param onEnd called once, when the view has let go of the database
+ */
+export async function pinView(
+  file: string,
+  onEnd: (view: PinnedView) => void,
+): Promise<PinnedView> {
+  const thread = new SnapshotThread(file)
+  let ended: Promise<void> | null = null
+  const end = () => {
+    ended ??= thread.end().finally(() => onEnd(view))
+    return ended
+  }
+  const account = await thread.ask({ kind: 'pin' }).catch(async error => {
+    await thread.end()
+    throw error
+  })
+  const view: PinnedView = {
+    applied: appliedOf(account),
+    writeTo: async to => {
+      await thread.ask({ kind: 'copy', to })
+    },
+    release: () => void end(),
+    end,
+  }
+  return view
+}
+
+/** As `StateMachine.inspect`; `schema` is what `SCHEMA_SQL` gives of the own database. */
+export async function inspectFile(
+  file: string,
+  identity: Identity,
+  schema: string,
+): Promise<Applied> {
+  const thread = new SnapshotThread(file)
+  try {
+    return appliedOf(await thread.ask({ kind: 'inspect', file, identity, schema }))
+  } catch (cause) {
+    throw new Error(`${file}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  } finally {
+    await thread.end()
+  }
+}
+
+function appliedOf(account: StoredAccount | null): Applied {
+  if (account === null) throw new Error('the position is missing')
+  const { index, term, configuration, chain } = account
+  const chainHash = new Chain(chain).hash()
+  return { index: asLogIndex(index), term: asTerm(term), configuration, chainHash }
+}
+
+/** One thread for one view or one inspection. One request at a time. */
+class SnapshotThread {
+  readonly #worker: Worker
+  #busy = false
+
+  constructor(file: string) {
+    const driver = createRequire(import.meta.url).resolve('better-sqlite3')
+    const workerData: SnapshotWorkerData = {
+      file,
+      driver,
+      stepPages: STEP_PAGES,
+      pauseMs: PAUSE_MS,
+      syncBytes: SYNC_BYTES,
+    }
+    this.#worker = new Worker(SNAPSHOT_WORKER, { eval: true, execArgv: [], workerData })
+  }
+
+  async ask(request: SnapshotRequest): Promise<StoredAccount | null> {
+    this.#busy = true
+    const ended = new AbortController()
+    const over = once(this.#worker, 'exit', ended).then(() => {
+      throw new Error(`${request.kind}: given up`)
+    })
+    const answered = once(this.#worker, 'message', ended)
+    this.#worker.postMessage(request)
+    try {
+      const [answer] = (await Promise.race([answered, over])) as [SnapshotAnswer]
+      if (answer.kind === 'done') return answer.account
+      throw Object.assign(new Error(answer.message), { code: answer.code })
+    } finally {
+      this.#busy = false
+      for (const loser of [answered, over]) loser.catch(() => undefined)
+      ended.abort()
+    }
+  }
+
+  /** Lets go of the database, and ends the thread, in the midst of a copy if need be. */
+  async end(): Promise<void> {
+    try {
+      if (!this.#busy) await this.ask({ kind: 'release' })
+    } finally {
+      await this.#worker.terminate()
+    }
+  }
+}
