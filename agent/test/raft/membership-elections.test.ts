@@ -163,3 +163,18 @@ t.test('B16 reads that wait for a leader that died are refused at once', async t
   a.read(1)
   t.strictSame(a.step({ kind: 'forget-leader' }), ['reject no-leader: 1'])
 })
+
+t.test('B13 a candidate that learns of a committed change waits until it is under it', async t => {
+  const a = follower({ log: [1], term: 1, commit: 1 })
+  const configuration = members('ab')
+  a.receive(append({ from: 'b', term: 1, prev: [1, 1], entries: [1], configuration }))
+  a.fsync()
+  a.untilElection()
+  const { raft } = a
+  const refused = grant({ from: 'b', term: 1, preVote: true, granted: false, commit: [2, 1] })
+  const told = raft.step({ kind: 'receive', message: refused })
+  t.equal(told.find(({ kind }) => kind === 'apply')?.kind, 'apply')
+  t.equal(raft.state.role.kind, 'follower')
+  raft.step({ kind: 'receive', message: grant({ from: 'c', term: 2, preVote: true }) })
+  t.equal(raft.state.term, 1, 'c votes no more')
+})

@@ -229,6 +229,42 @@ t.test(
   },
 )
 
+t.test('B10 near the end now and then, or long ago, is not caught up', async t => {
+  const a = settledLeader({ uncommittedEntriesMax: 5_000 })
+  a.change(add('d'))
+  replicate(a, 'b')
+  a.change(identify('d'))
+  replicate(a, 'bc')
+  t.strictSame(a.change(promote('d')), ['reject change-pending: 0'], 'it has never answered')
+  a.receive(matched('d', 2, a.raft.last.index))
+  a.tick(HEARTBEAT_TICKS)
+  for (let i = 0; i < 1_001; i++) a.propose(`${i}`)
+  replicate(a, 'bc')
+  a.tick(HEARTBEAT_TICKS)
+  a.receive(matched('d', 2, a.raft.last.index))
+  const { index } = a.raft.last
+  a.tick(HEARTBEAT_TICKS)
+  t.equal(a.raft.last.index, index, 'the count begins anew')
+  // From now on d is silent, and still near.
+  for (let i = 0; i < 4 * ELECTION_TICKS; i++) {
+    if (a.raft.state.electionElapsed === 0) a.step({ kind: 'unreachable', peer: asNodeId('d') })
+    for (const peer of 'bc') a.receive(alive(peer, 2))
+    a.tick()
+    if (i === 0) a.step({ kind: 'unreachable', peer: asNodeId('d') })
+  }
+  t.equal(a.raft.last.index, index)
+})
+
+t.test('a transfer to who is removed meanwhile is given up at once', async t => {
+  const a = settledLeader()
+  a.change(remove('c'))
+  a.transfer('c')
+  t.strictSame(a.propose('x'), ['reject no-leader: 0'])
+  replicate(a, 'b')
+  t.equal(membersOf(a), 'a b')
+  t.equal(a.propose('x')[0], 'accepted 4@2: 0')
+})
+
 t.test('B10 an edge is fed and never promoted, and completes nothing', async t => {
   const a = settledLeader()
   a.change(add('d', true))
@@ -272,6 +308,10 @@ t.test('reads that wait are bounded, those of followers included', async t => {
   t.ok(a.receive(askIndex({ from: 'b', term: 2, context: 10 })).length === 0)
   const more = a.receive(alive('b', 2, a.context))
   t.ok(more.includes('read at 2: 3'), more.join('; '))
+  t.notOk(
+    more.some(line => line.includes('read-index')),
+    'who found no room asks again',
+  )
 })
 
 t.test('a check is an empty entry of its own kind, subject to the limits of proposals', async t => {

@@ -281,6 +281,10 @@ t.test(
     const a = compacted()
     a.receive(BEHIND)
     t.strictSame(a.step({ kind: 'snapshot-sent', to: BEHIND.from, ok: true }), [])
+    t.notOk(
+      a.propose().some(line => line.startsWith('a→c')),
+      'not before',
+    )
     t.strictSame(a.receive(alive('c', 2)), ['load for c t2 7..10 max 1048576'])
     t.strictSame(a.load(), ['a→c append t2 after 6@1: 7@1 8@1 9@1 10@2* commit 10'])
     const lost = refusal({ from: 'c', term: 2, prevIndex: 6, hint: [1, 1] })
@@ -304,12 +308,13 @@ t.test(
 
 t.test('a peer that was not heard is sent no snapshot before it answers', async t => {
   const a = compacted()
-  a.receive(refusal({ from: 'c', term: 2, prevIndex: 9, hint: [8, 1] }))
+  a.receive(matched('c', 2, 8))
   a.load()
   for (let i = 0; i < 2; i++) {
     a.receive(alive('b', 2))
     a.tick(ELECTION_TICKS)
   }
+  a.step({ kind: 'unreachable', peer: BEHIND.from })
   a.compact(10)
   t.notOk(a.propose('x').some(line => line.includes('snapshot')))
   t.ok(a.receive(alive('c', 2)).includes('send snapshot to c from 10 on'))
@@ -375,4 +380,11 @@ t.test('a compacted leader still serves who follows, and takes changes', async t
   a.fsync()
   a.receive(matched('b', 2, 11))
   t.match(a.change(add('d'))[0], /^accepted/)
+})
+
+t.test('dragonboat#156, #369: no start with a machine from before the log', async t => {
+  const a = follower({ log: [1, 1, 1], term: 1, commit: 3 })
+  a.compact(2)
+  a.applied.length = 1
+  t.throws(() => a.restart(), /what the log no longer has/)
 })
