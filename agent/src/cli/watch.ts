@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { refusal } from './client.ts'
 import type { Context } from './context.ts'
 import { type Answer, type Endpoint, open } from './endpoint.ts'
-import { CommandError, EXIT } from './exit.ts'
+import { CommandError, EXIT, failed } from './exit.ts'
 
 /** One event of a stream, as RFC-less as Server-Sent Events are (WHATWG HTML, 9.2). */
 export interface StreamEvent {
@@ -12,6 +12,7 @@ export interface StreamEvent {
   readonly data: string
 }
 
+const COMPACTED = 'the changes behind that index are gone: read the keys, and watch from there'
 const PAUSE_MS = 500
 /** As many rounds over all endpoints without a connection end the watch. */
 const ROUNDS_MAX = 20
@@ -104,6 +105,11 @@ async function follow(
   return print(context, incoming, last)
 }
 
+function show(stdout: Context['stdout'], { event, data }: StreamEvent): void {
+  if (event === 'change') stdout.write(`${data}\n`)
+  if (event === 'dropped' && data.includes('"compacted"')) throw failed(COMPACTED)
+}
+
 async function print(
   { stdout }: Context,
   incoming: AsyncIterable<Buffer>,
@@ -114,12 +120,13 @@ async function print(
   let seen = last
   try {
     for await (const chunk of incoming) {
-      for (const { event, id, data } of reader.push(decoder.decode(chunk, { stream: true }))) {
-        if (id !== '') seen = id
-        if (event !== 'bookmark' && data !== '') stdout.write(`${data}\n`)
+      for (const event of reader.push(decoder.decode(chunk, { stream: true }))) {
+        if (event.id !== '') seen = event.id
+        show(stdout, event)
       }
     }
-  } catch {
+  } catch (error) {
+    if (error instanceof CommandError) throw error
     // it broke: the next one goes on where this one ended
   }
   return seen

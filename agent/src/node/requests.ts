@@ -20,6 +20,12 @@ interface Change {
   readonly why: () => string
 }
 
+/**
+ * Writes that may wait here at once, from arrival until this node's machine has them: what is above has no share in the
+ * throughput and only makes all of them wait longer. Also bounds what is committed and not yet applied.
+ */
+const WRITES_MAX = 512
+
 /** What the node's clients wait for: each is settled exactly once, by its deadline at the latest. */
 export class Requests {
   readonly #commitTimeoutMs: number
@@ -57,6 +63,9 @@ export class Requests {
   }
 
   propose(payload: Uint8Array): Promise<Outcome> {
+    if (this.#proposals.length + this.#pending.size >= WRITES_MAX) {
+      return Promise.resolve({ kind: 'overloaded' })
+    }
     return new Promise(settle => {
       const id = this.#nextId++
       this.#proposals.push({ id, payload })

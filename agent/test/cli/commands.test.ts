@@ -116,8 +116,8 @@ t.test('kv list: one a line, or JSON; none is no failure', async t => {
 
 t.test('kv watch: goes on behind the last index where a stream breaks', async t => {
   const streams = [
-    'retry: 1000\n\nid: 7\ndata: {"key":"a"}\n\nevent: bookmark\nid: 9\ndata: {}\n\n',
-    'id: 11\ndata: {"key":"b"}\n\n',
+    'retry: 1000\n\nid: 7\nevent: change\ndata: {"key":"a"}\n\nevent: bookmark\nid: 9\ndata: {}\n\n',
+    'id: 11\nevent: change\ndata: {"key":"b"}\n\nevent: dropped\ndata: {"reason":"closing"}\n\n',
   ]
   const { name, seen } = await speaker(t, (_seen, answer) => {
     const next = streams.shift()
@@ -144,6 +144,17 @@ t.test('kv watch: compacted away is a failure, and not tried for ever', async t 
   const got = await run(['-e', name, 'kv', 'watch', '--since', '5'])
   t.equal(got.code, 1)
   t.match(got.stderr, 'the changes after this index are gone')
+})
+
+t.test('kv watch: too slow to keep up with is a failure as well', async t => {
+  const { name } = await speaker(t, (_seen, answer) => {
+    answer(200, 'event: dropped\ndata: {"reason":"compacted"}\n\n', {
+      'Content-Type': 'text/event-stream',
+    })
+  })
+  const got = await run(['-e', name, 'kv', 'watch', '--since', '5'])
+  t.strictSame([got.code, got.stdout], [1, ''])
+  t.match(got.stderr, 'behind that index are gone')
 })
 
 t.test('events come out whole, however the text is cut', async t => {

@@ -164,3 +164,18 @@ t.test('a leader that hands over loses nothing and costs no election timeout', a
   t.strictSame(kinds(await Promise.all(during)), new Set(['no-leader']))
   t.equal((await cluster.converged(51)).length, 51)
 })
+
+t.test('more writes than can wait are refused at once, surely; the others are applied', async t => {
+  const cluster = await InProcessCluster.start(3)
+  t.teardown(() => cluster.stop())
+  const { node } = await cluster.leader()
+  await cluster.write('first')
+  const outcomes = await Promise.all(
+    Array.from({ length: 700 }, (_, at) => node.propose(bytes(`${at}`))),
+  )
+  const count = (kind: Outcome['kind']) => outcomes.filter(outcome => outcome.kind === kind).length
+  t.equal(count('applied'), 512)
+  t.equal(count('overloaded'), 188)
+  await cluster.converged(513)
+  t.equal((await node.propose(bytes('again'))).kind, 'applied', 'there is room again')
+})
