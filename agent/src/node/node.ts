@@ -58,7 +58,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   constructor(options: NodeOptions<Query, Answer>) {
     this.#options = options
     this.#startedAt = options.clock.now()
-    this.#freshness = new Freshness(options.identity.nodeId)
+    this.#freshness = new Freshness(options.heartbeatIntervalMs)
     this.#membership = new Membership(options)
     this.#exclusion = new Exclusion(options.transport)
     this.#transfers = new Transfers(options, input => this.#post(input))
@@ -94,7 +94,6 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
       },
       { ...recovered, base: ORIGIN, applied, configuration },
     )
-    this.#freshness.setConfiguration(configuration)
     this.#applier.start(configuration)
     this.#membership.start(configuration)
     const { index, term } = applied
@@ -266,6 +265,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     this.#step({ kind: 'tick' })
     const now = this.#options.clock.now()
     this.#requests.expire(now)
+    this.#freshness.prove(now, () => this.#requests.read(now + this.#options.electionTimeoutMs))
     const { role, leader } = this.#running().state
     this.#transfers.tick(now, leader, this.#requests.open)
     if (role.kind === 'leader') this.#membership.introduce(change => this.change(change))
@@ -282,7 +282,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     for (const effect of raft.step(input)) this.#perform(effect)
     this.#noticeChanges()
     if (input.kind === 'receive' && input.message.term === raft.state.term) {
-      this.#freshness.received(input.message, raft.state.applied, this.#options.clock.now())
+      this.#freshness.received(input.message)
     }
   }
 
@@ -339,9 +339,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     if (last === undefined) return
     const configuration = configurations.at(-1) ?? null
     this.#membership.applied(configurations)
-    if (configuration !== null) this.#freshness.setConfiguration(configuration)
     this.#requests.settle(entries, results)
-    this.#freshness.applied(last.position.index)
     this.#post({ kind: 'applied', position: last.position, configuration })
   }
 

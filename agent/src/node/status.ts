@@ -34,7 +34,7 @@ export function statusOf(sources: StatusSources): NodeStatus {
     members: membership.members,
     ready: notReady === '',
     notReady,
-    stalenessMs: freshness.stalenessMs(state.role.kind === 'leader', now),
+    stalenessMs: freshness.stalenessMs(now),
     uptimeMs: Math.round(now - sources.startedAt),
     // Asked with every request for its headers, for its links by operators only.
     get links() {

@@ -1,8 +1,8 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import { Freshness } from '../../src/node/freshness.ts'
 import type { Message } from '../../src/raft/message.ts'
 import { asLogIndex, asNodeId, asTerm } from '../../src/raft/types.ts'
-import { configurationOf } from '../raft/harness.ts'
 
 const index = asLogIndex
 const leader = asNodeId('leader')
@@ -26,68 +26,67 @@ const append = (commit: number): Message => ({
   commit: index(commit),
 })
 
-t.test('an idle follower is as old as the last heartbeat', async t => {
-  const freshness = new Freshness(own)
-  freshness.received(append(5), index(5), 1_000)
-  freshness.received(heartbeat(5), index(5), 1_100)
-  t.equal(freshness.stalenessMs(false, 1_130), 30)
+/** Reads that are answered by hand. */
+class Reads {
+  readonly begun: ((kind: 'ready' | 'no-leader') => Promise<void>)[] = []
+
+  readonly read = (): Promise<{ kind: 'ready' | 'no-leader' }> =>
+    new Promise(resolve => {
+      this.begun.push(async kind => {
+        resolve({ kind })
+        await turn()
+      })
+    })
+}
+
+t.test('the age counts from the beginning of the last read that could be answered', async t => {
+  const freshness = new Freshness(100)
+  const reads = new Reads()
+  t.equal(freshness.stalenessMs(1_000), null)
+  freshness.prove(1_000, reads.read)
+  t.equal(freshness.stalenessMs(1_010), null)
+  await reads.begun[0]?.('ready')
+  t.equal(freshness.stalenessMs(1_010), 10)
+  freshness.prove(1_099, reads.read)
+  t.equal(reads.begun.length, 1, 'not due')
+  freshness.prove(1_100, reads.read)
+  t.equal(freshness.stalenessMs(1_150), 150, 'the new one proves nothing yet')
+  await reads.begun[1]?.('ready')
+  t.equal(freshness.stalenessMs(1_150), 50)
 })
 
-t.test('a follower that lags is as old as what it has applied', async t => {
-  const freshness = new Freshness(own)
-  freshness.received(append(5), index(5), 1_000)
-  freshness.received(append(9), index(5), 2_000)
-  t.equal(freshness.stalenessMs(false, 2_500), 1_500)
-  // Cut to what the follower matches: no proof that there is nothing more.
-  freshness.received(heartbeat(5), index(5), 2_600)
-  t.equal(freshness.stalenessMs(false, 2_600), 1_600)
-  freshness.applied(index(9))
-  t.equal(freshness.stalenessMs(false, 2_700), 100)
+t.test('what a paused process finds in its sockets does not make it look young', async t => {
+  const freshness = new Freshness(100)
+  const reads = new Reads()
+  freshness.prove(1_000, reads.read)
+  // Ten seconds later it goes on, and the first that it reads are messages of back then.
+  freshness.received(append(5))
+  freshness.received(heartbeat(5))
+  await reads.begun[0]?.('ready')
+  t.equal(freshness.stalenessMs(11_000), 10_000)
+})
+
+t.test('no read is begun beside another, and one that failed proves nothing', async t => {
+  const freshness = new Freshness(100)
+  const reads = new Reads()
+  freshness.prove(1_000, reads.read)
+  freshness.prove(5_000, reads.read)
+  t.equal(reads.begun.length, 1)
+  await reads.begun[0]?.('no-leader')
+  t.equal(freshness.stalenessMs(5_000), null)
+  freshness.prove(5_000, reads.read)
+  await reads.begun[1]?.('ready')
+  t.equal(freshness.stalenessMs(5_030), 30)
 })
 
 t.test('caught up means: all that was committed when this leader was first heard', async t => {
-  const freshness = new Freshness(own)
+  const freshness = new Freshness(100)
   freshness.leaderChanged({ leads: false, last: index(3) })
-  freshness.received(heartbeat(0), index(3), 1_000)
+  freshness.received(heartbeat(0))
   t.notOk(freshness.caughtUp(index(3)), 'a heartbeat does not tell the whole commit index')
-  freshness.received(append(7), index(3), 1_001)
+  freshness.received(append(7))
   t.notOk(freshness.caughtUp(index(6)))
   t.ok(freshness.caughtUp(index(7)))
   freshness.leaderChanged({ leads: false, last: index(7) })
   t.notOk(freshness.caughtUp(index(7)))
-})
-
-const heard = (freshness: Freshness, from: string, now: number): void =>
-  freshness.received(
-    { kind: 'heartbeat-reply', from: asNodeId(from), to: own, term: asTerm(1), context: 0 },
-    index(1),
-    now,
-  )
-
-t.test('a leader is as old as its last word from a majority of the voters', async t => {
-  const freshness = new Freshness(own)
-  freshness.setConfiguration(configurationOf(['own', 'b', 'c']))
-  freshness.leaderChanged({ leads: true, last: index(1) })
-  t.equal(freshness.stalenessMs(true, 1_000), null)
-  heard(freshness, 'learner', 1_000)
-  t.equal(freshness.stalenessMs(true, 1_250), null, 'nobody asks a learner')
-  heard(freshness, 'b', 1_000)
-  t.equal(freshness.stalenessMs(true, 1_250), 250)
-  freshness.setConfiguration(configurationOf(['own', 'b', 'c', 'd']))
-  t.equal(freshness.stalenessMs(true, 1_250), null, 'three of four are needed')
-  heard(freshness, 'd', 1_200)
-  t.equal(freshness.stalenessMs(true, 1_250), 250)
-  freshness.setConfiguration(configurationOf(['own']))
-  t.equal(freshness.stalenessMs(true, 1_250), 0, 'alone it knows')
-})
-
-t.test('in joint consensus a majority of each half counts (§6)', async t => {
-  const freshness = new Freshness(own)
-  const outgoing = ['own', 'x', 'y'].map(asNodeId)
-  freshness.setConfiguration({ ...configurationOf(['own', 'b', 'c']), outgoing })
-  freshness.leaderChanged({ leads: true, last: index(1) })
-  heard(freshness, 'b', 1_100)
-  t.equal(freshness.stalenessMs(true, 1_200), null)
-  heard(freshness, 'x', 1_000)
-  t.equal(freshness.stalenessMs(true, 1_200), 200, 'the older of the two')
 })

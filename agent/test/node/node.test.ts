@@ -120,7 +120,10 @@ t.test('readiness follows the leader: known, and caught up with', async t => {
   for (const { node } of cluster.replicas) {
     await eventually('ready', () => node.status().ready || undefined)
   }
-  const staleness = cluster.replicas.map(({ node }) => node.status().stalenessMs)
+  const staleness = await eventually('each has proven how old it is', () => {
+    const all = cluster.replicas.map(({ node }) => node.status().stalenessMs)
+    return all.includes(null) ? undefined : all
+  })
   t.ok(
     staleness.every(ms => ms !== null && ms < 10_000),
     staleness.join(),
