@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { encodeCommand } from '../../src/machine/kv/command.ts'
 import { KvMachine } from '../../src/machine/kv/kv-machine.ts'
-import { SESSION_LIFETIME_MS } from '../../src/machine/kv/sessions.ts'
+import { SESSION_LIFETIME_MS } from '../../src/machine/sqlite/sessions.ts'
 import type { CommittedEntry, Result } from '../../src/machine/state-machine.ts'
 import { drawSeed, entry, IDENTITY, NONE } from './entries.ts'
 

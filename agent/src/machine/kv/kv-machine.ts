@@ -1,22 +1,9 @@
-import { readFileSync } from 'node:fs'
-import type { Database } from 'better-sqlite3'
-import { type Identity, type LogPosition, ORIGIN } from '../../raft/types.ts'
-import { writeSynced } from '../plug-in/durable-file.ts'
-import type {
-  Applied,
-  CommittedEntry,
-  Result,
-  SnapshotView,
-  StateMachine,
-} from '../state-machine.ts'
+import type { ReplaceStep } from '../sqlite/replace-file.ts'
+import { SqliteMachine } from '../sqlite/sqlite-machine.ts'
 import { ChangeFeed } from './change-feed.ts'
-import { Checkpointer } from './checkpointer.ts'
-import { KvStore } from './kv-store.ts'
-import { lockOwner } from './owner-lock.ts'
+import { KvEngine } from './kv-engine.ts'
 import type { AnswerTo, KvAnswer, KvQuery } from './query.ts'
-import { type ReplaceStep, replaceDatabase } from './replace-file.ts'
-import { openDatabase } from './schema.ts'
-import { inspectFile, type PinnedView, pinView } from './snapshots.ts'
+import { KV_TABLES } from './tables.ts'
 
 export interface KvMachineOptions {
   /** Path of the database, whose folder exists; null keeps everything in memory. */
@@ -25,215 +12,19 @@ export interface KvMachineOptions {
   readonly onRestore?: (step: ReplaceStep) => void
 }
 
-/** A transaction is committed after so many entries, or so long after it began, ms: what a kill makes the log replay. */
-const COMMIT_ENTRIES = 5_000
-const COMMIT_MS = 250
-
-/** What exists between `open` and `close`. */
-interface Open {
-  readonly identity: Identity
-  store: KvStore
-  /** null in memory, as is the next one */
-  readonly lock: Database | null
-  checkpointer: Checkpointer | null
-}
-
-/** The built-in state machine: keys and values in SQLite, the applied position in the same transaction. */
-export class KvMachine implements StateMachine<KvQuery, KvAnswer> {
-  readonly storage: 'durable' | 'memory'
+/** The built-in state machine: keys and values in SQLite. */
+export class KvMachine extends SqliteMachine<KvQuery, KvAnswer> {
   /** What was changed lately, for whoever follows. */
-  readonly changes = new ChangeFeed()
-  readonly #file: string | null
-  readonly #onRestore: (step: ReplaceStep) => void
-  #open: Open | null = null
-  /** while a checkpoint or a restore needs the writer to hold still; applies wait for it, reads do not */
-  #gate: Promise<void> | null = null
-  #checkpoint: Promise<LogPosition> | null = null
-  #commitTimer: NodeJS.Timeout | null = null
-  /** of a commit that nobody waited for: final */
-  #failure: unknown = null
-  /** applied before the last complete checkpoint began: power loss takes back nothing up to here */
-  #durable = ORIGIN
-  /** views that are read: the WAL cannot start over while there are any */
-  readonly #views = new Set<PinnedView>()
+  readonly changes: ChangeFeed
 
-  constructor(options: KvMachineOptions) {
-    this.#file = options.file
-    this.#onRestore = options.onRestore ?? (() => undefined)
-    this.storage = options.file === null ? 'memory' : 'durable'
+  constructor({ file, onRestore }: KvMachineOptions) {
+    const changes = new ChangeFeed()
+    const kind = { tables: KV_TABLES, shape: 'program' } as const
+    super(file, { ...kind, open: ({ db }) => new KvEngine(db, changes) }, onRestore)
+    this.changes = changes
   }
 
-  /** @throws also when another machine owns the file, when SQLite is too old, or the schema too new */
-  open(identity: Identity): Applied {
-    if (this.#open !== null) throw new Error('the machine is open already')
-    const file = this.#file
-    const lock = file === null ? null : lockOwner(file)
-    try {
-      const store = new KvStore(openDatabase({ file }, identity))
-      const checkpointer = file === null ? null : new Checkpointer(file)
-      this.#open = { identity, store, lock, checkpointer }
-      return this.#started(store)
-    } catch (error) {
-      lock?.close()
-      throw error
-    }
+  override query<Query extends KvQuery>(query: Query): AnswerTo<Query> {
+    return super.query(query) as AnswerTo<Query>
   }
-
-  async apply(
-    entries: readonly CommittedEntry[],
-    configuration: Uint8Array,
-  ): Promise<readonly (Result | null)[]> {
-    while (this.#gate !== null) await this.#gate
-    const { store } = this.#opened()
-    const { results, changes } = store.apply(entries, configuration)
-    this.changes.publish(changes, store.position.index)
-    if (store.uncommitted >= COMMIT_ENTRIES) store.commit()
-    else this.#commitSoon()
-    return results
-  }
-
-  query<Query extends KvQuery>(query: Query): AnswerTo<Query> {
-    return this.#opened().store.query(query)
-  }
-
-  applied(): Applied {
-    return this.#opened().store.applied()
-  }
-
-  durablePosition(): LogPosition {
-    this.#opened()
-    return this.#durable
-  }
-
-  /**
-   * Moves the WAL into the database and lets it start over. Under a steady load the WAL never comes to
-   * its end by itself, so the last part, short, holds applies back. A call during another joins it.
-   * @throws when the disk failed; unless it was full, nothing in the file can be trusted from then on
-   */
-  checkpoint(): Promise<LogPosition> {
-    this.#checkpoint ??= this.#runCheckpoint().finally(() => {
-      this.#checkpoint = null
-    })
-    return this.#checkpoint
-  }
-
-  /** Commits first, so that the view is of all that was applied. One thread and one connection for each view. */
-  async snapshot(): Promise<SnapshotView> {
-    while (this.#gate !== null) await this.#gate
-    const { store } = this.#opened()
-    store.commit()
-    if (this.#file === null) return imageView(store)
-    const view = await pinView(this.#file, ended => void this.#views.delete(ended))
-    this.#views.add(view)
-    return view
-  }
-
-  inspect(file: string): Promise<Applied> {
-    const { identity, store } = this.#opened()
-    return inspectFile(file, identity, store.schema())
-  }
-
-  /** @throws also when the file is not one that was inspected; nothing can be done with the machine then */
-  async restore(file: string): Promise<Applied> {
-    while (this.#gate !== null) await this.#gate
-    const open = this.#opened()
-    const restored = this.#replace(open, file).finally(() => {
-      this.#gate = null
-    })
-    this.#gate = settled(restored)
-    return restored
-  }
-
-  async close(): Promise<void> {
-    await this.#endViews()
-    // A failure of it is for whoever asked for the checkpoint.
-    if (this.#checkpoint !== null) await settled(this.#checkpoint)
-    const open = this.#open
-    if (open === null) return
-    this.#open = null
-    this.#durable = ORIGIN
-    if (this.#commitTimer !== null) clearTimeout(this.#commitTimer)
-    if (this.#failure === null) open.store.commit()
-    // In this order: whoever closes last copies the rest of the WAL, which belongs on the thread; and
-    // the owner's lock must outlive both.
-    open.store.close()
-    await open.checkpointer?.close()
-    open.lock?.close()
-  }
-
-  async #runCheckpoint(): Promise<LogPosition> {
-    const { store, checkpointer } = this.#opened()
-    if (checkpointer === null || store.position === this.#durable) return this.#durable
-    store.commit()
-    await checkpointer.copy()
-    if (this.#views.size > 0) return this.#durable
-    store.commit()
-    const restart = checkpointer.restart().finally(() => {
-      this.#gate = null
-    })
-    this.#gate = settled(restart)
-    const { position } = store // stays so until the gate opens
-    if (await restart) this.#durable = position
-    return this.#durable
-  }
-
-  #started(store: KvStore): Applied {
-    this.changes.restart(store.position.index)
-    this.#durable = this.#file !== null && store.flush() ? store.position : ORIGIN
-    return store.applied()
-  }
-
-  async #endViews(): Promise<void> {
-    await Promise.allSettled([...this.#views].map(view => view.end()))
-  }
-
-  async #replace(open: Open, file: string): Promise<Applied> {
-    try {
-      if (this.#checkpoint !== null) await settled(this.#checkpoint)
-      await this.#endViews()
-      open.store.commit()
-      // What is in the database without its WAL must be a whole state, in case a crash leaves no more.
-      await open.checkpointer?.copy()
-      await open.checkpointer?.close()
-      open.store.close()
-      // From here to the end nothing waits: a query finds the old state or the new one.
-      const place = this.#file === null ? { file: null, image: readFileSync(file) } : null
-      if (this.#file !== null) replaceDatabase(this.#file, file, this.#onRestore)
-      open.store = new KvStore(openDatabase(place ?? { file: this.#file }, open.identity))
-      open.checkpointer = this.#file === null ? null : new Checkpointer(this.#file)
-      return this.#started(open.store)
-    } catch (error) {
-      this.#failure = error
-      throw error
-    }
-  }
-
-  /** A kill takes back what was not committed, and the log gives it again: so it need not be at once. */
-  #commitSoon(): void {
-    this.#commitTimer ??= setTimeout(() => {
-      this.#commitTimer = null
-      try {
-        this.#open?.store.commit()
-      } catch (error) {
-        this.#failure = error
-      }
-    }, COMMIT_MS).unref()
-  }
-
-  #opened(): Open {
-    if (this.#failure !== null) throw this.#failure
-    if (this.#open === null) throw new Error('the machine is not open')
-    return this.#open
-  }
-}
-
-/** A database in memory is small, and copied at once. */
-function imageView(store: KvStore): SnapshotView {
-  const [applied, image] = [store.applied(), store.image()]
-  return { applied, writeTo: file => writeSynced(file, image), release: () => undefined }
-}
-
-/** Resolves when `promise` ends, whichever way. */
-async function settled(promise: Promise<unknown>): Promise<void> {
-  await Promise.allSettled([promise])
 }

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import type { Database } from 'better-sqlite3'
 import { type Identity, type LogPosition, ORIGIN } from '../../raft/types.ts'
 import { Chain } from '../chain.ts'
-import { lockOwner } from '../kv/owner-lock.ts'
 import { countApplied } from '../position.ts'
+import { lockOwner } from '../sqlite/owner-lock.ts'
 import type {
   Applied,
   CommittedEntry,

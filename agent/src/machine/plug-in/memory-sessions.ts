@@ -1,5 +1,5 @@
 import { type ByteReader, type ByteWriter, DecodeError } from '../../lib/bytes.ts'
-import { SESSION_LIFETIME_MS, SESSIONS_MAX } from '../kv/sessions.ts'
+import { SESSION_LIFETIME_MS, SESSIONS_MAX } from '../sqlite/sessions.ts'
 import type { Idempotency, Result } from '../state-machine.ts'
 
 const KEY_REUSED: Result = { kind: 'rejected', code: 'KEY_REUSED' }

@@ -14,7 +14,7 @@ export const SESSION_MUTANTS: readonly Mutant[] = [
   {
     id: 'M41',
     change: 'the key-value machine forgets which requests it answered',
-    file: 'src/machine/kv/sessions.ts',
+    file: 'src/machine/sqlite/sessions.ts',
     find: '    if (known !== undefined && known.timeMs > expiry) {',
     replace: '    if (known !== undefined && known.timeMs > nowMs) {',
     scenario: 'machine/kv-sessions.test.ts',

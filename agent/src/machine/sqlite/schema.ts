@@ -1,8 +1,6 @@
 import Database from 'better-sqlite3'
 import type { Identity } from '../../raft/types.ts'
 import { Chain } from '../chain.ts'
-import { forbidNondeterminism } from './deterministic.ts'
-import { KV_TABLES } from './tables.ts'
 
 const SCHEMA_VERSION = 3
 
@@ -35,7 +33,7 @@ const CREATE = `
     time_ms INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX _sessions_by_time ON _sessions(time_ms, key);
-${KV_TABLES}`
+`
 
 interface Owner {
   readonly clusterId: string
@@ -48,16 +46,17 @@ export type Place = { readonly file: string } | { readonly file: null; readonly 
 
 /**
  * Opens the writer's connection, and creates the tables in a new database.
+ * @param tables SQL that makes what the machine needs beside its position and its sessions
  * @throws when SQLite is too old, or the file is of another identity, of a newer schema, or not ours at all
  */
-export function openDatabase(place: Place, identity: Identity): Database.Database {
+export function openDatabase(place: Place, identity: Identity, tables: string): Database.Database {
   const { file } = place
   const db = new Database(file ?? place.image ?? ':memory:', { timeout: 1000 })
   try {
     requireSqlite(String(db.prepare('SELECT sqlite_version()').pluck().get()))
     configure(db, file !== null)
     const prepare = db.transaction(() => {
-      if (!hasTables(db)) create(db, identity)
+      if (!hasTables(db)) create(db, identity, tables)
       check(db, identity)
     })
     prepare.immediate()
@@ -92,15 +91,15 @@ function configure(db: Database.Database, onDisk: boolean): void {
   db.pragma('temp_store = MEMORY')
   // Nobody else writes; were it so, waiting here would stop the whole event loop.
   db.pragma('busy_timeout = 0')
-  forbidNondeterminism(db)
 }
 
 function hasTables(db: Database.Database): boolean {
   return db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() !== undefined
 }
 
-function create(db: Database.Database, identity: Identity): void {
+function create(db: Database.Database, identity: Identity, tables: string): void {
   db.exec(CREATE)
+  db.exec(tables)
   db.prepare("INSERT INTO _raft VALUES(0, ?, ?, ?, ?, 0, 0, x'', ?, 0, 0)").run(
     SCHEMA_VERSION,
     identity.clusterId,

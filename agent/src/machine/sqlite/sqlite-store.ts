@@ -1,20 +1,14 @@
 import type { Database, Statement, Transaction } from 'better-sqlite3'
 import { assert } from '../../lib/assert.ts'
-import { DecodeError } from '../../lib/bytes.ts'
 import { asLogIndex, asTerm, type LogPosition } from '../../raft/types.ts'
 import { Chain, type ChainMark } from '../chain.ts'
 import { countApplied } from '../position.ts'
 import type { Applied, CommittedEntry, Result } from '../state-machine.ts'
-import { ChangeRecorder, type EntryChanges } from './change.ts'
-import { decodeCommand, type KvCommand } from './command.ts'
-import { Executor } from './executor.ts'
-import type { AnswerTo, KvQuery } from './query.ts'
-import { answer } from './reader.ts'
+import type { Engine, EngineKind } from './engine.ts'
 import { Sessions } from './sessions.ts'
 import { SCHEMA_SQL } from './snapshot-worker.ts'
 
 const DONE: Result = { kind: 'done', value: null }
-const UNDECODABLE: Result = { kind: 'rejected', code: 'UNDECODABLE' }
 
 /** How far the machine is: what commits together with the data. */
 interface Account {
@@ -40,20 +34,14 @@ interface CheckpointRow {
   readonly checkpointed: number
 }
 
-/** What a batch gave: the results, and what was really changed. */
-export interface Batch {
-  readonly results: (Result | null)[]
-  readonly changes: readonly EntryChanges[]
-}
-
-type BatchEnd = Pick<Account, 'nowMs' | 'sessions'> & Batch
+type BatchEnd = Pick<Account, 'nowMs' | 'sessions'> & { readonly results: (Result | null)[] }
 type Run = (entries: readonly CommittedEntry[], skipped: number) => BatchEnd
 
-/** The tables behind a KvMachine: all that runs on the writer's connection, and none of it waits. */
-export class KvStore {
+/** The tables behind a SqliteMachine: all that runs on the writer's connection, and none of it waits. */
+export class SqliteStore<Query, Answer> {
   readonly #db: Database
-  readonly #recorder = new ChangeRecorder()
-  readonly #executor: Executor
+  readonly #kind: EngineKind<Query, Answer>
+  readonly #engine: Engine<Query, Answer>
   readonly #stored: Statement<[], Stored>
   readonly #advance: Statement<[number, number, Uint8Array, Uint8Array, number, number]>
   readonly #sessions: Sessions
@@ -69,9 +57,10 @@ export class KvStore {
   #committed: Account
 
   /** @param db as `openDatabase` gave it; `close` closes it */
-  constructor(db: Database) {
+  constructor(db: Database, file: string | null, kind: EngineKind<Query, Answer>) {
     this.#db = db
-    this.#executor = new Executor(db, this.#recorder)
+    this.#kind = kind
+    this.#engine = kind.open({ db, file, commit: () => this.commit() })
     this.#stored = db.prepare(
       `SELECT applied_index AS "index", applied_term AS term, configuration, chain,
          time_ms AS nowMs, sessions FROM _raft`,
@@ -92,6 +81,7 @@ export class KvStore {
     this.#chain = new Chain(chain)
     this.#applied = { position, configuration, chain: this.#chain.mark(), nowMs, sessions }
     this.#committed = this.#applied
+    this.#engine.opened(position)
   }
 
   /** Of the last entry that queries see. */
@@ -113,18 +103,17 @@ export class KvStore {
    * As `StateMachine.apply`. Any error rolls the whole batch back. Several batches share one
    * transaction: a page that many entries change is written once, not once a batch.
    */
-  apply(entries: readonly CommittedEntry[], configuration: Uint8Array): Batch {
+  apply(entries: readonly CommittedEntry[], configuration: Uint8Array): (Result | null)[] {
     const skipped = countApplied(this.position, entries)
     const last = entries.at(-1)
-    if (last === undefined || skipped === entries.length) {
-      return { results: entries.map(() => null), changes: [] }
-    }
+    if (last === undefined || skipped === entries.length) return entries.map(() => null)
     this.#open()
     try {
-      const { results, changes, nowMs, sessions } = this.#batch(entries, skipped)
+      const { results, nowMs, sessions } = this.#batch(entries, skipped)
       const chain = this.#chain.mark()
       this.#applied = { position: last.position, configuration, chain, nowMs, sessions }
-      return { results, changes }
+      this.#engine.applied(last.position)
+      return results
     } catch (error) {
       // Some errors of the disk make SQLite take the whole transaction back by itself.
       this.#goBackTo(this.#db.inTransaction ? this.#applied : this.#committed)
@@ -159,9 +148,9 @@ export class KvStore {
     return row.busy === 0 && row.log === row.checkpointed
   }
 
-  /** What the tables of this program look like. */
+  /** What the tables look like that every database of this machine has. */
   schema(): string {
-    return String(this.#db.prepare(SCHEMA_SQL).pluck().get())
+    return String(this.#db.prepare(SCHEMA_SQL[this.#kind.shape]).pluck().get())
   }
 
   /** The whole database, as a file would hold it; for one in memory. */
@@ -169,11 +158,17 @@ export class KvStore {
     return this.#db.serialize()
   }
 
-  query<Query extends KvQuery>(query: Query): AnswerTo<Query> {
-    return answer(this.#executor, this.position, query) as AnswerTo<Query>
+  query(query: Query): Answer {
+    return this.#engine.query(query, this.position)
+  }
+
+  /** Resolves when no reader of the engine's has the file open. */
+  endReaders(): Promise<void> {
+    return this.#engine.endReaders()
   }
 
   close(): void {
+    this.#engine.close()
     this.#db.close()
   }
 
@@ -193,8 +188,7 @@ export class KvStore {
 
   #run(entries: readonly CommittedEntry[], skipped: number): BatchEnd {
     const results: (Result | null)[] = entries.slice(0, skipped).map(() => null)
-    const changes: EntryChanges[] = []
-    this.#recorder.clear() // of a batch that was taken back
+    this.#engine.begin()
     let { nowMs, sessions } = this.#applied
     for (const entry of entries.slice(skipped)) {
       // The log's time never falls, whatever the leaders' clocks did.
@@ -203,35 +197,19 @@ export class KvStore {
       sessions = once.count
       results.push(once.result)
       this.#chain.add(entry, once.result)
-      const made = this.#recorder.take(entry.position.index)
-      if (made !== null) changes.push(made)
     }
-    return { results, changes, nowMs, sessions }
+    return { results, nowMs, sessions }
   }
 
   #applyOnce(
-    entry: CommittedEntry,
+    { command, position, idempotency }: CommittedEntry,
     log: { readonly nowMs: number; readonly count: number },
   ): { readonly result: Result; readonly count: number } {
-    const { idempotency } = entry
-    if (idempotency === null) return { result: this.#applyOne(entry), count: log.count }
-    return this.#sessions.once(idempotency, log, () => this.#applyOne(entry))
-  }
-
-  #applyOne({ command, position }: CommittedEntry): Result {
-    if (command === null) return DONE
-    const decoded = tryDecode(command)
-    if (decoded === null) return UNDECODABLE
-    return this.#executor.run(decoded, position.index)
-  }
-}
-
-/** Null when undecodable: the only failure that every replica shares, known before anything was changed. */
-function tryDecode(command: Uint8Array): KvCommand | null {
-  try {
-    return decodeCommand(command)
-  } catch (error) {
-    if (error instanceof DecodeError) return null
-    throw error
+    const execute = (): Result => {
+      if (command === null) return DONE
+      return this.#engine.execute(command, { index: position.index, timeMs: log.nowMs })
+    }
+    if (idempotency === null) return { result: execute(), count: log.count }
+    return this.#sessions.once(idempotency, log, execute)
   }
 }

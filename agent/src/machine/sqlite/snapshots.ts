@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { Worker } from 'node:worker_threads'
-import { asLogIndex, asTerm, type Identity } from '../../raft/types.ts'
+import { asLogIndex, asTerm } from '../../raft/types.ts'
 import { Chain } from '../chain.ts'
 import type { Applied, SnapshotView } from '../state-machine.ts'
 import {
@@ -54,12 +54,11 @@ export async function pinView(
 /** As `StateMachine.inspect`; `schema` is what `SCHEMA_SQL` gives of the own database. */
 export async function inspectFile(
   file: string,
-  identity: Identity,
-  schema: string,
+  own: Pick<Extract<SnapshotRequest, { kind: 'inspect' }>, 'identity' | 'schema' | 'shape'>,
 ): Promise<Applied> {
   const thread = new SnapshotThread(file)
   try {
-    return appliedOf(await thread.ask({ kind: 'inspect', file, identity, schema }))
+    return appliedOf(await thread.ask({ kind: 'inspect', file, ...own }))
   } catch (cause) {
     throw new Error(`${file}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
   } finally {

@@ -11,6 +11,8 @@ export type SnapshotRequest =
       readonly identity: Identity
       /** What the tables must be: `sqlite_schema` of the own database, as `SCHEMA_SQL` gives it. */
       readonly schema: string
+      /** `clients`: beside those there may be any. */
+      readonly shape: 'program' | 'clients'
     }
 
 /** The row that commits together with the data. */
@@ -37,9 +39,15 @@ export interface SnapshotWorkerData {
   readonly syncBytes: number
 }
 
-/** One text for all that was created in a database: equal for equal tables. */
-export const SCHEMA_SQL = `SELECT coalesce(group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), ';'), '')
-  FROM (SELECT type, name, sql FROM sqlite_schema ORDER BY type, name)`
+const schemaSql = (which: string): string =>
+  `SELECT coalesce(group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), ';'), '')
+  FROM (SELECT type, name, sql FROM sqlite_schema WHERE ${which} ORDER BY type, name)`
+
+/** One text for all that was created in a database, or for all that is the machine's: equal for equal tables. */
+export const SCHEMA_SQL = {
+  program: schemaSql('TRUE'),
+  clients: schemaSql("tbl_name IN ('_raft', '_sessions')"),
+} as const
 
 /**
  * The thread that builds and inspects snapshots; plain CommonJS for the reason given at the checkpoint's.
@@ -76,15 +84,16 @@ const syncFile = path => {
   fs.fsyncSync(fd)
   fs.closeSync(fd)
 }
-const requireWhole = db => {
+const requireWhole = (db, shape) => {
   const [first] = db.pragma('quick_check(1)')
   if (first.quick_check !== 'ok') throw new Error('damaged: ' + first.quick_check)
+  if (shape === 'clients') return
   for (const { key, value, checksum } of db.prepare('SELECT key, value, checksum FROM kv').iterate()) {
     if ((crc32c(key) ^ crc32c(value)) !== checksum) throw new Error('damaged: a value differs from its checksum')
   }
 }
-const requireOurs = (db, schema, clusterId) => {
-  if (db.prepare(SCHEMA).pluck().get() !== schema) throw new Error('its tables are not those of this program')
+const requireOurs = (db, { schema, shape, identity: { clusterId } }) => {
+  if (db.prepare(SCHEMA[shape]).pluck().get() !== schema) throw new Error('its tables are not those of this program')
   const owner = db.prepare('SELECT cluster_id FROM _raft').pluck().get()
   if (owner !== clusterId) throw new Error('belongs to clusterId ' + owner + ', not ' + clusterId)
 }
@@ -117,12 +126,13 @@ const actions = {
     view = null
     return null
   },
-  inspect({ file, identity, schema }) {
+  inspect(request) {
+    const { file, identity } = request
     const db = new Database(file, { fileMustExist: true })
     try {
       db.pragma('trusted_schema = OFF')
-      requireOurs(db, schema, identity.clusterId)
-      requireWhole(db)
+      requireOurs(db, request)
+      requireWhole(db, request.shape)
       // One file, without a WAL beside it: it is renamed.
       const mode = db.pragma('journal_mode = DELETE', { simple: true })
       if (mode !== 'delete') throw new Error('journal_mode is ' + mode)

@@ -1,0 +1,53 @@
+import type { Database } from 'better-sqlite3'
+import type { LogPosition } from '../../raft/types.ts'
+import type { Result } from '../state-machine.ts'
+
+/** What an engine works on. */
+export interface Connection {
+  /** The writer's; nobody else writes. */
+  readonly db: Database
+  /** Path of the database; null: it is in memory. */
+  readonly file: string | null
+  /** Puts what was applied into the file, for readers on connections of their own to see. */
+  commit(): void
+}
+
+/** What a command may know beside the data. */
+export interface Moment {
+  /** of its entry */
+  readonly index: number
+  /** the log's time, Unix ms; never falls along the log */
+  readonly timeMs: number
+}
+
+/**
+ * What one kind of SQLite machine does with its tables. Position, chain, configuration, sessions, batches,
+ * checkpoints and snapshots are the SqliteMachine's, in the same transactions.
+ */
+export interface Engine<Query, Answer> {
+  /** The tables hold what was applied up to here: after opening the file, and after another took its place. */
+  opened(applied: LogPosition): void
+  /** A batch begins; one before it may have been taken back. */
+  begin(): void
+  /**
+   * Carries out one command. Deterministic; what it refuses has changed nothing.
+   * @throws an error of the surroundings: the whole batch is taken back
+   */
+  execute(command: Uint8Array, moment: Moment): Result
+  /** The batch is visible, up to here. */
+  applied(applied: LogPosition): void
+  query(query: Query, applied: LogPosition): Answer
+  /** Resolves when no other process or thread of its own reads the file. A query may come after it. */
+  endReaders(): Promise<void>
+  /** At once: whoever reads for it is ended. */
+  close(): void
+}
+
+/** Tables of its own, made in a new file, and who works on them. */
+export interface EngineKind<Query, Answer> {
+  /** Every table has an explicit key: VACUUM may renumber rowids. */
+  readonly tables: string
+  /** Whether clients make tables beside them: then two databases of it may differ in theirs. */
+  readonly shape: 'program' | 'clients'
+  open(connection: Connection): Engine<Query, Answer>
+}

@@ -1,0 +1,243 @@
+import { readFileSync } from 'node:fs'
+import type { Database } from 'better-sqlite3'
+import { type Identity, type LogPosition, ORIGIN } from '../../raft/types.ts'
+import { writeSynced } from '../plug-in/durable-file.ts'
+import type {
+  Applied,
+  CommittedEntry,
+  Result,
+  SnapshotView,
+  StateMachine,
+} from '../state-machine.ts'
+import { Checkpointer } from './checkpointer.ts'
+import type { EngineKind } from './engine.ts'
+import { lockOwner } from './owner-lock.ts'
+import { type ReplaceStep, replaceDatabase } from './replace-file.ts'
+import { openDatabase, type Place } from './schema.ts'
+import { inspectFile, type PinnedView, pinView } from './snapshots.ts'
+import { SqliteStore } from './sqlite-store.ts'
+
+/** A transaction is committed after so many entries, or so long after it began, ms: what a kill makes the log replay. */
+const COMMIT_ENTRIES = 5_000
+const COMMIT_MS = 250
+
+/** What exists between `open` and `close`. */
+interface Open<Query, Answer> {
+  readonly identity: Identity
+  store: SqliteStore<Query, Answer>
+  /** null in memory, as is the next one */
+  readonly lock: Database | null
+  checkpointer: Checkpointer | null
+}
+
+/** A state machine in SQLite: an engine's tables, and the applied position in the same transactions. */
+export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer> {
+  readonly storage: 'durable' | 'memory'
+  readonly #file: string | null
+  readonly #kind: EngineKind<Query, Answer>
+  readonly #onRestore: (step: ReplaceStep) => void
+  #open: Open<Query, Answer> | null = null
+  /** while a checkpoint or a restore needs the writer to hold still; applies wait for it, reads do not */
+  #gate: Promise<void> | null = null
+  #checkpoint: Promise<LogPosition> | null = null
+  #commitTimer: NodeJS.Timeout | null = null
+  /** of a commit that nobody waited for: final */
+  #failure: unknown = null
+  /** applied before the last complete checkpoint began: power loss takes back nothing up to here */
+  #durable = ORIGIN
+  /** views that are read: the WAL cannot start over while there are any */
+  readonly #views = new Set<PinnedView>()
+
+  /**
+   * @param file path of the database, whose folder exists; null keeps everything in memory
+   * @param onRestore for tests: called where a crash in a restore would leave something half done
+   */
+  constructor(
+    file: string | null,
+    kind: EngineKind<Query, Answer>,
+    onRestore: (step: ReplaceStep) => void = () => undefined,
+  ) {
+    this.#file = file
+    this.#kind = kind
+    this.#onRestore = onRestore
+    this.storage = file === null ? 'memory' : 'durable'
+  }
+
+  /** @throws also when another machine owns the file, when SQLite is too old, or the schema too new */
+  open(identity: Identity): Applied {
+    if (this.#open !== null) throw new Error('the machine is open already')
+    const file = this.#file
+    const lock = file === null ? null : lockOwner(file)
+    try {
+      const store = this.#storeAt({ file }, identity)
+      const checkpointer = file === null ? null : new Checkpointer(file)
+      this.#open = { identity, store, lock, checkpointer }
+      return this.#started(store)
+    } catch (error) {
+      lock?.close()
+      throw error
+    }
+  }
+
+  async apply(
+    entries: readonly CommittedEntry[],
+    configuration: Uint8Array,
+  ): Promise<readonly (Result | null)[]> {
+    while (this.#gate !== null) await this.#gate
+    const { store } = this.#opened()
+    const results = store.apply(entries, configuration)
+    if (store.uncommitted >= COMMIT_ENTRIES) store.commit()
+    else this.#commitSoon()
+    return results
+  }
+
+  query(query: Query): Answer {
+    return this.#opened().store.query(query)
+  }
+
+  applied(): Applied {
+    return this.#opened().store.applied()
+  }
+
+  durablePosition(): LogPosition {
+    this.#opened()
+    return this.#durable
+  }
+
+  /**
+   * Moves the WAL into the database and lets it start over. Under a steady load the WAL never comes to
+   * its end by itself, so the last part, short, holds applies back. A call during another joins it.
+   * @throws when the disk failed; unless it was full, nothing in the file can be trusted from then on
+   */
+  checkpoint(): Promise<LogPosition> {
+    this.#checkpoint ??= this.#runCheckpoint().finally(() => {
+      this.#checkpoint = null
+    })
+    return this.#checkpoint
+  }
+
+  /** Commits first, so that the view is of all that was applied. One thread and one connection for each view. */
+  async snapshot(): Promise<SnapshotView> {
+    while (this.#gate !== null) await this.#gate
+    const { store } = this.#opened()
+    store.commit()
+    if (this.#file === null) return imageView(store)
+    const view = await pinView(this.#file, ended => void this.#views.delete(ended))
+    this.#views.add(view)
+    return view
+  }
+
+  inspect(file: string): Promise<Applied> {
+    const { identity, store } = this.#opened()
+    return inspectFile(file, { identity, schema: store.schema(), shape: this.#kind.shape })
+  }
+
+  /** @throws also when the file is not one that was inspected; nothing can be done with the machine then */
+  async restore(file: string): Promise<Applied> {
+    while (this.#gate !== null) await this.#gate
+    const open = this.#opened()
+    const restored = this.#replace(open, file).finally(() => {
+      this.#gate = null
+    })
+    this.#gate = settled(restored)
+    return restored
+  }
+
+  async close(): Promise<void> {
+    await this.#endViews()
+    // A failure of it is for whoever asked for the checkpoint.
+    if (this.#checkpoint !== null) await settled(this.#checkpoint)
+    const open = this.#open
+    if (open === null) return
+    this.#open = null
+    this.#durable = ORIGIN
+    if (this.#commitTimer !== null) clearTimeout(this.#commitTimer)
+    if (this.#failure === null) open.store.commit()
+    await open.store.endReaders()
+    // In this order: whoever closes last copies the rest of the WAL, which belongs on the thread; and
+    // the owner's lock must outlive both.
+    open.store.close()
+    await open.checkpointer?.close()
+    open.lock?.close()
+  }
+
+  async #runCheckpoint(): Promise<LogPosition> {
+    const { store, checkpointer } = this.#opened()
+    if (checkpointer === null || store.position === this.#durable) return this.#durable
+    store.commit()
+    await checkpointer.copy()
+    if (this.#views.size > 0) return this.#durable
+    store.commit()
+    const restart = checkpointer.restart().finally(() => {
+      this.#gate = null
+    })
+    this.#gate = settled(restart)
+    const { position } = store // stays so until the gate opens
+    if (await restart) this.#durable = position
+    return this.#durable
+  }
+
+  #storeAt(place: Place, identity: Identity): SqliteStore<Query, Answer> {
+    return new SqliteStore(openDatabase(place, identity, this.#kind.tables), place.file, this.#kind)
+  }
+
+  #started(store: SqliteStore<Query, Answer>): Applied {
+    this.#durable = this.#file !== null && store.flush() ? store.position : ORIGIN
+    return store.applied()
+  }
+
+  async #endViews(): Promise<void> {
+    await Promise.allSettled([...this.#views].map(view => view.end()))
+  }
+
+  async #replace(open: Open<Query, Answer>, file: string): Promise<Applied> {
+    try {
+      if (this.#checkpoint !== null) await settled(this.#checkpoint)
+      await this.#endViews()
+      open.store.commit()
+      await open.store.endReaders()
+      // What is in the database without its WAL must be a whole state, in case a crash leaves no more.
+      await open.checkpointer?.copy()
+      await open.checkpointer?.close()
+      open.store.close()
+      // From here to the end nothing waits: a query finds the old state or the new one.
+      const place = this.#file === null ? { file: null, image: readFileSync(file) } : null
+      if (this.#file !== null) replaceDatabase(this.#file, file, this.#onRestore)
+      open.store = this.#storeAt(place ?? { file: this.#file }, open.identity)
+      open.checkpointer = this.#file === null ? null : new Checkpointer(this.#file)
+      return this.#started(open.store)
+    } catch (error) {
+      this.#failure = error
+      throw error
+    }
+  }
+
+  /** A kill takes back what was not committed, and the log gives it again: so it need not be at once. */
+  #commitSoon(): void {
+    this.#commitTimer ??= setTimeout(() => {
+      this.#commitTimer = null
+      try {
+        this.#open?.store.commit()
+      } catch (error) {
+        this.#failure = error
+      }
+    }, COMMIT_MS).unref()
+  }
+
+  #opened(): Open<Query, Answer> {
+    if (this.#failure !== null) throw this.#failure
+    if (this.#open === null) throw new Error('the machine is not open')
+    return this.#open
+  }
+}
+
+/** A database in memory is small, and copied at once. */
+function imageView(store: SqliteStore<unknown, unknown>): SnapshotView {
+  const [applied, image] = [store.applied(), store.image()]
+  return { applied, writeTo: file => writeSynced(file, image), release: () => undefined }
+}
+
+/** Resolves when `promise` ends, whichever way. */
+async function settled(promise: Promise<unknown>): Promise<void> {
+  await Promise.allSettled([promise])
+}
