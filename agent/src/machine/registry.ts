@@ -7,6 +7,7 @@ import { readIfThere, replaceDurably } from './plug-in/durable-file.ts'
 import type { PlugInAnswer, Routes } from './plug-in/host.ts'
 import { adapted, createPlugIn, importModule } from './plug-in/module.ts'
 import type { PlugInPlace } from './plug-in/place.ts'
+import { SqlMachine } from './sql/sql-machine.ts'
 import type { StateMachine } from './state-machine.ts'
 
 /** The machine of this node: one of keys, served by the routes of keys, or one with routes of its own. */
@@ -35,6 +36,10 @@ const SHIPPED: Readonly<Record<string, Make>> = {
     const file = directory === null ? null : join(directory, 'kv.sqlite')
     const machine = new KvMachine({ file })
     return { kind: 'keys', name: 'sqlite-kv', machine, changes: machine.changes }
+  },
+  sql: place => {
+    const machine = new SqlMachine(place)
+    return { kind: 'plug-in', name: machine.name, machine, routes: machine.routes }
   },
 }
 

@@ -1,0 +1,102 @@
+import Database from 'better-sqlite3'
+import type { Moment } from '../sqlite/engine.ts'
+import type { Result } from '../state-machine.ts'
+import { decodeCommand, type SqlStatement } from './command.ts'
+import { FrozenFunctions, SqlRefusal } from './frozen-functions.ts'
+import { objectionToWrite } from './rules.ts'
+import { type Bound, boundOf, type Rows, toJson } from './values.ts'
+
+/** What one statement did. */
+export type StatementResult =
+  | { readonly changes: number }
+  /** Of a RETURNING. */
+  | Rows
+  /** It failed, and only it: the statements were no transaction. */
+  | { readonly error: string }
+
+/** What a statement may give back: the result of every command is remembered, and hashed on every node. */
+const ROWS_MAX = 1000
+const RESULT_BYTES_MAX = 256 * 1024
+
+/** These depend on the data and the statement, so every replica meets them: sqlite.org/rescode.html. */
+const DETERMINISTIC = /^SQLITE_(?:ERROR|CONSTRAINT|MISMATCH|RANGE|TOOBIG|AUTH)(?:_|$)/
+
+/** Carries out commands on the writer's connection, inside the transaction of whoever calls. */
+export class SqlExecutor {
+  readonly #db: Database.Database
+  readonly #functions: FrozenFunctions
+
+  constructor(db: Database.Database) {
+    this.#db = db
+    this.#functions = new FrozenFunctions(db)
+  }
+
+  close(): void {
+    this.#functions.close()
+  }
+
+  /** @throws an error of the surroundings, such as a full disk: then the caller takes its transaction back */
+  execute(bytes: Uint8Array, moment: Moment): Result {
+    const command = decodeCommand(bytes)
+    if (command === null) return { kind: 'rejected', code: 'UNDECODABLE' }
+    this.#functions.at(moment)
+    const { statements, transaction } = command
+    const run = (): Result => {
+      const results = statements.map(each => (transaction ? this.#run(each) : this.#tryRun(each)))
+      return { kind: 'done', value: encodeResults(results) }
+    }
+    const code = orCode(() => this.#whole(run))
+    return typeof code === 'string' ? { kind: 'rejected', code } : code
+  }
+
+  /** One statement of many that stand for themselves. */
+  #tryRun(statement: SqlStatement): StatementResult {
+    const result = orCode(() => this.#whole(() => this.#run(statement)))
+    return typeof result === 'string' ? { error: result } : result
+  }
+
+  /** All that `run` does, or nothing of it. */
+  #whole<T>(run: () => T): T {
+    return this.#db.transaction(run)()
+  }
+
+  #run({ sql, params }: SqlStatement): StatementResult {
+    const objection = objectionToWrite(sql)
+    if (objection !== null) throw new SqlRefusal(objection.code, objection.detail)
+    const prepared = this.#db.prepare<unknown[], Bound[]>(sql)
+    if (prepared.readonly) throw new SqlRefusal('STATEMENT_NOT_ALLOWED', 'a query changes nothing')
+    const bound = boundOf(params)
+    if (!Array.isArray(bound)) throw new SqlRefusal('BAD_STATEMENT', bound.problem)
+    if (!prepared.reader) return { changes: prepared.run(...bound).changes }
+    const rows = prepared
+      .raw()
+      .safeIntegers()
+      .all(...bound)
+    if (rows.length > ROWS_MAX) throw new SqlRefusal('RESULT_TOO_LARGE', 'too many rows')
+    const columns = prepared.columns().map(column => column.name)
+    return { columns, rows: rows.map(row => row.map(toJson)) }
+  }
+}
+
+function encodeResults(results: readonly StatementResult[]): Uint8Array {
+  const bytes = Buffer.from(JSON.stringify({ results }))
+  if (bytes.length <= RESULT_BYTES_MAX) return bytes
+  throw new SqlRefusal('RESULT_TOO_LARGE', `a result has at most ${RESULT_BYTES_MAX} bytes`)
+}
+
+/**
+ * What `run` gives; or the code of a failure that every replica shares. Codes only: the words of SQLite
+ * may change with its version.
+ * @throws any other error
+ */
+function orCode<T>(run: () => T): T | string {
+  try {
+    return run()
+  } catch (error) {
+    if (error instanceof SqlRefusal) return error.code
+    // The driver's own: too few or too many parameters, a name that is missing, more than one statement.
+    if (error instanceof RangeError || error instanceof TypeError) return 'BAD_STATEMENT'
+    if (error instanceof Database.SqliteError && DETERMINISTIC.test(error.code)) return error.code
+    throw error
+  }
+}
