@@ -101,6 +101,43 @@ t.test('the queue gives a job to one worker, and again when that one is late', a
   t.equal((await ask(third, 'GET', '?consistent')).body, '[]')
 })
 
+t.test('SQL: written through any gateway, read on every node', async t => {
+  const cluster = await startCluster(t, { machine: 'sql' })
+  const clients = cluster.nodes.map(node => cluster.gateway(node))
+  const [first, second, third] = clients
+  if (first === undefined || second === undefined || third === undefined) return
+  const post = (client: Client, path: string, body: object) =>
+    client.ask({ method: 'POST', path: `/fsm/sql/${path}`, body: JSON.stringify(body) })
+  const table =
+    'CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT UNIQUE, at TEXT DEFAULT CURRENT_TIMESTAMP)'
+  t.equal((await post(first, 'execute', { statements: [table] })).status, 200)
+  const insert = { sql: 'INSERT INTO users(name) VALUES(?) RETURNING id', params: ['batman'] }
+  const written = await post(second, 'execute', { statements: [insert] })
+  t.equal(written.body, '{"results":[{"columns":["id"],"rows":[[1]]}]}')
+  t.match(codeOf(await post(third, 'execute', { statements: [insert] })), '422 SQLITE_CONSTRAINT')
+  t.match(
+    codeOf(await post(third, 'execute', { statements: ['DROP TABLE _raft'] })),
+    '400 RESERVED_NAME',
+  )
+  const query = { sql: 'SELECT id, name, at FROM users' }
+  const answers = await Promise.all(clients.map(client => post(client, 'query?consistent', query)))
+  t.match(answers[0], { status: 200, body: '"rows":[[1,"batman","20' })
+  t.equal(new Set(answers.map(({ body }) => body)).size, 1, 'the same on every node, times too')
+  const nodes = answers.map(({ headers }) => headers['x-raft-node'])
+  t.equal(new Set(nodes).size, 3, 'a query stays on the node that was asked')
+  await kill(await cluster.leader())
+  await until('the others write on', async () => {
+    const next = { sql: 'INSERT OR IGNORE INTO users(name) VALUES(?)', params: ['robin'] }
+    const asked = clients.map(client => post(client, 'execute', { statements: [next] }))
+    return (await Promise.all(asked)).some(({ status }) => status === 200)
+  })
+  await up(cluster.place)
+  await cluster.settled()
+  for (const client of clients) {
+    t.match((await post(client, 'query', { sql: 'SELECT count(*) FROM users' })).body, '[[2]]')
+  }
+})
+
 function codeOf(answer: Answer | undefined): string {
   if (answer === undefined) return 'no answer'
   try {
