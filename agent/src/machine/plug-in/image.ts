@@ -30,7 +30,9 @@ export function encodeImage(image: Image): Uint8Array {
   const writer = new ByteWriter(HEAD_BYTES + state.length)
   for (const byte of MAGIC) writer.u8(byte)
   writer.ascii(image.machine)
-  writer.ascii(identity.clusterId).ascii(identity.nodeId).ascii(identity.incarnation)
+  for (const name of [identity.clusterId, identity.nodeId, identity.incarnation]) {
+    writer.bytes(Buffer.from(name))
+  }
   writer.f64(position.index).f64(position.term)
   writer.bytes(image.configuration).bytes(image.chain).f64(image.nowMs)
   sessions.writeTo(writer)
@@ -53,9 +55,9 @@ export function decodeImage(bytes: Uint8Array): Image {
   for (const byte of MAGIC) reader.expect(byte, 'a snapshot with the byte')
   const machine = reader.ascii()
   const identity: Identity = {
-    clusterId: reader.ascii(),
-    nodeId: asNodeId(reader.ascii()),
-    incarnation: reader.ascii(),
+    clusterId: textOf(reader.bytes()),
+    nodeId: asNodeId(textOf(reader.bytes())),
+    incarnation: textOf(reader.bytes()),
   }
   const position = { index: asLogIndex(reader.f64()), term: asTerm(reader.f64()) }
   const configuration = reader.bytes().slice()
@@ -65,6 +67,10 @@ export function decodeImage(bytes: Uint8Array): Image {
   const state = reader.bytes()
   reader.end()
   return { machine, identity, position, configuration, chain, nowMs, sessions, state }
+}
+
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString()
 }
 
 function digestOf(bytes: Uint8Array): Uint8Array {

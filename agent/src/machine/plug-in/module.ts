@@ -18,7 +18,7 @@ const NAME = /^[a-z0-9-]{1,32}$/
 const OF_MEMORY = ['apply', 'query', 'snapshot', 'restore'] as const
 const OF_DURABLE = [
   ...['open', 'apply', 'query', 'durablePosition', 'checkpoint', 'applied'],
-  'close',
+  ...['snapshot', 'inspect', 'restore', 'close'],
 ] as const
 
 /**

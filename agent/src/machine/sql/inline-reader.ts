@@ -37,5 +37,5 @@ export class InlineReader {
     }
   }
 
-  close(): void {}
+  async close(): Promise<void> {}
 }

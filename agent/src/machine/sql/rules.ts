@@ -19,9 +19,6 @@ const SCHEMA =
   /^(?:sqlite_(?:schema|master|version)|pragma_(?:table_(?:x?info|list)|index_(?:x?info|list)|foreign_key_list))$/
 /** The machine's own tables and functions. */
 const OWN = /^_(?:raft|sessions)/
-/** A copy of the data may number its rows anew. */
-const ROW_NUMBERS: ReadonlySet<string> = new Set(['rowid', 'oid', '_rowid_'])
-
 /**
  * The rules for one statement of a write, which every node runs: it must do the same on each, and leave
  * alone what is the machine's. Null: it may run. They are part of what replicas agree on: other rules
@@ -81,11 +78,6 @@ function objectionToWriteWord(
   if (OWN.test(word)) return objection('RESERVED_NAME', 'names that begin with _raft or _sessions')
   if (OF_ONE_NODE.test(word)) {
     return objection('NON_DETERMINISTIC', `${word.slice(0, 32)} differs between nodes`)
-  }
-  if (ROW_NUMBERS.has(word)) {
-    const detail =
-      'rows are numbered anew in a copy: name a column INTEGER PRIMARY KEY and use that'
-    return objection('NON_DETERMINISTIC', detail)
   }
   if (word === 'temp' || word === 'temporary') {
     return objection('STATEMENT_NOT_ALLOWED', 'what is temporary is in no snapshot')

@@ -43,8 +43,12 @@ export class SqlEngine implements Engine<Uint8Array, Promise<PlugInAnswer>> {
     return { applied, value }
   }
 
-  async close(): Promise<void> {
+  async endReaders(): Promise<void> {
     await this.#reader.close()
+  }
+
+  close(): void {
+    void this.#reader.close()
     this.#executor.close()
   }
 

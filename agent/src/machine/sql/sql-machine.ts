@@ -17,7 +17,11 @@ export class SqlMachine extends SqliteMachine<Uint8Array, Promise<PlugInAnswer>>
 
   constructor({ directory }: PlugInPlace) {
     const file = directory === null ? null : join(directory, 'sql.sqlite')
-    super(file, { tables: '', open: connection => new SqlEngine(connection) })
+    super(file, {
+      tables: '',
+      shape: 'clients',
+      open: connection => new SqlEngine(connection),
+    })
   }
 }
 

@@ -18,7 +18,8 @@ export interface Setting {
 
 export interface Check {
   readonly promise: string
-  run(setting: Setting): Promise<void>
+  /** `left out`: it does not concern this kind of machine. Rejects where it is broken. */
+  run(setting: Setting): Promise<unknown>
 }
 
 const BATCH_MOST = 9
@@ -127,6 +128,11 @@ const damage: Check = {
   promise: 'a snapshot with one changed byte is refused',
   async run(setting) {
     const one = await singly(setting)
+    // A file of its own format is judged by the checksum of the transfer, before `inspect`.
+    if (one.keepsFiles) {
+      await one.machine.close()
+      return 'left out'
+    }
     const view = await one.machine.snapshot()
     const file = within(setting.directory, 'snapshot')
     await view.writeTo(file)
@@ -142,7 +148,7 @@ const damage: Check = {
       writeFileSync(damaged, changed)
       await rejects(async () => other.machine.inspect(damaged), Error, `byte ${at}`)
     }
-    await Promise.all([one.machine.close(), other.machine.close()])
+    return Promise.all([one.machine.close(), other.machine.close()])
   },
 }
 

@@ -56,8 +56,8 @@ async function main(args: readonly string[]): Promise<number> {
 
 async function holds(check: Check, setting: Parameters<Check['run']>[0]): Promise<boolean> {
   try {
-    await check.run(setting)
-    say(`ok      ${check.promise}`)
+    const how = await check.run(setting)
+    say(`${how === 'left out' ? '-      ' : 'ok     '} ${check.promise}`)
     return true
   } catch (error) {
     say(`FAILED  ${check.promise}\n        ${messageOf(error).replaceAll('\n', '\n        ')}`)

@@ -22,6 +22,8 @@ type Machine = StateMachine<Uint8Array, PlugInAnswer>
 
 export interface Instance {
   readonly machine: Machine
+  /** It is no machine in memory, which the adapter keeps. */
+  readonly keepsFiles: boolean
   /** What the state is, as hexadecimal: the answers to the queries, and a memory machine's snapshot. */
   digest(): Promise<string>
 }
@@ -66,7 +68,7 @@ export class Subject {
       }
       return hash.digest('hex')
     }
-    return { machine, digest }
+    return { machine, digest, keepsFiles: 'storage' in plugIn }
   }
 }
 
