@@ -37,12 +37,13 @@ async function broken(
 }
 
 for (const [file, checks] of [
-  ['1-register/register', CHECKS],
-  ['2-counter/counter', ALL],
-  ['3-queue/queue', [determinism, ...CHECKS]],
+  ['examples/1-register/register', CHECKS],
+  ['examples/2-counter/counter', ALL],
+  ['examples/3-queue/queue', [determinism, ...CHECKS]],
+  ['src/machine/sql/sql-machine', ALL],
 ] as const) {
-  t.test(`the example ${file} holds the contract`, async t => {
-    t.strictSame(await broken(t, `../../examples/${file}.ts`, { checks, seed: drawSeed(t) }), [])
+  t.test(`${file} holds the contract`, async t => {
+    t.strictSame(await broken(t, `../../${file}.ts`, { checks, seed: drawSeed(t) }), [])
   })
 }
 
