@@ -5,6 +5,8 @@ import { EventStream } from './event-stream.ts'
 import { type Harness, serve } from './harness.ts'
 import { request } from './raw-client.ts'
 
+t.setTimeout(120_000)
+
 /** A watch that ends with the test. */
 function watch(t: Test, { tcp }: Harness, path = '', headers = {}): EventStream {
   const stream = new EventStream(tcp, `/v1/watch${path}`, headers)
@@ -179,7 +181,7 @@ t.test('1,000 idle watchers cost a write nothing that can be measured', async t 
       for (let n = 0; n < 500; n++) await write(n)
       rounds.push(((performance.now() - began) * 1000) / 500)
     }
-    return rounds.sort((a, b) => a - b)[4] ?? 0
+    return Math.min(...rounds) // the machine may be busy with other things
   }
   await cost()
   const alone = await cost()
