@@ -5,10 +5,12 @@ import { CONSUL_OPERATIONS } from './consul.ts'
 import { HEALTH_OPERATIONS } from './health.ts'
 import { KEY_OPERATIONS } from './keys.ts'
 import type { Meaning, Operation, Parameter } from './operation.ts'
+import { SESSION_OPERATIONS } from './sessions.ts'
 
 const OPERATIONS: readonly Operation[] = [
   ...KEY_OPERATIONS,
   ...CONSUL_OPERATIONS,
+  ...SESSION_OPERATIONS,
   ...HEALTH_OPERATIONS,
   ...CLUSTER_OPERATIONS,
 ]
