@@ -348,6 +348,8 @@ t.test(
       /begin where/,
       'nothing was compacted since',
     )
+    const gap = entriesOf([1, 1, 1], 6).filter(({ index }) => index !== 8)
+    t.throws(() => a.step({ kind: 'loaded', to: load.to, term: load.term, entries: gap }), /no gap/)
   },
 )
 
