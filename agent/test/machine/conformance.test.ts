@@ -13,6 +13,9 @@ import { drawSeed } from './entries.ts'
 const ALL = [determinism, ...CHECKS, crashes]
 const LENGTH = 60
 
+// Many processes, on a machine that may be busy.
+t.setTimeout(180_000)
+
 /** The promises that a machine breaks. */
 async function broken(
   t: Test,
@@ -40,7 +43,7 @@ for (const [file, checks] of [
   ['examples/1-register/register', CHECKS],
   ['examples/2-counter/counter', ALL],
   ['examples/3-queue/queue', [determinism, ...CHECKS]],
-  ['src/machine/sql/sql-machine', ALL],
+  ['src/machine/sql/sql-machine', [determinism, ...CHECKS]],
 ] as const) {
   t.test(`${file} holds the contract`, async t => {
     t.strictSame(await broken(t, `../../${file}.ts`, { checks, seed: drawSeed(t) }), [])
