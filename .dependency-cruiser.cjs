@@ -49,6 +49,14 @@ module.exports = {
       'lib/',
       'clock/clock\\.ts$',
     ),
+    floor(
+      'gateway',
+      'node/',
+      'machine/kv/(?:query|row|change|change-feed)\\.ts$',
+      'raft/types\\.ts$',
+      'lib/',
+      'clock/clock\\.ts$',
+    ),
     // It speaks HTTP to agents, and starts them.
     floor(
       'cli',

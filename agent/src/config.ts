@@ -76,6 +76,10 @@ export interface Config {
     readonly socket: string | null
     readonly socketMode: number
   }
+  readonly edge: {
+    /** where the nginx of this node takes what was applied */
+    readonly socket: string | null
+  }
   readonly limits: {
     readonly keyBytesMax: number
     readonly valueBytesMax: number
@@ -169,7 +173,7 @@ function toConfig(found: Settings, file: string): Config {
   const own = nodes.find(node => found.node_id === undefined || node.id === found.node_id)
   assert(own !== undefined, 'a checked configuration lists its own node')
   const raftDir = resolve(directory, found.raft_dir)
-  const { snapshot, log, transport, server, limits } = found
+  const { snapshot, log, transport, server, edge, limits } = found
   return {
     file,
     clusterName: found.cluster_name,
@@ -199,6 +203,7 @@ function toConfig(found: Settings, file: string): Config {
       socket: server.socket === undefined ? null : resolve(directory, server.socket),
       socketMode: Number.parseInt(server.socket_mode, 8),
     },
+    edge: { socket: edge.socket === undefined ? null : resolve(directory, edge.socket) },
     limits: {
       keyBytesMax: limits.key_bytes_max,
       valueBytesMax: limits.value_bytes_max,

@@ -8,6 +8,7 @@ import { collectDefaultMetrics } from 'prom-client'
 import type { Clock } from './clock/clock.ts'
 import { SystemClock } from './clock/system-clock.ts'
 import { type Config, readConfig } from './config.ts'
+import { edgeFiller } from './gateway/edge.ts'
 import { withoutKeys } from './http/exchange.ts'
 import { startJoining } from './http/join-client.ts'
 import { startHttp } from './http/server.ts'
@@ -69,7 +70,11 @@ async function main(): Promise<void> {
 async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
   const clock = new SystemClock()
   const contact = contactOf(config)
-  const { node, served, machine, expirer } = await makeNode(config, { clock, contact, logger })
+  const { node, served, machine, expirer, edge } = await makeNode(config, {
+    clock,
+    contact,
+    logger,
+  })
   await node.start()
   expirer?.start()
   collectDefaultMetrics()
@@ -82,6 +87,7 @@ async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
   })
   const { listen: raft } = config.transport
   logger.info({ version, machine, ...config.server, raft }, 'serving')
+  edge?.start()
   const { join, nodeId: id } = config
   const stopJoining =
     join === null
@@ -101,6 +107,7 @@ async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
     })
     stopJoining()
     expirer?.stop()
+    await edge?.stop()
     await node.handOver(HAND_OVER_TIMEOUT_MS)
     await http.close()
     await node.stop()
@@ -153,7 +160,14 @@ async function makeNode(config: Config, { clock, contact, logger }: Surroundings
       process.exit(1)
     },
   }
-  return { ...nodeOf(chosen, options), machine: chosen.name }
+  const made = nodeOf(chosen, options)
+  const { served } = made
+  const { socket } = config.edge
+  const edge =
+    socket === null || !('feed' in served)
+      ? null
+      : edgeFiller({ socket, feed: served.feed, identity, node: served.node, clock, logger })
+  return { ...made, machine: chosen.name, edge }
 }
 
 function configuration(): Config {

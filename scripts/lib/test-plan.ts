@@ -39,7 +39,7 @@ export function matrixPlan(only: string | null): TestStage[] {
   const programs = new Map([['this machine', '/usr/sbin/nginx']])
   for (const suite of SUITES) programs.set(suite, makeRoot(suite))
   return [...programs].flatMap(([where, program]) => {
-    const env = { RAFT_NGINX_TEST_NGINX: program }
+    const env = { GATEWAY_TEST_NGINX: program }
     return wanted.map(file => ({ ...processStage(file), name: `${file} on ${where}`, env }))
   })
 }

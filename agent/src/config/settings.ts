@@ -88,6 +88,13 @@ const server = z.strictObject({
     .describe('File mode of the socket, octal.'),
 })
 
+const edge = z.strictObject({
+  socket: path
+    .refine(text => Buffer.byteLength(text) <= 107, 'must have at most 107 bytes')
+    .optional()
+    .describe('Unix socket where the nginx of this node takes what was applied. Default: none.'),
+})
+
 const limits = z.strictObject({
   key_bytes_max: whole(1, 65_536).default(512).describe('Longest key, bytes.'),
   value_bytes_max: whole(1, 8_388_608).default(524_288).describe('Longest value, bytes.'),
@@ -139,6 +146,7 @@ export const settings = z.strictObject({
   log: log.prefault({}).describe('The Raft log and the process log.'),
   transport: transport.prefault({}).describe('Between agents.'),
   server: server.prefault({}).describe('HTTP of this agent.'),
+  edge: edge.prefault({}).describe('Reads that nginx answers by itself.'),
   limits: limits.prefault({}).describe('Limits of requests.'),
 })
 

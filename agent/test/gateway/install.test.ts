@@ -69,11 +69,13 @@ t.test('both shapes of a member list are read', async t => {
   const nodes = [{ id: 'a', address: 'x:1', raft_bind: 'x:2', gateway: 'http://x' }]
   const members = [{ id: 'a', address: 'x:1' }]
   writeFileSync(file, JSON.stringify(nodes))
-  t.strictSame(readDescription(file), { node: null, members, socket: null })
+  t.strictSame(readDescription(file), { node: null, members, socket: null, edgeSocket: null })
   writeFileSync(file, JSON.stringify({ node_id: 'a', nodes, server: { socket: '/s' }, more: 1 }))
-  t.strictSame(readDescription(file), { node: 'a', members, socket: '/s' })
+  t.strictSame(readDescription(file), { node: 'a', members, socket: '/s', edgeSocket: null })
   writeFileSync(file, JSON.stringify({ nodes, server: { socket: 's' } }))
   t.equal(readDescription(file).socket, path.join(folder, 's'))
+  writeFileSync(file, JSON.stringify({ nodes, edge: { socket: 'e' } }))
+  t.equal(readDescription(file).edgeSocket, path.join(folder, 'e'))
   const wrong = { '{': /read .*list.json/, '{}': /no list "nodes"/, '[{}]': /nodes\[0\].id is not/ }
   for (const [text, message] of Object.entries(wrong)) {
     writeFileSync(file, text)

@@ -8,7 +8,7 @@ import { nginxOf, SUITES } from '../../../scripts/lib/matrix.ts'
 /** The one that was asked for, else the machine's own, else another Debian's; null where none of them can. */
 export function edgeNginx(): string | null {
   const own = ['/usr/sbin/nginx', ...SUITES.map(nginxOf)]
-  const asked = process.env.RAFT_NGINX_TEST_NGINX
+  const asked = process.env.GATEWAY_TEST_NGINX
   const candidates = asked === undefined ? own : [asked]
   const able = (program: string | null): program is string =>
     program !== null && hasSharedDict(program, findJsModule(program))

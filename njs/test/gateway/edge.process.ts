@@ -17,11 +17,13 @@ if (nginx === null) {
   const how = 'no nginx with js_shared_dict_zone here: scripts/test --matrix makes some'
   t.test('reads out of nginx’s own memory', { skip: how }, async () => {})
 } else {
-  process.env.RAFT_NGINX_TEST_NGINX = nginx
+  process.env.GATEWAY_TEST_NGINX = nginx
   t.comment(versionOf(nginx))
   t.setTimeout(300_000)
   const { edgeReads } = await import('./edge-reads.ts')
   const { edgeHazards } = await import('./edge-hazards.ts')
+  const { edgeAgent } = await import('./edge-agent.ts')
+  edgeAgent(t)
   edgeReads(t)
   edgeHazards(t)
 }

@@ -12,7 +12,7 @@ import { MockAgent } from './mock-agent.ts'
 
 /** The machine's own, or that of another Debian: see scripts/lib/matrix.ts. */
 export const NGINX =
-  process.env.RAFT_NGINX_TEST_NGINX ?? (existsSync('/usr/sbin/nginx') ? '/usr/sbin/nginx' : 'nginx')
+  process.env.GATEWAY_TEST_NGINX ?? (existsSync('/usr/sbin/nginx') ? '/usr/sbin/nginx' : 'nginx')
 
 /** What tap's test object gives us. */
 export interface Owner {

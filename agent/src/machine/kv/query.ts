@@ -21,6 +21,8 @@ export type KvQuery =
   /** null: all of them */
   | { readonly kind: 'sessions'; readonly id: string | null }
   | { readonly kind: 'lifetimes' }
+  /** The next rows in order of their keys, behind `after` (null: from the first), of about so many bytes. */
+  | { readonly kind: 'page'; readonly after: Uint8Array | null; readonly bytesMax: number }
 
 /** What a query of this kind is answered with. */
 export type AnswerTo<Query extends KvQuery> = Extract<KvAnswer, { kind: Query['kind'] }>
@@ -40,6 +42,8 @@ export type KvAnswer =
       readonly sessions: readonly Session[]
     })
   | (Shown & { readonly kind: 'lifetimes'; readonly lifetimes: readonly Lifetime[] })
+  /** None: there are no more. */
+  | (Shown & { readonly kind: 'page'; readonly rows: readonly ListedRow[] })
 
 interface Shown {
   /** The applied position that the answer shows. */

@@ -40,6 +40,8 @@ export function answer(
     }
     case 'lifetimes':
       return { kind: 'lifetimes', applied, lifetimes: sessions.lifetimes() }
+    case 'page':
+      return { kind: 'page', applied, rows: rows.page(query.after, query.bytesMax) }
     default:
       return unreachable(query)
   }

@@ -33,6 +33,7 @@ export class Rows {
   readonly #list: Ranged<Found>
   readonly #names: Ranged<{ readonly key: Uint8Array; readonly modifyIndex: number }>
   readonly #deleteTree: Ranged<{ readonly key: Uint8Array }>
+  readonly #behind: Statement<[Uint8Array], Found>
 
   constructor(db: Database) {
     this.tombstones = new Tombstones(db)
@@ -49,6 +50,7 @@ export class Rows {
     )
     this.#list = new Ranged(db, `SELECT ${COLUMNS} FROM kv`, 'ORDER BY key')
     this.#names = new Ranged(db, 'SELECT key, modify_index AS modifyIndex FROM kv', 'ORDER BY key')
+    this.#behind = db.prepare(`SELECT ${COLUMNS} FROM kv WHERE key > ? ORDER BY key`)
     this.#deleteTree = new Ranged(db, 'DELETE FROM kv', 'RETURNING key')
   }
 
@@ -103,6 +105,18 @@ export class Rows {
     if (scope.kind === 'prefix') return this.#list.all(scope.bytes).map(checked)
     const row = this.get(scope.bytes)
     return row === null ? [] : [row]
+  }
+
+  /** The next rows behind `after`, at least one if there are any; null: from the first, since no key is empty. */
+  page(after: Uint8Array | null, bytesMax: number): KeptRow[] {
+    const rows: KeptRow[] = []
+    let bytes = 0
+    for (const found of this.#behind.iterate(after ?? new Uint8Array(0))) {
+      rows.push(checked(found))
+      bytes += found.key.length + found.value.length
+      if (bytes >= bytesMax) break
+    }
+    return rows
   }
 
   /** Keys that begin with `prefix`, each once, cut after the first `separator` behind it. */

@@ -1,0 +1,57 @@
+/** The filler of nginx's memory over a real node. */
+
+import type { Clock } from '../clock/clock.ts'
+import type { ChangeFeed } from '../machine/kv/change-feed.ts'
+import type { KvAnswer, KvQuery } from '../machine/kv/query.ts'
+import type { Logger } from '../node/logger.ts'
+import type { NodeApi } from '../node/node-api.ts'
+import type { Identity } from '../raft/types.ts'
+import { FORMAT } from './edge-batch.ts'
+import { EdgeClient } from './edge-client.ts'
+import { EdgeFiller } from './edge-filler.ts'
+import type { EdgeSource } from './edge-source.ts'
+
+export interface EdgeSettings {
+  /** where nginx listens for it */
+  readonly socket: string
+  readonly feed: ChangeFeed
+  readonly identity: Identity
+  readonly node: Pick<NodeApi<KvQuery, KvAnswer>, 'query' | 'status'>
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/** Twice as long as a worker of nginx goes on writing. */
+const TIMEOUT_MS = 1_000
+const PAGE_BYTES = 256 * 1024
+const EVERYTHING = new Uint8Array(0)
+
+export function edgeFiller({ socket, identity, clock, logger, ...rest }: EdgeSettings): EdgeFiller {
+  const client = new EdgeClient(socket, TIMEOUT_MS)
+  return new EdgeFiller({
+    // A node that lost its data has another incarnation: its indexes may mean other entries.
+    sender: {
+      epoch: `${FORMAT} ${identity.clusterId} ${identity.incarnation}`,
+      node: identity.nodeId,
+      only: [],
+    },
+    source: sourceOf(rest),
+    post: body => client.post(body),
+    clock,
+    logger,
+  })
+}
+
+function sourceOf({ feed, node }: Pick<EdgeSettings, 'feed' | 'node'>): EdgeSource {
+  return {
+    since: () => feed.since,
+    last: () => feed.last,
+    read: after => feed.read(after, Number.MAX_SAFE_INTEGER),
+    listen: changed => feed.listen({ kind: 'prefix', bytes: EVERYTHING }, changed),
+    page: async after => {
+      const answer = await node.query({ kind: 'page', after, bytesMax: PAGE_BYTES })
+      return answer.kind === 'page' ? answer.rows : []
+    },
+    stalenessMs: () => node.status().stalenessMs,
+  }
+}
