@@ -24,7 +24,7 @@ interface Parts {
 }
 
 /** More than all paths together ever hold: messages that multiply end the run. */
-const IN_FLIGHT_MAX = 20_000
+const IN_FLIGHT_MAX = 100_000
 
 /** Loses, doubles, delays and reorders messages; blocked links take nothing, in one direction each. */
 export class SimulatedNetwork {
