@@ -45,7 +45,11 @@ export class SimulatedAdmission {
     const member = this.#memberOf(peer)
     if (member === null) return this.#isCurrent && this.#isNamed() ? 'stranger' : null
     const known = member.incarnation === '' ? this.#met.get(peer) : member.incarnation
-    if (known === undefined ? !lives : known !== incarnation) return 'wiped'
+    if (known === undefined ? !lives : known !== incarnation) {
+      // Since this list, the cluster may have named another disk, and it may lead. Votes say whom they mean.
+      const isGuest = lives && member.incarnation !== '' && !this.#isCurrent
+      return isGuest ? null : 'wiped'
+    }
     this.#met.set(peer, incarnation)
     this.#seen.set(peer, incarnation)
     return null

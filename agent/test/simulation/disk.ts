@@ -48,7 +48,7 @@ export class SimulatedDisk {
   }
 
   get rotten(): boolean {
-    return this.#rotten !== null
+    return this.#rotten !== null && this.#rotten > this.image.base.index
   }
 
   persist(write: Persist): void {
@@ -61,7 +61,7 @@ export class SimulatedDisk {
    * @throws Damage where a record in the middle is damaged
    */
   open(): DurableImage {
-    if (this.#rotten !== null) throw new Damage(`entry ${this.#rotten} is damaged`)
+    if (this.rotten) throw new Damage(`entry ${this.#rotten} is damaged`)
     if (this.#torn) this.#parts.reached.add('torn record cut')
     this.#torn = false
     return this.image
@@ -96,8 +96,9 @@ export class SimulatedDisk {
   /** A byte changes of one of the last entries known to be committed; false: there is none yet. */
   rot(): boolean {
     const { commit } = this.image.hardState
-    if (commit === 0) return false
-    this.#rotten = asLogIndex(this.#parts.damage.within(Math.max(1, commit - 5), commit))
+    const first = Math.max(this.image.base.index + 1, commit - 5)
+    if (commit < first) return false
+    this.#rotten = asLogIndex(this.#parts.damage.within(first, commit))
     return true
   }
 

@@ -18,8 +18,10 @@ export type Write = Exclude<Action, { kind: 'get' }>
 export class SimulatedMachine {
   /** applied, oldest first */
   readonly entries: Entry[] = []
-  readonly #cells = new Map<string, Seen>()
-  readonly #answers = new Map<string, Answer>()
+  /** what power loss cannot take back */
+  durable = 0
+  #cells = new Map<string, Seen>()
+  #answers = new Map<string, Answer>()
 
   get length(): number {
     return this.entries.length
@@ -48,6 +50,27 @@ export class SimulatedMachine {
     const answer = this.#change(action, entry.index)
     if (request !== null) this.#answers.set(request, answer)
     return true
+  }
+
+  /** Up to here nothing is lost any more. */
+  checkpoint(): void {
+    this.durable = this.length
+  }
+
+  /** Becomes what another machine is, durably, the memory of requests included. */
+  restore({ entries, cells, answers }: SimulatedMachine): void {
+    this.entries.splice(0, this.entries.length, ...entries)
+    this.#cells = new Map(cells)
+    this.#answers = new Map(answers)
+    this.checkpoint()
+  }
+
+  get cells(): ReadonlyMap<string, Seen> {
+    return this.#cells
+  }
+
+  get answers(): ReadonlyMap<string, Answer> {
+    return this.#answers
   }
 
   /** Forgets all but the first `length` entries and what came of them. */

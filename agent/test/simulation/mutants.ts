@@ -4,6 +4,7 @@ import type { Mutant } from './mutants/mutant.ts'
 import { READ_MUTANTS } from './mutants/reads.ts'
 import { REPLICATION_MUTANTS } from './mutants/replication.ts'
 import { SESSION_MUTANTS } from './mutants/sessions.ts'
+import { SNAPSHOT_MUTANTS } from './mutants/snapshots.ts'
 import { TRANSFER_MUTANTS } from './mutants/transfer.ts'
 
 /** Where the search for each begins. */
@@ -16,4 +17,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...TRANSFER_MUTANTS,
   ...SESSION_MUTANTS,
   ...MEMBERSHIP_MUTANTS,
+  ...SNAPSHOT_MUTANTS,
 ]

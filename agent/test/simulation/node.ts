@@ -8,44 +8,18 @@ import type { Effect, Persist } from '../../src/raft/effect.ts'
 import type { Input } from '../../src/raft/input.ts'
 import type { Message } from '../../src/raft/message.ts'
 import { Raft } from '../../src/raft/raft.ts'
-import type { RaftOptions } from '../../src/raft/state.ts'
 import type { Entry, LogIndex, LogPosition, NodeId } from '../../src/raft/types.ts'
 import { lastConfiguration } from '../raft/durable-image.ts'
 import { SimulatedAdmission } from './admission.ts'
 import { SimulatedApplier } from './applying.ts'
-import type { Chance } from './chance.ts'
 import { Damage, SimulatedDisk } from './disk.ts'
-import { type Histories, LogMirror } from './history.ts'
+import { LogMirror } from './history.ts'
 import { SimulatedMachine } from './machine.ts'
 import type { Letter } from './network.ts'
-import type { Scheduler } from './scheduler.ts'
-import type { Tally } from './tally.ts'
-import type { Weather } from './weather.ts'
-import type { Witness } from './witness.ts'
+import type { NodeParts } from './node-parts.ts'
+import { Snapshotting } from './snapshotting.ts'
 
 type Load = Extract<Effect, { kind: 'load' }>
-
-interface Parts {
-  readonly options: RaftOptions
-  /** what the node starts with: of one that waits to be added nothing */
-  readonly first: Configuration
-  /** whom it has met, by name: their incarnations */
-  readonly met: ReadonlyMap<NodeId, string>
-  /** of the disk that a name stands for now */
-  readonly incarnationOf: (id: NodeId) => string
-  /** for requests of the node's own */
-  readonly nextId: () => number
-  readonly weather: Weather
-  readonly chance: Chance
-  readonly clock: Chance
-  readonly damage: Chance
-  readonly scheduler: Scheduler
-  readonly faults: Tally
-  readonly reached: Tally
-  readonly histories: Histories
-  readonly witness: Witness
-  readonly send: (letter: Letter) => void
-}
 
 /** The real core on a simulated disk and machine; carries out every effect as a node would. */
 export class SimulatedNode {
@@ -62,7 +36,7 @@ export class SimulatedNode {
   paused = false
   /** found its disk damaged, and does not start (C5) */
   refuses = false
-  readonly #parts: Parts
+  readonly #parts: NodeParts
   /** counts the disks that this node has had */
   #disks = 0
   /** of the disk before this one; it counts as a copy, since a minority may be lost */
@@ -70,16 +44,23 @@ export class SimulatedNode {
   #admission: SimulatedAdmission
   #first: Configuration
   #applier: SimulatedApplier
+  readonly #snapshotting: Snapshotting
   #backlog: (() => void)[] = []
   #time = 0
   #rate: number
 
-  constructor(parts: Parts) {
+  constructor(parts: NodeParts) {
     this.#parts = parts
     this.id = parts.options.id
     const { slowest, fastest } = parts.weather.clocks
     this.#rate = slowest + (fastest - slowest) * parts.clock.share()
     this.#first = parts.first
+    this.#snapshotting = new Snapshotting({
+      ...parts,
+      node: this,
+      send: message => this.#send(message),
+      later: happen => this.#later(happen),
+    })
     this.#admission = this.#createAdmission(parts.met)
     this.up = parts.first !== NO_CONFIGURATION
     this.disk = this.#createDisk()
@@ -115,8 +96,10 @@ export class SimulatedNode {
 
   /** On its disk, or on the one that it lost. */
   holds(position: LogPosition): boolean {
-    const lost = this.#lostDisk?.image.holds(position) ?? false
-    return lost || this.disk.image.holds(position)
+    return [this.disk, this.#lostDisk].some(disk => {
+      if (disk === null) return false
+      return position.index <= disk.image.base.index || disk.image.holds(position)
+    })
   }
 
   /** Time passes here as fast as the node's own clock runs; a node that stands still takes one tick for all. */
@@ -160,6 +143,7 @@ export class SimulatedNode {
       return
     }
     const effects = this.raft.step(input)
+    if (input.kind === 'snapshot-installed') this.log = this.#createMirror()
     this.#admission.stepped(input, this.raft)
     for (const effect of effects) if (effect.kind === 'persist') this.log.follow(effect)
     this.#parts.witness.stepped(this, input, effects)
@@ -173,6 +157,7 @@ export class SimulatedNode {
     this.paused = false
     this.#backlog = []
     this.disk.crash()
+    this.#snapshotting.interrupt()
     this.#loseSomeOfTheMachine()
   }
 
@@ -187,7 +172,7 @@ export class SimulatedNode {
     this.up = true
     this.#applier = this.#createApplier()
     this.raft = this.#createRaft()
-    this.log = new LogMirror(this.#parts.histories, this.disk.image.entries)
+    this.log = this.#createMirror()
   }
 
   /** While it is down: an empty disk takes the place of its own. */
@@ -242,7 +227,9 @@ export class SimulatedNode {
       read: (from, upTo) => this.#read(from, upTo),
       later: happen => this.#later(happen),
       applied: (position, configuration) => {
-        if (boot === this.boot) this.step({ kind: 'applied', position, configuration })
+        if (boot !== this.boot) return
+        this.step({ kind: 'applied', position, configuration })
+        if (boot === this.boot) this.#snapshotting.compact()
       },
     })
   }
@@ -250,8 +237,8 @@ export class SimulatedNode {
   #createRaft(): Raft {
     const { options, chance } = this.#parts
     const seed = chance.within(0, 0xffff_fffe)
-    const { position, entries } = this.machine
-    const current = lastConfiguration(entries) ?? this.#first
+    const { position } = this.machine
+    const current = this.machineConfiguration
     const own = { seed, founder: this.founder, incarnation: this.incarnation }
     const raft = new Raft({ ...options, ...own }, this.disk.image.recovered(position, current))
     this.#admission.started(raft)
@@ -294,8 +281,11 @@ export class SimulatedNode {
       case 'unchanged':
         break
       case 'send-snapshot':
+        this.#snapshotting.send(effect.to)
+        break
       case 'install-snapshot':
-        throw new Error('nothing is compacted here')
+        this.#snapshotting.install(effect)
+        break
       case 'reject':
         witness.rejected(effect)
         break
@@ -349,7 +339,8 @@ export class SimulatedNode {
 
   #load({ to, from, upTo, term, bytesMax }: Load): void {
     this.#later(() => {
-      const entries = this.#read(from, upTo, bytesMax)
+      const isGone = from <= this.disk.image.base.index
+      const entries = isGone ? [] : this.#read(from, upTo, bytesMax)
       if (entries === null) return
       this.step({ kind: 'loaded', to, term, entries })
     })
@@ -366,6 +357,18 @@ export class SimulatedNode {
     }
   }
 
+  /** As the machine has it. */
+  get machineConfiguration(): Configuration {
+    return lastConfiguration(this.machine.entries) ?? this.#first
+  }
+
+  /** The log behind its base, and what was there before as the machine has it. */
+  #createMirror(): LogMirror {
+    const { base, entries } = this.disk.image
+    const before = this.machine.entries.slice(0, base.index)
+    return new LogMirror(this.#parts.histories, [...before, ...entries])
+  }
+
   /** After some ticks, unless the node crashed meanwhile. */
   #later(happen: () => void): void {
     const { chance, scheduler } = this.#parts
@@ -380,8 +383,9 @@ export class SimulatedNode {
   /** A machine need not be synced: a power loss sets it back, and the log replays. */
   #loseSomeOfTheMachine(): void {
     const { chance, faults } = this.#parts
-    if (this.machine.length === 0 || !chance.happens(0.3)) return
-    this.machine.setBack(chance.within(0, this.machine.length - 1))
+    const { durable, length } = this.machine
+    if (length === durable || !chance.happens(0.3)) return
+    this.machine.setBack(chance.within(durable, length - 1))
     faults.add('crash set the machine back')
   }
 }

@@ -41,6 +41,8 @@ const CHANGES: readonly Change[] = [
   part('disk', { ticksMax: 0 }),
   part('disk', { ticksMax: 1 }),
   part('clocks', { slowest: 1, fastest: 1 }),
+  part('snapshots', { every: 0 }),
+  part('snapshots', { lost: 0 }),
   part('clients', { rate: 0 }),
   part('clients', { giveUp: 0 }),
   part('clients', { count: 0 }),
@@ -92,6 +94,7 @@ function part<
   Name extends
     | 'nemesis'
     | 'membership'
+    | 'snapshots'
     | 'damage'
     | 'network'
     | 'disk'

@@ -76,6 +76,14 @@ export interface Weather {
     /** share of nodes that are added as edges */
     readonly edges: number
   }
+  readonly snapshots: {
+    /** the log is compacted when it holds so many entries more than `trailing`; 0: never */
+    readonly every: number
+    /** entries that are kept behind the machine's position */
+    readonly trailing: number
+    /** share of transfers that fail */
+    readonly lost: number
+  }
   readonly clients: {
     /** proposals in bulk with this probability in a tick */
     readonly rate: number
@@ -118,6 +126,7 @@ export function drawWeather(seed: number, nodes: number | null): Weather {
       wipe: damage.happens(0.15) ? 0.004 : 0,
     },
     membership: drawMembership(new Chance(seed, 'membership')),
+    snapshots: drawSnapshots(new Chance(seed, 'snapshots')),
     clocks: chance.happens(0.5) ? { slowest: 0.8, fastest: 1.25 } : { slowest: 1, fastest: 1 },
     nemesis: {
       from: 0,
@@ -149,6 +158,14 @@ function drawMembership(chance: Chance): Weather['membership'] {
     repair: changes && chance.happens(0.7) ? 0.02 : 0,
     check: chance.happens(0.3) ? 0.01 : 0,
     edges: chance.oneOf([0, 0.2, 0.5]),
+  }
+}
+
+function drawSnapshots(chance: Chance): Weather['snapshots'] {
+  return {
+    every: chance.happens(0.5) ? chance.within(5, 50) : 0,
+    trailing: chance.within(0, 10),
+    lost: chance.oneOf([0, 0.2, 0.6]),
   }
 }
 

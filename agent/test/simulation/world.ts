@@ -17,6 +17,7 @@ import { SimulatedNetwork } from './network.ts'
 import { SimulatedNode } from './node.ts'
 import { Operators } from './operators.ts'
 import { Scheduler } from './scheduler.ts'
+import { Snapshots } from './snapshots.ts'
 import { nodeText } from './table.ts'
 import { Tally } from './tally.ts'
 import { must } from './violation.ts'
@@ -92,6 +93,7 @@ class World {
   readonly #operators: Operators
   readonly #coverage: Coverage
   readonly #liveness: Liveness
+  readonly #snapshots = new Snapshots()
   /** requests that are not those of clients have negative ids */
   #nextId = -1
   readonly #hash = createHash('sha256')
@@ -210,6 +212,7 @@ class World {
           faults: this.faults,
           reached: this.reached,
           histories,
+          snapshots: this.#snapshots,
           witness: this.#witness(),
           send: letter => this.#network.send(letter),
           incarnationOf: peer => this.#node(peer).incarnation,
