@@ -107,10 +107,11 @@ export function onHeartbeatReply(core: Core, message: HeartbeatReply): void {
   confirmRound(core, message)
   handOver(core, message.from)
   peer.waiting = false
-  const lacks = peer.match < core.log.last.index && peer.next > core.log.base.index
-  if (peer.state === 'replicate' && lacks) {
+  if (peer.state === 'replicate' && peer.match < core.log.last.index) {
     // The stream may be stuck behind a lost message: an empty append finds out, whatever the window says.
-    send(core, message.from, peer, [])
+    if (peer.next > core.log.base.index) send(core, message.from, peer, [])
+    // What the empty one would follow is gone from the log: no window may hold back the snapshot.
+    else peer.becomeProbe(asLogIndex(peer.match + 1))
   }
   replicate(core, leader, message.from)
 }
