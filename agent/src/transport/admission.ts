@@ -49,10 +49,7 @@ export class Admission {
     // A guest is believed for as long as it stays: nothing is recorded of it.
     if (member === undefined) return null
     if (member.incarnation === '') return this.#identities.verify(id, incarnation)
-    if (member.incarnation !== incarnation) {
-      // Since this list, the cluster may have named another disk, and it may lead by now. It is a guest: votes say whom they mean.
-      return this.#open ? null : this.#identities.refusal(id, incarnation)
-    }
+    if (member.incarnation !== incarnation) return this.#identities.refusal(id, incarnation)
     await this.#identities.record(id, incarnation)
     return null
   }
