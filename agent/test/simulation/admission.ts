@@ -28,6 +28,7 @@ export class SimulatedAdmission {
   #configuration: Configuration = NO_CONFIGURATION
   /** what was applied here is what the leader's cluster has */
   #isCurrent = false
+  #follows = true
   #leader: NodeId | null = null
   /** what was committed when the present leader was first heard; null before */
   #target: LogIndex | null = null
@@ -46,8 +47,10 @@ export class SimulatedAdmission {
     if (member === null) return this.#isCurrent && this.#isNamed() ? 'stranger' : null
     const known = member.incarnation === '' ? this.#met.get(peer) : member.incarnation
     if (known === undefined ? !lives : known !== incarnation) {
-      // Since this list, the cluster may have named another disk, and it may lead. Votes say whom they mean.
-      const isGuest = lives && member.incarnation !== '' && !this.#isCurrent
+      // Since this list, the cluster may have named another disk, and that may lead: a follower may listen,
+      // for votes say whom they mean. The transport does not: there a lagging node waits for another leader.
+      const listens = this.#follows && !this.#isCurrent
+      const isGuest = lives && member.incarnation !== '' && listens
       return isGuest ? null : 'wiped'
     }
     this.#met.set(peer, incarnation)
@@ -59,6 +62,7 @@ export class SimulatedAdmission {
   started({ state }: Raft): void {
     this.#configuration = state.configuration
     this.#isCurrent = false
+    this.#follows = true
     this.#leader = null
     this.#target = null
     this.#seen.clear()
@@ -69,7 +73,7 @@ export class SimulatedAdmission {
     const { configuration } = raft.state
     const wasCurrent = this.#isCurrent
     this.#follow(input, raft)
-    if (configuration !== this.#configuration) this.#take(configuration)
+    if (configuration !== this.#configuration) this.take(configuration)
     else if (wasCurrent === this.#isCurrent) return
     if (this.#isCurrent && this.#isNamed()) this.#forgetOthers()
   }
@@ -89,12 +93,14 @@ export class SimulatedAdmission {
     const { leader, role, applied } = state
     if (leader !== this.#leader) this.#target = role.kind === 'leader' ? last.index : null
     this.#leader = leader
+    this.#follows = role.kind === 'follower'
     const append = input.kind === 'receive' && input.message.kind === 'append-entries'
     if (append) this.#target ??= input.message.commit
     this.#isCurrent = leader !== null && this.#target !== null && applied >= this.#target
   }
 
-  #take(configuration: Configuration): void {
+  /** The next configuration; the transport hears of the last of several only. */
+  take(configuration: Configuration): void {
     for (const { id } of this.#configuration.members) {
       if (memberOf(configuration, id) === null) this.#left.add(id)
     }

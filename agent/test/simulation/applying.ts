@@ -1,5 +1,5 @@
 import { assert } from '../../src/lib/assert.ts'
-import type { Configuration } from '../../src/raft/configuration.ts'
+import { type Configuration, decodeConfiguration } from '../../src/raft/configuration.ts'
 import type { Effect } from '../../src/raft/effect.ts'
 import type { Entry, LogIndex, LogPosition, RequestId, Term } from '../../src/raft/types.ts'
 import { lastConfiguration } from '../raft/durable-image.ts'
@@ -39,6 +39,8 @@ interface Parts {
   readonly read: (from: LogIndex, upTo: LogIndex) => readonly Entry[] | null
   /** Some ticks later, unless the node crashes meanwhile. */
   readonly later: (happen: () => void) => void
+  /** Each configuration on the way, in order. */
+  readonly configured: (configuration: Configuration) => void
   readonly applied: (position: LogPosition, configuration: Configuration | null) => void
 }
 
@@ -90,8 +92,9 @@ export class SimulatedApplier {
   }
 
   #applyOne(entry: Entry): void {
-    const { machine, witness } = this.#parts
+    const { machine, witness, configured } = this.#parts
     const fresh = machine.apply(entry)
+    if (entry.kind === 'configuration') configured(decodeConfiguration(entry.payload))
     witness.applied(entry)
     const pending = this.#pending.get(entry.index)
     if (pending === undefined) return

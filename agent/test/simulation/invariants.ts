@@ -245,7 +245,7 @@ export class Invariants {
     if (match === 0 || peer.disk.image.hardState.term > term) return
     const matchTerm = log.termAt(match)
     must(
-      matchTerm !== null && peer.holds({ index: match, term: matchTerm }),
+      matchTerm !== null && peer.everHeld({ index: match, term: matchTerm }),
       'Durable: what a leader counts is on the disk of its peer',
     )
   }

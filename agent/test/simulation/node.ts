@@ -9,7 +9,7 @@ import type { Input } from '../../src/raft/input.ts'
 import type { Message } from '../../src/raft/message.ts'
 import { Raft } from '../../src/raft/raft.ts'
 import type { Entry, LogIndex, LogPosition, NodeId } from '../../src/raft/types.ts'
-import { lastConfiguration } from '../raft/durable-image.ts'
+import { type DurableImage, lastConfiguration } from '../raft/durable-image.ts'
 import { SimulatedAdmission } from './admission.ts'
 import { SimulatedApplier } from './applying.ts'
 import { Damage, SimulatedDisk } from './disk.ts'
@@ -41,6 +41,7 @@ export class SimulatedNode {
   #disks = 0
   /** of the disk before this one; it counts as a copy, since a minority may be lost */
   #lostDisk: SimulatedDisk | null = null
+  readonly #retired: DurableImage[] = []
   #admission: SimulatedAdmission
   #first: Configuration
   #applier: SimulatedApplier
@@ -102,9 +103,16 @@ export class SimulatedNode {
     })
   }
 
+  /** On any disk that it ever had. */
+  everHeld(position: LogPosition): boolean {
+    return this.holds(position) || this.#retired.some(image => image.holds(position))
+  }
+
   /** Time passes here as fast as the node's own clock runs; a node that stands still takes one tick for all. */
   tick(): void {
-    if (this.paused) return
+    // A wiped founder of a cluster of one would found it anew, alone.
+    const foundsAlone = this.#lostDisk !== null && this.#first.members.length === 1
+    if (this.paused || foundsAlone) return
     for (this.#time += this.#rate; this.#time >= 1; this.#time--) {
       this.step({ kind: 'tick' })
       this.#introduceMembers()
@@ -187,6 +195,7 @@ export class SimulatedNode {
     if (this.up) this.crash()
     this.boot++
     this.#first = NO_CONFIGURATION
+    this.#retired.push(this.disk.image)
     this.#replaceDisk()
     this.#lostDisk = null
     this.refuses = false
@@ -226,6 +235,7 @@ export class SimulatedNode {
       },
       read: (from, upTo) => this.#read(from, upTo),
       later: happen => this.#later(happen),
+      configured: configuration => this.#admission.take(configuration),
       applied: (position, configuration) => {
         if (boot !== this.boot) return
         this.step({ kind: 'applied', position, configuration })

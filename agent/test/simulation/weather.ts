@@ -153,7 +153,7 @@ function drawMembership(chance: Chance): Weather['membership'] {
   const changes = chance.happens(0.5)
   return {
     spares: changes ? chance.within(0, 3) : 0,
-    identify: chance.happens(changes ? 0.9 : 0.3),
+    identify: chance.happens(0.3) || changes,
     change: changes ? 0.06 * chance.share() : 0,
     repair: changes && chance.happens(0.7) ? 0.02 : 0,
     check: chance.happens(0.3) ? 0.01 : 0,

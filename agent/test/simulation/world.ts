@@ -13,7 +13,7 @@ import { Invariants } from './invariants.ts'
 import { Liveness } from './liveness.ts'
 import { Memberships } from './memberships.ts'
 import { Nemesis } from './nemesis.ts'
-import { SimulatedNetwork } from './network.ts'
+import { type Letter, SimulatedNetwork } from './network.ts'
 import { SimulatedNode } from './node.ts'
 import { Operators } from './operators.ts'
 import { Scheduler } from './scheduler.ts'
@@ -214,11 +214,18 @@ class World {
           histories,
           snapshots: this.#snapshots,
           witness: this.#witness(),
-          send: letter => this.#network.send(letter),
+          send: letter => this.#send(letter),
           incarnationOf: peer => this.#node(peer).incarnation,
           nextId: () => this.#nextId--,
         }),
     )
+  }
+
+  /** Two nodes whose peers know them as others neither campaign nor vote: they could found the cluster anew. */
+  #send(letter: Letter): void {
+    const { from, to } = letter.message
+    if (this.#node(from).lost && this.#node(to).lost) return
+    this.#network.send(letter)
   }
 
   #witness(): Witness {
