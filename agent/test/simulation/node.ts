@@ -110,9 +110,8 @@ export class SimulatedNode {
 
   /** Time passes here as fast as the node's own clock runs; a node that stands still takes one tick for all. */
   tick(): void {
-    // A wiped founder of a cluster of one would found it anew, alone.
-    const foundsAlone = this.#lostDisk !== null && this.#first.members.length === 1
-    if (this.paused || foundsAlone) return
+    // A wiped founder of a cluster of one would found it anew.
+    if (this.paused || (this.#lostDisk !== null && this.#first.members.length === 1)) return
     for (this.#time += this.#rate; this.#time >= 1; this.#time--) {
       this.step({ kind: 'tick' })
       this.#introduceMembers()
@@ -247,10 +246,12 @@ export class SimulatedNode {
   #createRaft(): Raft {
     const { options, chance } = this.#parts
     const seed = chance.within(0, 0xffff_fffe)
-    const { position } = this.machine
-    const current = this.machineConfiguration
+    const { machineConfiguration: current } = this
     const own = { seed, founder: this.founder, incarnation: this.incarnation }
-    const raft = new Raft({ ...options, ...own }, this.disk.image.recovered(position, current))
+    const raft = new Raft(
+      { ...options, ...own },
+      this.disk.image.recovered(this.machine.position, current),
+    )
     this.#admission.started(raft)
     return raft
   }
