@@ -110,8 +110,7 @@ export class SimulatedNode {
 
   /** Time passes here as fast as the node's own clock runs; a node that stands still takes one tick for all. */
   tick(): void {
-    // A wiped founder of a cluster of one would found it anew.
-    if (this.paused || (this.#lostDisk !== null && this.#first.members.length === 1)) return
+    if (this.paused) return
     for (this.#time += this.#rate; this.#time >= 1; this.#time--) {
       this.step({ kind: 'tick' })
       this.#introduceMembers()

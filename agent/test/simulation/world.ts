@@ -264,7 +264,10 @@ class World {
   }
 
   #tick(): void {
-    for (const node of this.#nodes) node.tick()
+    for (const node of this.#nodes) {
+      // A wiped founder of a cluster of one would found it anew.
+      if (!node.lost || this.#weather.nodes > 1) node.tick()
+    }
     this.#scheduler.advance()
   }
 

@@ -81,7 +81,7 @@ export const READ_MUTANTS: readonly Mutant[] = [
     file: 'src/raft/reading.ts',
     find: "if (reader.kind === 'own') continue",
     replace: 'continue',
-    scenario: null,
+    scenario: 'raft/reads.test.ts',
     seeds: 500,
   },
   {
