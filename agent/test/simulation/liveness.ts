@@ -1,3 +1,4 @@
+import { memberOf } from '../../src/raft/configuration.ts'
 import type { NodeId } from '../../src/raft/types.ts'
 import type { Chance } from './chance.ts'
 import type { Clients } from './clients.ts'
@@ -59,8 +60,12 @@ export class Liveness {
   /** As few as can decide, drawn; the others stay away for now, whatever state they are in. */
   #drawCore(): readonly SimulatedNode[] {
     const { nodes, chance, memberships, reached } = this.#parts
-    const core: SimulatedNode[] = []
-    const left = nodes.filter(({ lost, waits, disk }) => !lost && !waits && !disk.rotten)
+    const sound = nodes.filter(({ lost, waits, disk }) => !lost && !waits && !disk.rotten)
+    // Whoever learns may be made to vote before its absence is noticed.
+    const learns = ({ id }: SimulatedNode): boolean =>
+      memberships.possible().some(each => memberOf(each, id)?.role === 'learner')
+    const core = sound.filter(learns)
+    const left = sound.filter(node => !core.includes(node))
     const enough = (): boolean =>
       [...memberships.possible(), ...core.map(({ configuration }) => configuration)].every(each =>
         decides(each, voter => core.some(({ id }) => id === voter)),

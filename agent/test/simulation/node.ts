@@ -163,8 +163,7 @@ export class SimulatedNode {
     this.paused = false
     this.#backlog = []
     this.disk.crash()
-    this.#snapshotting.interrupt()
-    this.#loseSomeOfTheMachine()
+    this.#snapshotting.crash()
   }
 
   /** Unless its disk is damaged. */
@@ -388,14 +387,5 @@ export class SimulatedNode {
       if (this.paused) this.#backlog.push(happen)
       else happen()
     })
-  }
-
-  /** A machine need not be synced: a power loss sets it back, and the log replays. */
-  #loseSomeOfTheMachine(): void {
-    const { chance, faults } = this.#parts
-    const { durable, length } = this.machine
-    if (length === durable || !chance.happens(0.3)) return
-    this.machine.setBack(chance.within(durable, length - 1))
-    faults.add('crash set the machine back')
   }
 }

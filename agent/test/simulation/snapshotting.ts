@@ -14,6 +14,7 @@ interface Parts {
   readonly node: SimulatedNode
   readonly weather: Weather
   readonly snapshots: Snapshots
+  readonly chance: Chance
   readonly damage: Chance
   readonly scheduler: Scheduler
   readonly faults: Tally
@@ -78,14 +79,28 @@ export class Snapshotting {
     })
   }
 
-  /** At a crash: from its marker on an install is finished by the next start; before, nothing has happened. */
-  interrupt(): void {
+  crash(): void {
+    this.#interrupt()
+    this.#loseSome()
+  }
+
+  /** From its marker on an install is finished by the next start; before, nothing has happened. */
+  #interrupt(): void {
     const { faults, damage } = this.#parts
     const header = this.#installing
     if (header === null) return
     this.#installing = null
     faults.add('install interrupted')
     if (damage.happens(0.5)) this.#finish(header)
+  }
+
+  /** A machine need not be synced: a power loss sets it back, and the log replays. */
+  #loseSome(): void {
+    const { node, chance, faults } = this.#parts
+    const { durable, length } = node.machine
+    if (length === durable || !chance.happens(0.3)) return
+    node.machine.setBack(chance.within(durable, length - 1))
+    faults.add('crash set the machine back')
   }
 
   #finish(header: SnapshotHeader): void {
