@@ -63,6 +63,7 @@ export async function add(place: Place, id: string, options: AddOptions = {}): P
     await hasRole(node, edge ? 'edge' : 'voter')
   } catch (error) {
     await end(node)
+    await askOnceToRemove(place, node)
     throw error
   }
   savePlace(next)
@@ -133,6 +134,14 @@ async function askToRemove(place: Place, node: NodePlace): Promise<void> {
     }
     if (performance.now() > deadline) throw new Error(`${node.id} is not removed: ${reason}`)
     await sleep(POLL_MS)
+  }
+}
+
+/** What did not come is not to stay a member, nor to become one later. */
+async function askOnceToRemove(place: Place, node: NodePlace): Promise<void> {
+  for (const other of place.nodes) {
+    if (agentPid(other) === null) continue
+    if ((await requestRemoval(other, node)).status === 200) return
   }
 }
 

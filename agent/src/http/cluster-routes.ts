@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { NodeStatus } from '../node/node-api.ts'
 import type { TransferOutcome } from '../node/outcome.ts'
-import { asNodeId, type NodeId } from '../raft/types.ts'
+import { asNodeId, NODE_ID, type NodeId } from '../raft/types.ts'
 import { carryOut, membersReply } from './cluster-changes.ts'
 import type { Handler } from './exchange.ts'
 import { readJson } from './join-routes.ts'
@@ -9,7 +9,7 @@ import { passOn } from './pass-on.ts'
 import { isRefusal, refuse } from './refusal.ts'
 import { contentReply, outcomeReply, problemReply, type Reply, uncached } from './reply.ts'
 
-const name = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/)
+const name = z.string().regex(NODE_ID)
 /** The body of `PUT /v1/cluster/voters`. */
 export const voterList = z.strictObject({ voters: z.array(name).min(1).max(64) })
 /** The body of `POST /v1/cluster/leader`. */
@@ -37,7 +37,10 @@ export const putVoters: Handler = async (api, exchange) => {
   const body = await readJson(api, exchange.incoming)
   if (isRefusal(body)) return body
   const { success, data } = voterList.safeParse(body.value)
-  if (!success) return refuse(400, 'BAD_BODY', 'the body is {"voters": [names of members]}')
+  // A name that comes twice is a slip, and one voter fewer than was meant.
+  if (!success || new Set(data.voters).size < data.voters.length) {
+    return refuse(400, 'BAD_BODY', 'the body is {"voters": [names of members, each once]}')
+  }
   const voters = data.voters.map(asNodeId)
   return carryOut(api, exchange, { kind: 'reconfigure', voters }, JSON.stringify(data))
 }

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
 import { parseHostPort } from '../lib/host-port.ts'
 import type { MembershipChange } from '../node/node-api.ts'
-import { asNodeId } from '../raft/types.ts'
+import { asNodeId, NODE_ID } from '../raft/types.ts'
 import { checkBodyHead, readText } from './body.ts'
 import { carryOut } from './cluster-changes.ts'
 import type { Api, Handler } from './exchange.ts'
@@ -13,7 +13,7 @@ const SHAPE =
 
 /** The body of `POST /join`. */
 export const joining = z.strictObject({
-  id: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/),
+  id: z.string().regex(NODE_ID),
   addr: z.string().max(255).refine(isDialled),
   voter: z.boolean().default(true),
 })

@@ -122,7 +122,12 @@ export class Membership {
     // Who is not named yet can shut out nobody: it is the others who still have to say who it is.
     const open = !this.#current || !this.#isNamed()
     transport.setMembership({ members, open, left: this.#left })
-    if (!open) this.#left = new Set()
+    if (open) return
+    this.#left = new Set()
+    // A guest is sent away now: should its name be added one day, that may be another disk.
+    for (const id of this.#met.keys()) {
+      if (memberOf(this.#configuration, id) === null) this.#met.delete(id)
+    }
   }
 
   /** Whom to dial. Who is not named yet calls those who let it join, or whoever was a member once. */

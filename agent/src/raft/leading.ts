@@ -1,5 +1,6 @@
 import { assert } from '../lib/assert.ts'
 import { commitByMajority } from './commit.ts'
+import type { Configuration } from './configuration.ts'
 import { ENTRY_OVERHEAD_BYTES } from './entry-codec.ts'
 import type { Proposal } from './input.ts'
 import { entryBytes } from './log.ts'
@@ -68,10 +69,11 @@ function appendFitting(core: Core, kind: Entry['kind'], proposals: readonly Prop
 
 /** The leader, if it may take something up now; else why not. */
 export function mayAppend(core: Core): Leader | 'not-leader' | 'no-leader' {
-  const { role, leader } = core.state
+  const { role, leader, configuration } = core.state
   if (role.kind !== 'leader') return leader === null ? 'no-leader' : 'not-leader'
   // While the leadership is handed over, and with the connections of a majority lost, nothing can commit: better an honest "no" than a long "perhaps".
-  return role.transfer !== null || !reachesMajority(core, role) ? 'no-leader' : role
+  const reached = reachesQuorum(core.options.id, role, configuration)
+  return role.transfer === null && reached ? role : 'no-leader'
 }
 
 export function onAppendEntriesReply(core: Core, message: AppendEntriesReply): void {
@@ -169,11 +171,13 @@ function fitting({ options }: Core, leader: Leader, proposals: readonly Proposal
   return count
 }
 
-function reachesMajority({ options, state }: Core, { progress }: Leader): boolean {
-  return isQuorum(
-    state.configuration,
-    id => id === options.id || progress.get(id)?.reachable === true,
-  )
+/** Whether the connections to those who decide under `configuration` stand. */
+export function reachesQuorum(
+  self: NodeId,
+  { progress }: Leader,
+  configuration: Configuration,
+): boolean {
+  return isQuorum(configuration, id => id === self || progress.get(id)?.reachable === true)
 }
 
 /** One progress for every member but the leader, in the order of the configuration. */

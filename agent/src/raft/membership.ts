@@ -9,7 +9,7 @@ import {
   planChange,
   votersOf,
 } from './configuration.ts'
-import { appendOwn, mayAppend, trackMembers } from './leading.ts'
+import { appendOwn, mayAppend, reachesQuorum, trackMembers } from './leading.ts'
 import type { Progress } from './progress.ts'
 import { completeRound } from './reading.ts'
 import { broadcast } from './replication.ts'
@@ -31,7 +31,7 @@ export function onChange(core: Core, id: RequestId, change: MembershipChange): v
     return
   }
   const plan = changePending(core, leader) ? null : planChange(state.configuration, change)
-  if (plan === null || (plan.kind === 'changed' && lagsBehind(core, leader, plan.configuration))) {
+  if (plan === null || (plan.kind === 'changed' && cannotGoOn(core, leader, plan.configuration))) {
     out.add({ kind: 'reject', ids: [id], reason: 'change-pending' })
     return
   }
@@ -128,6 +128,13 @@ function changePending(core: Core, leader: Leader): boolean {
  */
 function isUnapplied({ state, log }: Core, leader: Leader): boolean {
   return state.applied < leader.pendingConfIndex || log.termAt(state.commit) !== state.term
+}
+
+/** Whether nothing could commit under this configuration as things are. */
+function cannotGoOn(core: Core, leader: Leader, configuration: Configuration): boolean {
+  if (lagsBehind(core, leader, configuration)) return true
+  // Who is lost already may be removed; removing another one first would stop the cluster.
+  return !reachesQuorum(core.options.id, leader, configuration)
 }
 
 /** Whether a learner that would vote from now on could hold up commits. */

@@ -28,9 +28,12 @@ export function asLogIndex(value: number): LogIndex {
   return value as LogIndex
 }
 
-/** @throws RangeError unless `value` is 1–64 characters of `A-Z a-z 0-9 . _ -` */
+/** What names a node: `.` and `..` could not stand in a path. */
+export const NODE_ID = /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}$/
+
+/** @throws RangeError unless `value` is 1–64 characters of `A-Z a-z 0-9 . _ -`, and neither `.` nor `..` */
 export function asNodeId(value: string): NodeId {
-  if (!/^[A-Za-z0-9._-]{1,64}$/.test(value)) throw new RangeError(`not a node id: ${value}`)
+  if (!NODE_ID.test(value)) throw new RangeError(`not a node id: ${value}`)
   return value as NodeId
 }
 

@@ -44,6 +44,8 @@ t.test('exactly these fields, or 400', async t => {
     '{"id":"node3","addr":"a:1","more":1}',
     '{"id":"node3","addr":"a:1","voter":"no"}',
     '{"id":"node 3","addr":"a:1"}',
+    '{"id":".","addr":"a:1"}',
+    '{"id":"..","addr":"a:1"}',
     `{"id":"${'x'.repeat(65)}","addr":"a:1"}`,
     '{"id":"node3","addr":"a"}',
     '{"id":"node3","addr":":1"}',
@@ -97,7 +99,9 @@ t.test('members leave, are promoted, and hand over', async t => {
     { kind: 'promote', id: 'node1' },
     { kind: 'reconfigure', voters: ['node0', 'node2'] },
   ])
-  for (const body of ['', '{}', '{"voters":[]}', '{"voters":[""]}', '{"voters":["a"],"x":1}']) {
+  const twice = '{"voters":["node0","node0"]}'
+  const wrong = ['', '{}', '{"voters":[]}', '{"voters":[""]}', '{"voters":["a"],"x":1}', twice]
+  for (const body of wrong) {
     t.equal(await status('PUT /v1/cluster/voters', body), 400, body)
   }
   for (const line of [

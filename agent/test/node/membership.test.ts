@@ -116,6 +116,26 @@ t.test('a leader records what it learnt, one by one, and never of who left since
   t.equal(asked.length, 3, 'the former c says nothing of the present one')
 })
 
+t.test(
+  'a former member that called as a guest says nothing of who comes under its name',
+  async t => {
+    const { membership } = started(configuration({ a: 'a-1', b: 'b-1', c: 'c-1' }))
+    const asked: MembershipChange[] = []
+    membership.setCurrent(true)
+    membership.applied([configuration({ a: 'a-1', b: 'b-1' })])
+    membership.setCurrent(false)
+    // The leader has died: until the next one is known, c may be the one that leads by now.
+    membership.met({ ...address('c'), incarnation: 'c-1' })
+    membership.setCurrent(true)
+    membership.applied([configuration({ a: 'a-1', b: 'b-1', c: '' })])
+    membership.introduce(async change => asked.push(change))
+    t.strictSame(asked, [])
+    membership.met({ ...address('c'), incarnation: 'c-2' })
+    membership.introduce(async change => asked.push(change))
+    t.match(asked, [{ kind: 'identify', id: 'c', incarnation: 'c-2' }])
+  },
+)
+
 t.test('a wiped node that a peer knows as another is kept out until it is let in', async t => {
   const { links, transport } = started(initialConfiguration(FOUNDERS))
   const { state } = follower({}).raft

@@ -36,6 +36,13 @@ function peersOf(a: Member): string {
 
 const membersOf = (a: Member): string => showConfiguration(a.raft.state.configuration)
 
+t.test('nobody is removed with whom the last majority would go', async t => {
+  const a = settledLeader()
+  a.step({ kind: 'unreachable', peer: asNodeId('b') })
+  t.strictSame(a.change(remove('c')), ['reject change-pending: 0'], 'only a would be left of a b')
+  t.equal(a.change(remove('b'))[0], 'accepted 3@2: 0', 'who is lost may go')
+})
+
 t.test('M14: no change before a commit in the own term', async t => {
   const a = leader({ log: [1], term: 1, commit: 1 })
   t.strictSame(a.change(remove('c')), ['reject change-pending: 0'])
