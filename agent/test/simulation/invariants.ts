@@ -160,10 +160,11 @@ export class Invariants {
   }
 
   /** What is committed stays wherever it was written (P1). */
-  #cut({ log }: SimulatedNode, { truncateFrom }: Persist): void {
+  #cut({ log, raft }: SimulatedNode, { truncateFrom }: Persist): void {
     const committed = truncateFrom === null ? undefined : this.#committed[truncateFrom - 1]
     must(
-      committed === undefined || log.dropped !== committed.link,
+      // The leader of an earlier term may still replace it where its majority does not reach.
+      committed === undefined || committed.term > raft.state.term || log.dropped !== committed.link,
       'Durable: a committed entry never leaves a log',
     )
   }
