@@ -1,7 +1,7 @@
 import t from 'tap'
-import { crc32c } from '../../src/lib/crc32c.ts'
 import { SegmentLogStore } from '../../src/log/segment-log-store.ts'
 import { asLogIndex, asTerm } from '../../src/raft/types.ts'
+import { actAll, openAcknowledged } from './acknowledged.ts'
 import { type Act, actHistory, afterAct, perform } from './log-acts.ts'
 import {
   after,
@@ -40,12 +40,12 @@ t.test(
   async t => {
     const { acts, models } = actHistory(seedOf(t), 24)
     const whole = new SimulatedDisk()
-    await actAll(whole, acts)
+    await actAll(storeOn(whole), acts)
     for (let at = 1; at <= whole.operations; at++) {
       for (const keep of SHARES) {
         const disk = new SimulatedDisk()
         disk.plan = ({ number }) => (number === at ? { code: 'CRASH', keep } : null)
-        const acknowledged = await actAll(disk, acts)
+        const acknowledged = await actAll(storeOn(disk), acts)
         for (const cause of ['process died', 'power lost', 'power lost, names kept'] as const) {
           await isPrefix(disk.restarted(cause), models, acknowledged)
         }
@@ -58,12 +58,12 @@ t.test(
 t.test('C6 a failed write of any of them is final', async t => {
   const { acts, models } = actHistory(seedOf(t), 16)
   const whole = new SimulatedDisk()
-  await actAll(whole, acts)
+  await actAll(storeOn(whole), acts)
   for (let at = 1; at <= whole.operations; at++) {
     const disk = new SimulatedDisk()
     disk.plan = ({ number }) =>
       number === at ? { code: 'EIO', keep: (offset, length) => offset < length / 3 } : null
-    const acknowledged = await actAll(disk, acts)
+    const acknowledged = await actAll(storeOn(disk), acts)
     if (disk.operations !== at) throw new Error(`operation ${at} was followed by others`)
     await isPrefix(disk.restarted('power lost'), models, acknowledged)
   }
@@ -220,30 +220,6 @@ t.test('a reset to an entry of the log keeps what follows it', async t => {
   await store.close()
 })
 
-/** Acts until something fails; how many were acknowledged. Tries them all, whatever fails. */
-async function actAll(disk: SimulatedDisk, acts: readonly Act[]): Promise<number> {
-  const store = storeOn(disk)
-  let acknowledged = 0
-  let failed = false
-  try {
-    await store.open(IDENTITY)
-  } catch {
-    return 0
-  }
-  for (const act of acts) {
-    try {
-      await perform(store, act)
-      acknowledged++
-      if (failed) throw new TypeError('acknowledged after a failure')
-    } catch (error) {
-      if (error instanceof TypeError) throw error
-      failed = true
-    }
-  }
-  await store.close().catch(() => {})
-  return acknowledged
-}
-
 /** The log is what the acknowledged acts make, or one more; and it can be written on. */
 async function isPrefix(
   disk: SimulatedDisk,
@@ -251,11 +227,7 @@ async function isPrefix(
   acknowledged: number,
 ): Promise<void> {
   const store = storeOn(disk)
-  const state = await store.open(IDENTITY)
-  const found = digest({ ...state, entries: await readAll(store, state) })
-  const candidates = models.slice(acknowledged, acknowledged + 2)
-  const model = candidates.find(candidate => digest(candidate) === found)
-  if (model === undefined) throw new Error(`not what ${acknowledged} or one more acts make`)
+  const model = await openAcknowledged(store, models, acknowledged)
   const term = model.hardState.term + 1
   const batch = batchOf({
     entries: [entryAt(lastOf(model).index + 1, term, 700)],
@@ -269,10 +241,4 @@ async function isPrefix(
   same(await readAll(again, stateOf(next)), next.entries)
   await again.close()
   await store.close()
-}
-
-/** Equal for equal models. */
-function digest({ base, hardState, entries, marker }: Model): string {
-  const parts = entries.map(({ index, term, payload }) => [index, term, crc32c(payload)])
-  return JSON.stringify([base, hardState, parts, marker?.id])
 }

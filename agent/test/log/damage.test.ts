@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { crc32c } from '../../src/lib/crc32c.ts'
 import { Prng } from '../../src/lib/prng.ts'
 import type { LogBatch } from '../../src/log/log-store.ts'
 import { decodeHeader, HEAD_BYTES, saltOf } from '../../src/log/record.ts'
 import { SegmentLogStore } from '../../src/log/segment-log-store.ts'
 import { asLogIndex } from '../../src/raft/types.ts'
+import { actAll, openAcknowledged } from './acknowledged.ts'
 import {
   after,
   batchFor,
@@ -346,28 +346,12 @@ t.test(
   },
 )
 
-/** Writes until something fails; how many batches were acknowledged. Tries them all, whatever fails. */
-async function writeAll(disk: SimulatedDisk, batches: readonly LogBatch[]): Promise<number> {
-  const store = storeOn(disk)
-  let acknowledged = 0
-  let failed = false
-  try {
-    await store.open(IDENTITY)
-  } catch {
-    return 0
-  }
-  for (const batch of batches) {
-    try {
-      await store.persist(batch)
-      acknowledged++
-      if (failed) throw new TypeError('acknowledged after a failure')
-    } catch (error) {
-      if (error instanceof TypeError) throw error
-      failed = true
-    }
-  }
-  await store.close().catch(() => {})
-  return acknowledged
+/** How many batches were acknowledged. */
+function writeAll(disk: SimulatedDisk, batches: readonly LogBatch[]): Promise<number> {
+  return actAll(
+    storeOn(disk),
+    batches.map(batch => ({ kind: 'persist', batch })),
+  )
 }
 
 /** The log holds the acknowledged batches, or one more. */
@@ -377,17 +361,7 @@ async function isPrefix(
   acknowledged: number,
 ): Promise<void> {
   const store = storeOn(disk)
-  const state = await store.open(IDENTITY)
-  const found = digest({ ...state, entries: await readAll(store, state) })
-  const candidates = models.slice(acknowledged, acknowledged + 2)
-  const model = candidates.find(candidate => digest(candidate) === found)
-  if (model === undefined) throw new Error(`not what ${acknowledged} or one more batches make`)
+  const model = await openAcknowledged(store, models, acknowledged)
   await store.close()
   await equalsAndGoesOn(disk, model)
-}
-
-/** Equal for equal models. */
-function digest({ base, hardState, entries, marker }: Model): string {
-  const parts = entries.map(({ index, term, payload }) => [index, term, crc32c(payload)])
-  return JSON.stringify([base, hardState, parts, marker?.id])
 }
