@@ -1,35 +1,21 @@
-import { type Operation, operation, type Verb } from '../../machine/kv/operation.ts'
+import { type Operation, operation, VERBS, type Verb } from '../../machine/kv/operation.ts'
 import { checkKey } from '../key-rules.ts'
 import { isRefusal, type Refusal, refuse } from '../refusal.ts'
 
 /** As in Consul. */
-const OPERATIONS_MAX = 128
+export const OPERATIONS_MAX = 128
 
 interface Limits {
   readonly keyBytesMax: number
   readonly valueBytesMax: number
 }
 
-const VERBS: ReadonlySet<string> = new Set<Verb>([
-  'set',
-  'cas',
-  'lock',
-  'unlock',
-  'get',
-  'get-or-empty',
-  'get-tree',
-  'check-index',
-  'check-session',
-  'check-not-exists',
-  'delete',
-  'delete-tree',
-  'delete-cas',
-])
+const KNOWN: ReadonlySet<string> = new Set(VERBS)
 /** Verbs whose key is a prefix, which may be empty. */
 const TREES: ReadonlySet<string> = new Set<Verb>(['get-tree', 'delete-tree'])
 const WITH_INDEX: ReadonlySet<string> = new Set<Verb>(['cas', 'check-index', 'delete-cas'])
 const WITH_SESSION: ReadonlySet<string> = new Set<Verb>(['lock', 'unlock', 'check-session'])
-const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+export const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 const SESSION = /^[!-~]{0,255}$/
 /** A member whose number JSON.parse would round. In a well-formed text no string can hold the bare quotes. */
 const LONG_FLAGS = /("Flags"\s*:\s*)([0-9]{16,20})(?=\s*[,}])/gi
@@ -120,7 +106,7 @@ function isIndex(value: unknown): value is number {
 }
 
 function isVerb(text: string): text is Verb {
-  return VERBS.has(text)
+  return KNOWN.has(text)
 }
 
 /** Names in lower case; empty for what is no object. */

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { VERBS } from '../../machine/kv/operation.ts'
+import { BASE64, OPERATIONS_MAX } from '../consul/txn-body.ts'
 import { json, TEXT } from './answers.ts'
 import { inPath, JSON_TYPE, type Meaning, type Operation, query } from './operation.ts'
 
@@ -7,7 +9,7 @@ const KEY = inPath(
   'Its bytes, percent-encoded. With recurse or keys: a prefix, which may be empty.',
 )
 const index = z.int().min(0)
-const base64 = z.string().regex(/^[A-Za-z0-9+/]*={0,2}$/)
+const base64 = z.string().regex(BASE64)
 
 const row = z.looseObject({
   Key: z.string(),
@@ -24,21 +26,7 @@ const transaction = z
   .array(
     z.looseObject({
       KV: z.looseObject({
-        Verb: z.enum([
-          'set',
-          'cas',
-          'lock',
-          'unlock',
-          'get',
-          'get-or-empty',
-          'get-tree',
-          'check-index',
-          'check-session',
-          'check-not-exists',
-          'delete',
-          'delete-tree',
-          'delete-cas',
-        ]),
+        Verb: z.enum(VERBS),
         Key: z.string(),
         Value: base64.nullable().optional(),
         Flags: z.number().min(0).optional(),
@@ -48,7 +36,7 @@ const transaction = z
     }),
   )
   .min(1)
-  .max(128)
+  .max(OPERATIONS_MAX)
 
 /** Consul's errors are one line of text. */
 const told = (description: string): Meaning => ({ description, content: TEXT })
