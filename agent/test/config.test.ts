@@ -190,6 +190,7 @@ t.test('each fault by itself', async t => {
     [{ nodes: [] }, /nodes must be at least 1 in the list, is \[\]/],
     [{ ...base, node_id: 'node9' }, /node_id must be one of node0, node1, node2, is "node9"/],
     [{ ...base, node_id: 'a b' }, /node_id must be a name of 1 to 64/],
+    [{ ...base, node_id: '..' }, /node_id must be a name of 1 to 64/],
     [{ ...base, cluster_name: 'a b' }, /cluster_name must be 1 to 64 printable/],
     [{ ...base, bootstrap_expect: 1 }, /bootstrap_expect is 1, but `nodes` lists 3/],
     [{ ...base, single_node: true }, /single_node is true, but `nodes` lists 3/],

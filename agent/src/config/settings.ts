@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { parseHostPort } from '../lib/host-port.ts'
+import { NODE_ID } from '../raft/types.ts'
 
 /**
  * Every setting as it stands in the file, with its unit, range and default. Settings that say
@@ -11,7 +12,7 @@ const whole = (min: number, max: number) => z.int().min(min).max(max)
 const path = z.string().min(1)
 
 const name = (words: string) =>
-  z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, `${words} of 1 to 64 characters A-Z a-z 0-9 . _ -`)
+  z.string().regex(NODE_ID, `${words} of 1 to 64 characters A-Z a-z 0-9 . _ -`)
 
 /** What others dial: a host and a port. */
 const dialled = z.string().refine(text => {

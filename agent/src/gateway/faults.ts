@@ -1,9 +1,9 @@
 /** What may become part of nginx's syntax. nginx reads `;`, `{`, `$`, quotes and spaces as its own. */
 
 import { isIP, isIPv6 } from 'node:net'
+import { NODE_ID } from '../raft/types.ts'
 import type { EdgeOptions, RenderInput, RenderOptions } from './render-input.ts'
 
-const ID = /^[A-Za-z0-9._-]{1,64}$/
 const HOST = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/
 const PATH = /^\/[A-Za-z0-9._/@+,=-]*$/
 const USER = /^[a-z_][a-z0-9_-]{0,31}$/
@@ -39,7 +39,8 @@ function memberFaults(input: RenderInput): string[] {
   const seen = new Set<string>()
   for (const member of input.members) {
     const shown = JSON.stringify(member.id)
-    if (!ID.test(member.id)) faults.push(`node id ${shown}: 1-64 characters of A-Z a-z 0-9 . _ -`)
+    if (!NODE_ID.test(member.id))
+      faults.push(`node id ${shown}: 1-64 characters of A-Z a-z 0-9 . _ -`)
     // nginx compares the names of upstreams without regard to case
     const folded = member.id.toLowerCase()
     if (seen.has(folded)) faults.push(`node id ${shown}: twice in the list (case does not count)`)

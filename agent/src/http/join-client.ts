@@ -4,7 +4,7 @@ import { parseHostPort } from '../lib/host-port.ts'
 import type { Logger } from '../node/logger.ts'
 import type { Acquaintance } from '../node/membership.ts'
 import type { NodeApi } from '../node/node-api.ts'
-import { asNodeId, type NodeId } from '../raft/types.ts'
+import { asNodeId, NODE_ID, type NodeId } from '../raft/types.ts'
 import { type Answer, ask } from './ask.ts'
 
 const RETRY_MS = 1_000
@@ -15,7 +15,7 @@ const ANSWER_MS = 15_000
 const memberList = z.object({
   members: z.array(
     z.object({
-      id: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/),
+      id: z.string().regex(NODE_ID),
       raftBind: z.string().refine(text => parseHostPort(text) !== null),
     }),
   ),
