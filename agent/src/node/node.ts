@@ -8,7 +8,7 @@ import type { Input } from '../raft/input.ts'
 import type { Message } from '../raft/message.ts'
 import { Raft } from '../raft/raft.ts'
 import { DEFAULT_LIMITS, type State } from '../raft/state.ts'
-import { type LogIndex, type NodeId, ORIGIN } from '../raft/types.ts'
+import type { LogIndex, NodeId } from '../raft/types.ts'
 import { type AppliedBatch, Applier } from './applier.ts'
 import { encodeEnvelope } from './envelope.ts'
 import { Exclusion } from './exclusion.ts'
@@ -92,7 +92,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
         electionTicks: Math.round(this.#options.electionTimeoutMs / tickMs),
         heartbeatTicks: TICKS_PER_HEARTBEAT,
       },
-      { ...recovered, base: ORIGIN, applied, configuration },
+      { ...recovered, applied, configuration },
     )
     this.#applier.start(configuration)
     this.#membership.start(configuration)
