@@ -1,3 +1,5 @@
+import type { DatabaseThreadData } from './database-thread.ts'
+
 /**
  * `copy`: moves what it can into the database, while the writer goes on. `restart`: moves the rest and
  * makes the WAL start over; the writer must hold still. `close`: closes the connection.
@@ -9,10 +11,7 @@ export type CheckpointAnswer =
   | { readonly kind: 'done'; readonly complete: boolean }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
 
-export interface CheckpointWorkerData {
-  readonly file: string
-  /** Path of better-sqlite3: the thread's own `require` would look for it from the working directory. */
-  readonly driver: string
+export interface CheckpointWorkerData extends DatabaseThreadData {
   /** How long a reader outside this process may hold up a restart before it is put off. */
   readonly busyMs: number
   /** A WAL that outgrew this is cut back to it when it starts over: its space is re-used otherwise. */

@@ -1,12 +1,12 @@
 import { once } from 'node:events'
-import { createRequire } from 'node:module'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import {
   CHECKPOINT_WORKER,
   type CheckpointAnswer,
   type CheckpointRequest,
   type CheckpointWorkerData,
 } from './checkpoint-worker.ts'
+import { startDatabaseThread } from './database-thread.ts'
 
 const BUSY_MS = 200
 const WAL_KEPT_BYTES = 64 * 1024 * 1024
@@ -61,15 +61,11 @@ export class Checkpointer {
 }
 
 function startWorker(file: string): Worker {
-  const driver = createRequire(import.meta.url).resolve('better-sqlite3')
-  const workerData: CheckpointWorkerData = {
+  return startDatabaseThread<CheckpointWorkerData>(CHECKPOINT_WORKER, {
     file,
-    driver,
     busyMs: BUSY_MS,
     walKeptBytes: WAL_KEPT_BYTES,
-  }
-  // The loaders of this process (tests have some) are of no use to it, and slow.
-  return new Worker(CHECKPOINT_WORKER, { eval: true, execArgv: [], workerData })
+  })
 }
 
 /** Keeps the process alive for the time of one request only. */

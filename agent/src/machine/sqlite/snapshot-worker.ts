@@ -1,4 +1,5 @@
 import type { Identity } from '../../raft/types.ts'
+import type { DatabaseThreadData } from './database-thread.ts'
 
 /** `pin` begins a view, `copy` writes it to a file, `release` ends it; `inspect` needs no view. `close` ends the thread. */
 export type SnapshotRequest =
@@ -27,11 +28,7 @@ export type SnapshotAnswer =
   | { readonly kind: 'done'; readonly account: StoredAccount | null }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
 
-export interface SnapshotWorkerData {
-  /** Of the live database. */
-  readonly file: string
-  /** Path of better-sqlite3: the thread's own `require` would look for it from the working directory. */
-  readonly driver: string
+export interface SnapshotWorkerData extends DatabaseThreadData {
   /** Pages in one step of a copy, and the pause after each, ms: what a copy leaves to the others. */
   readonly stepPages: number
   readonly pauseMs: number

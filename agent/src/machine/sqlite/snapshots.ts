@@ -1,9 +1,9 @@
 import { once } from 'node:events'
-import { createRequire } from 'node:module'
-import { Worker } from 'node:worker_threads'
+import type { Worker } from 'node:worker_threads'
 import { asLogIndex, asTerm } from '../../raft/types.ts'
 import { Chain } from '../chain.ts'
 import type { Applied, SnapshotView } from '../state-machine.ts'
+import { startDatabaseThread } from './database-thread.ts'
 import {
   SNAPSHOT_WORKER,
   type SnapshotAnswer,
@@ -79,15 +79,12 @@ class SnapshotThread {
   #busy = false
 
   constructor(file: string) {
-    const driver = createRequire(import.meta.url).resolve('better-sqlite3')
-    const workerData: SnapshotWorkerData = {
+    this.#worker = startDatabaseThread<SnapshotWorkerData>(SNAPSHOT_WORKER, {
       file,
-      driver,
       stepPages: STEP_PAGES,
       pauseMs: PAUSE_MS,
       syncBytes: SYNC_BYTES,
-    }
-    this.#worker = new Worker(SNAPSHOT_WORKER, { eval: true, execArgv: [], workerData })
+    })
   }
 
   async ask(request: SnapshotRequest): Promise<StoredAccount | null> {
