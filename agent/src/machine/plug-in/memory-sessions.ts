@@ -13,7 +13,7 @@ interface Known {
   readonly timeMs: number
 }
 
-/** Answers by `Idempotency-Key`, for machines in memory: the rules of `kv/sessions.ts`, in a map. */
+/** Answers by `Idempotency-Key`, for machines in memory: the rules of `sqlite/sessions.ts`, in a map. */
 export class MemorySessions {
   /** Oldest first, since the log's time never falls and what is answered anew moves to the end. */
   readonly #known = new Map<string, Known>()
