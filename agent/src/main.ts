@@ -18,6 +18,7 @@ import type { LogStore } from './log/log-store.ts'
 import { MemoryLogStore } from './log/memory-log-store.ts'
 import { SegmentLogStore } from './log/segment-log-store.ts'
 import { type Chosen, chooseMachine } from './machine/registry.ts'
+import { crashAt, parsePlannedCrash, type Reach } from './node/fault-points.ts'
 import type { Recording } from './node/flight-recorder.ts'
 import { RaftNode } from './node/node.ts'
 import type { NodeOptions } from './node/node-options.ts'
@@ -40,6 +41,9 @@ usage: node agent/dist/main.js --config FILE [--inmem]
   --version
   --help
 
+For tests: RAFT_NGINX_FAIL=POINT:kill@N in the environment ends the agent, as kill -9 does, when it reaches that
+point for the Nth time, such as persist:after:kill@5.
+
 Logs JSON lines on stdout. SIGTERM and SIGINT stop it cleanly.
 Exit status: 0 stopped, 1 failed while starting or running, 2 bad usage or configuration.
 `
@@ -58,22 +62,30 @@ await main()
 
 async function main(): Promise<void> {
   const config = configuration()
+  const reach = plannedCrash()
   const logger = pino({ level: config.log.level, base: { node: config.nodeId } })
   try {
-    await runAgent(config, logger)
+    await runAgent(config, { logger, reach })
   } catch (error) {
     logger.fatal({ err: error }, `cannot start: ${messageOf(error)}`)
     process.exit(1)
   }
 }
 
-async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
+/** Whom the whole process tells. */
+interface Told {
+  readonly logger: pino.Logger
+  readonly reach: Reach
+}
+
+async function runAgent(config: Config, { logger, reach }: Told): Promise<void> {
   const clock = new SystemClock()
   const contact = contactOf(config)
   const { node, served, machine, expirer, edge } = await makeNode(config, {
     clock,
     contact,
     logger,
+    reach,
   })
   await node.start()
   expirer?.start()
@@ -119,13 +131,12 @@ async function runAgent(config: Config, logger: pino.Logger): Promise<void> {
 }
 
 /** What the parts of this agent share. */
-interface Surroundings {
+interface Surroundings extends Told {
   readonly clock: Clock
   readonly contact: Contact
-  readonly logger: pino.Logger
 }
 
-async function makeNode(config: Config, { clock, contact, logger }: Surroundings) {
+async function makeNode(config: Config, { clock, contact, logger, reach }: Surroundings) {
   const { identity, identities, log, chosen } = await storageOf(config)
   const seed = randomBytes(4).readUInt32LE()
   const options = {
@@ -159,6 +170,7 @@ async function makeNode(config: Config, { clock, contact, logger }: Surroundings
       logger.fatal({ err: error, flightLog }, `stopped: ${messageOf(error)}`)
       process.exit(1)
     },
+    reach,
   }
   const made = nodeOf(chosen, options)
   const { served } = made
@@ -186,6 +198,18 @@ function configuration(): Config {
   if (result.kind === 'config') return result.config
   process.stderr.write(`${result.faults.join('\n')}\n`)
   return process.exit(2)
+}
+
+/** Nobody sets it but a test; what is wrong there must not pass for a test that found nothing. */
+function plannedCrash(): Reach {
+  const { RAFT_NGINX_FAIL: text } = process.env
+  if (text === undefined) return () => {}
+  const planned = parsePlannedCrash(text)
+  if (planned === null) {
+    process.stderr.write(`RAFT_NGINX_FAIL: must be POINT:kill@N, not ${text}\n`)
+    return process.exit(2)
+  }
+  return crashAt(planned, () => process.kill(process.pid, 'SIGKILL'))
 }
 
 function commandLine(usage: (problem: string) => never) {

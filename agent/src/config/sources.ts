@@ -13,8 +13,8 @@ export interface Override {
 }
 
 const PREFIX = 'RAFT_NGINX_'
-/** The command line's own: no setting of an agent. */
-const NO_SETTING = 'RAFT_NGINX_ENDPOINT'
+/** The command line's own, and a test's: no settings of an agent. */
+const NO_SETTINGS: readonly string[] = ['RAFT_NGINX_ENDPOINT', 'RAFT_NGINX_FAIL']
 
 /** `RAFT_NGINX_SERVER__ADDRESS` sets `server.address`; lists are given as JSON. */
 export function environmentOverrides(env: Readonly<Record<string, string | undefined>>): {
@@ -24,7 +24,7 @@ export function environmentOverrides(env: Readonly<Record<string, string | undef
   const overrides: Override[] = []
   const faults: (Fault & { source: string })[] = []
   for (const [source, text] of Object.entries(env)) {
-    if (!source.startsWith(PREFIX) || source === NO_SETTING || text === undefined) continue
+    if (!source.startsWith(PREFIX) || NO_SETTINGS.includes(source) || text === undefined) continue
     const path = source.slice(PREFIX.length).toLowerCase().split('__')
     const shape = shapeAt(path)
     if (shape === null) {

@@ -8,6 +8,7 @@ import {
 import type { Effect } from '../raft/effect.ts'
 import { asLogIndex, type Entry, type LogPosition } from '../raft/types.ts'
 import { decodeEnvelope } from './envelope.ts'
+import type { Reach } from './fault-points.ts'
 import type { Stopwatch } from './measures.ts'
 
 type Apply = Extract<Effect, { kind: 'apply' }>
@@ -31,6 +32,7 @@ export interface ApplierEvents {
   onApplied(batch: AppliedBatch): void
   /** The surroundings failed, or the machine holds another history: the node stops. */
   onError(error: unknown): void
+  readonly reach: Reach
 }
 
 /** Feeds committed entries to the machine, in order and one batch at a time. */
@@ -129,9 +131,11 @@ export class Applier {
     this.#configuration = changes.at(-1)?.payload ?? this.#configuration
     const entries = taken.map(committed)
     const began = this.#stopwatch.start()
+    this.#events.reach('apply:before')
     const applied = this.#machine.apply(entries, this.#configuration)
     // A machine that answers at once is not made to wait for the next microtask.
     const results = applied instanceof Promise ? await applied : applied
+    this.#events.reach('apply:after')
     this.#stopwatch.stop(began)
     const configurations = changes.map(({ payload }) => decodeConfiguration(payload))
     this.#events.onApplied({ entries, results, configurations })
@@ -142,8 +146,10 @@ export class Applier {
     for (const { command } of batch) this.#sinceCheckpoint += command?.length ?? 0
     if (this.#sinceCheckpoint < CHECKPOINT_BYTES || this.#checkpoint !== null) return
     this.#sinceCheckpoint = 0
+    this.#events.reach('checkpoint:before')
     this.#checkpoint = this.#machine.checkpoint().then(
       () => {
+        this.#events.reach('checkpoint:after')
         this.#checkpoint = null
       },
       error => this.#events.onError(error),

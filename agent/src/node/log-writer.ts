@@ -1,7 +1,16 @@
 import type { LogBatch, LogStore } from '../log/log-store.ts'
 import type { Persist } from '../raft/effect.ts'
 import { asLogIndex, type Entry, type LogIndex } from '../raft/types.ts'
+import type { Reach } from './fault-points.ts'
 import type { Stopwatch } from './measures.ts'
+
+export interface WriterEvents {
+  /** In the order in which they were submitted; those of one write at once. */
+  onDurable(persists: readonly Persist[]): void
+  /** A write failed: the node stops. */
+  onError(error: unknown): void
+  readonly reach: Reach
+}
 
 /**
  * Writes what the core wants persisted: in order, one write outstanding, and everything that came
@@ -9,23 +18,16 @@ import type { Stopwatch } from './measures.ts'
  */
 export class LogWriter {
   readonly #log: LogStore
-  readonly #onDurable: (persists: readonly Persist[]) => void
-  readonly #onError: (error: unknown) => void
+  readonly #events: WriterEvents
   readonly #stopwatch: Stopwatch
   #queue: Persist[] = []
   /** commit index of the newest batch that was written */
   #committed = asLogIndex(0)
   #writing: Promise<void> | null = null
 
-  constructor(
-    log: LogStore,
-    onDurable: (persists: readonly Persist[]) => void,
-    onError: (error: unknown) => void,
-    stopwatch: Stopwatch,
-  ) {
+  constructor(log: LogStore, events: WriterEvents, stopwatch: Stopwatch) {
     this.#log = log
-    this.#onDurable = onDurable
-    this.#onError = onError
+    this.#events = events
     this.#stopwatch = stopwatch
   }
 
@@ -46,10 +48,10 @@ export class LogWriter {
     this.#writing = this.#write(persists, applied).then(
       () => {
         this.#writing = null
-        this.#onDurable(persists)
+        this.#events.onDurable(persists)
       },
       // A failed write is final: `writing` stays set, and nothing is ever acknowledged again.
-      this.#onError,
+      error => this.#events.onError(error),
     )
   }
 
@@ -66,7 +68,9 @@ export class LogWriter {
     const batch = mergePersists(persists, floor)
     this.#committed = batch.hardState.commit
     const began = this.#stopwatch.start()
+    this.#events.reach('persist:before')
     await this.#log.persist(batch)
+    this.#events.reach('persist:after')
     this.#stopwatch.stop(began)
   }
 }

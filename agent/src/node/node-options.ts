@@ -3,6 +3,7 @@ import type { LogStore } from '../log/log-store.ts'
 import type { StateMachine } from '../machine/state-machine.ts'
 import type { Identity } from '../raft/types.ts'
 import type { Contact, Transport } from '../transport/transport.ts'
+import type { Reach } from './fault-points.ts'
 import type { Recording } from './flight-recorder.ts'
 import type { Logger } from './logger.ts'
 import type { MemberAddress } from './node-api.ts'
@@ -27,4 +28,6 @@ export interface NodeOptions<Query, Answer> {
   readonly commitTimeoutMs: number
   /** The node has stopped itself: a disk failed, or an invariant broke. With what led to it. */
   readonly onFatal: (error: unknown, recording: Recording | null) => void
+  /** Told of each step of which a crash must do no harm. Default: nobody is. */
+  readonly reach?: Reach
 }

@@ -66,10 +66,13 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     const onError = (error: unknown) => this.#fail(error)
     const stopwatch = (into: Histogram) => new Stopwatch(() => options.clock.now(), into)
     const { persistSeconds, applySeconds } = this.#counters
-    const onDurable = (persists: readonly Persist[]) => this.#onDurable(persists)
-    this.#writer = new LogWriter(options.log, onDurable, onError, stopwatch(persistSeconds))
-    const onApplied = (batch: AppliedBatch) => this.#onApplied(batch)
-    const events = { onApplied, onError }
+    const events = {
+      onError,
+      onDurable: (persists: readonly Persist[]) => this.#onDurable(persists),
+      onApplied: (batch: AppliedBatch) => this.#onApplied(batch),
+      reach: options.reach ?? (() => {}),
+    }
+    this.#writer = new LogWriter(options.log, events, stopwatch(persistSeconds))
     this.#applier = new Applier(options.log, options.machine, events, stopwatch(applySeconds))
   }
 
