@@ -45,6 +45,7 @@ function full(api: Api, status: NodeStatus): object {
     links: status.links,
     version: api.version,
     uptimeMs: status.uptimeMs,
+    chain: status.chain,
   }
 }
 

@@ -43,6 +43,8 @@ export interface NodeStatus {
   /** How old this node's knowledge of the cluster can be, ms; null before the first contact. */
   readonly stalenessMs: number | null
   readonly uptimeMs: number
+  /** Hash over all that this node's machine has applied up to `index`, hexadecimal: equal on every node there. */
+  readonly chain: { readonly index: LogIndex; readonly hash: string }
   /** Links to the other members, for operators. */
   readonly links: readonly {
     readonly peer: NodeId

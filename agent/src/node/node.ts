@@ -191,11 +191,12 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   }
 
   status(): NodeStatus {
-    const { identity, contact, transport, clock } = this.#options
+    const { identity, contact, transport, machine, clock } = this.#options
     return statusOf({
       identity,
       contact,
       transport,
+      machine,
       raft: this.#running(),
       membership: this.#membership,
       freshness: this.#freshness,

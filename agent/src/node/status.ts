@@ -1,3 +1,4 @@
+import type { StateMachine } from '../machine/state-machine.ts'
 import type { Raft } from '../raft/raft.ts'
 import type { Identity } from '../raft/types.ts'
 import type { Contact, Transport } from '../transport/transport.ts'
@@ -12,6 +13,7 @@ export interface StatusSources {
   readonly raft: Raft
   readonly membership: Membership
   readonly transport: Transport
+  readonly machine: Pick<StateMachine<never, unknown>, 'applied'>
   readonly freshness: Freshness
   readonly now: number
   readonly startedAt: number
@@ -36,7 +38,11 @@ export function statusOf(sources: StatusSources): NodeStatus {
     notReady,
     stalenessMs: freshness.stalenessMs(now),
     uptimeMs: Math.round(now - sources.startedAt),
-    // Asked with every request for its headers, for its links by operators only.
+    // Asked with every request for its headers, for these by operators only.
+    get chain() {
+      const { index, chainHash } = sources.machine.applied()
+      return { index, hash: Buffer.from(chainHash).toString('hex') }
+    },
     get links() {
       return transport.links()
     },

@@ -124,6 +124,7 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
       notReady,
       stalenessMs: this.stalenessMs,
       uptimeMs: 7,
+      chain: { index: asLogIndex(this.applied), hash: '00' },
       links: [
         {
           peer: asNodeId('node1'),

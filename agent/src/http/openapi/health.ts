@@ -21,6 +21,9 @@ const status = z.looseObject({
   links: z.array(z.looseObject({ peer: z.string(), connected: z.boolean() })),
   version: z.string(),
   uptimeMs: z.number(),
+  chain: z
+    .object({ index, hash: z.string() })
+    .describe('Hash over all that this node has applied up to the index: equal on every node.'),
 })
 
 const brief = z.strictObject({
