@@ -1,33 +1,24 @@
 import type { Cancel } from '../clock/clock.ts'
-import { unreachable } from '../lib/assert.ts'
-import type { Histogram } from '../lib/histogram.ts'
 import type { Idempotency } from '../machine/state-machine.ts'
 import { type MembershipChange, planChange } from '../raft/configuration.ts'
-import type { Effect, Persist } from '../raft/effect.ts'
 import type { Input } from '../raft/input.ts'
-import type { Message } from '../raft/message.ts'
-import { Raft } from '../raft/raft.ts'
-import { DEFAULT_LIMITS, type State } from '../raft/state.ts'
+import type { Raft } from '../raft/raft.ts'
+import type { State } from '../raft/state.ts'
 import type { LogIndex, NodeId } from '../raft/types.ts'
-import { type AppliedBatch, Applier } from './applier.ts'
+import { Effects } from './effects.ts'
 import { encodeEnvelope } from './envelope.ts'
 import { Exclusion } from './exclusion.ts'
 import { FlightRecorder } from './flight-recorder.ts'
 import { Freshness } from './freshness.ts'
-import { LogWriter } from './log-writer.ts'
-import { Counters, type NodeMeasures, Stopwatch } from './measures.ts'
+import { Counters, type NodeMeasures } from './measures.ts'
 import { type Acquaintance, Membership } from './membership.ts'
 import type { NodeApi, NodeStatus } from './node-api.ts'
 import type { NodeOptions } from './node-options.ts'
 import type { ChangeOutcome, Outcome, ReadOutcome, TransferOutcome } from './outcome.ts'
-import { configurationAt } from './recovery.ts'
-import { checkRecovered } from './recovery-table.ts'
 import { Requests } from './requests.ts'
+import { recover, tickMsOf } from './start-up.ts'
 import { statusOf } from './status.ts'
 import { Transfers } from './transfers.ts'
-
-/** Ticks in a heartbeat interval: how finely election timeouts are spread. */
-const TICKS_PER_HEARTBEAT = 5
 
 /**
  * The only loop: collects what happened, steps the core, and starts what it asks for. One turn of
@@ -38,8 +29,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   readonly #options: NodeOptions<Query, Answer>
   readonly #requests: Requests
   readonly #freshness: Freshness
-  readonly #writer: LogWriter
-  readonly #applier: Applier
+  readonly #effects: Effects
   readonly #membership: Membership
   readonly #exclusion: Exclusion
   readonly #transfers: Transfers
@@ -52,7 +42,6 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   #scheduled = false
   #tickDue = false
   #inbox: Input[] = []
-  #outgoing: Message[] = []
   #seen = { term: 0, role: '', leader: '' as string | null }
 
   constructor(options: NodeOptions<Query, Answer>) {
@@ -63,52 +52,26 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     this.#exclusion = new Exclusion(options.transport)
     this.#transfers = new Transfers(options, input => this.#post(input))
     this.#requests = new Requests(options.commitTimeoutMs, () => this.#running().state.leader)
-    const onError = (error: unknown) => this.#fail(error)
-    const stopwatch = (into: Histogram) => new Stopwatch(() => options.clock.now(), into)
-    const { persistSeconds, applySeconds } = this.#counters
-    const events = {
-      onError,
-      onDurable: (persists: readonly Persist[]) => this.#onDurable(persists),
-      onApplied: (batch: AppliedBatch) => this.#onApplied(batch),
-      reach: options.reach ?? (() => {}),
+    const concerned = {
+      requests: this.#requests,
+      membership: this.#membership,
+      counters: this.#counters,
     }
-    this.#writer = new LogWriter(options.log, events, stopwatch(persistSeconds))
-    this.#applier = new Applier(options.log, options.machine, events, stopwatch(applySeconds))
+    this.#effects = new Effects(options, concerned, {
+      state: () => this.#running().state,
+      post: input => this.#post(input),
+      fail: error => this.#fail(error),
+    })
   }
 
   /** Recovers from disk, then joins the cluster. Rejects when the files must not be used. */
   async start(): Promise<void> {
-    const { identity, log, machine, transport, clock, logger } = this.#options
-    const recovered = await log.open(identity)
-    const applied = await machine.open(identity)
-    checkRecovered(recovered, applied)
-    const configuration = configurationAt(applied, this.#options.founders, logger)
-    this.#exclusion.start(applied.index === 0 && recovered.last.index === 0)
-    const tickMs = this.#options.heartbeatIntervalMs / TICKS_PER_HEARTBEAT
-    this.#raft = new Raft(
-      {
-        ...DEFAULT_LIMITS,
-        id: identity.nodeId,
-        incarnation: identity.incarnation,
-        founder: this.#options.founders !== null,
-        seed: this.#options.seed,
-        electionTicks: Math.round(this.#options.electionTimeoutMs / tickMs),
-        heartbeatTicks: TICKS_PER_HEARTBEAT,
-      },
-      { ...recovered, applied, configuration },
-    )
-    this.#applier.start(configuration)
+    const { transport, clock } = this.#options
+    const { raft, configuration, isFresh } = await recover(this.#options)
+    this.#raft = raft
+    this.#exclusion.start(isFresh)
+    this.#effects.start(configuration)
     this.#membership.start(configuration)
-    const { index, term } = applied
-    logger.info(
-      {
-        term: recovered.hardState.term,
-        last: recovered.last,
-        applied: { index, term },
-        members: configuration.members.map(({ id, role }) => `${id}: ${role}`),
-      },
-      'recovered',
-    )
     await transport.start({
       onMessages: messages => {
         for (const message of messages) this.#post({ kind: 'receive', message })
@@ -117,7 +80,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
       onMet: peer => this.#membership.met(peer),
       onGone: peer => this.#onGone(peer),
     })
-    this.#cancelTicks = clock.every(tickMs, () => {
+    this.#cancelTicks = clock.every(tickMsOf(this.#options), () => {
       this.#tickDue = true
       this.#schedule()
     })
@@ -128,8 +91,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     const { transport, machine, log } = this.#options
     this.#halt()
     await transport.close()
-    await this.#writer.drained()
-    await this.#applier.drained()
+    await this.#effects.drained()
     await machine.close()
     await log.close()
   }
@@ -211,7 +173,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     const progress = state.role.kind === 'leader' ? [...state.role.progress] : []
     return {
       ...this.#counters.view(),
-      waiting: { ...this.#requests.waiting, persists: this.#writer.queued },
+      waiting: { ...this.#requests.waiting, persists: this.#effects.queuedPersists },
       peers: progress.map(([peer, { match }]) => ({ peer, lag: last.index - match })),
     }
   }
@@ -255,13 +217,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     for (const input of this.#requests.collect()) this.#step(input)
     if (this.#tickDue && !excluded) this.#tick()
     this.#requests.applied(this.#running().state.applied)
-    if (this.#outgoing.length > 0) {
-      const messages = this.#outgoing
-      this.#outgoing = []
-      this.#options.transport.send(messages)
-    }
-    this.#writer.kick(this.#running().state.applied)
-    this.#applier.kick()
+    this.#effects.flush()
   }
 
   #tick(): void {
@@ -283,68 +239,11 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   #step(input: Input): void {
     const raft = this.#running()
     this.#recorder.record(input, () => raft.image())
-    for (const effect of raft.step(input)) this.#perform(effect)
+    for (const effect of raft.step(input)) this.#effects.perform(effect)
     this.#noticeChanges()
     if (input.kind === 'receive' && input.message.term === raft.state.term) {
       this.#freshness.received(input.message)
     }
-  }
-
-  #perform(effect: Effect): void {
-    switch (effect.kind) {
-      case 'send':
-        this.#outgoing.push(effect.message)
-        break
-      case 'persist':
-        this.#writer.submit(effect)
-        break
-      case 'apply':
-        this.#applier.submit(effect)
-        break
-      case 'load':
-        this.#load(effect)
-        break
-      case 'accepted':
-        this.#requests.accepted(effect, this.#options.clock.now())
-        break
-      case 'unchanged':
-        this.#requests.unchanged(effect.id)
-        break
-      case 'send-snapshot':
-      case 'install-snapshot':
-        throw new Error('this node neither sends nor takes snapshots')
-      case 'read-ready':
-        this.#requests.readReady(effect, this.#running().state.applied)
-        break
-      case 'reject':
-        this.#requests.rejected(effect)
-        break
-      default:
-        unreachable(effect)
-    }
-  }
-
-  #load({ to, from, upTo, term, bytesMax }: Extract<Effect, { kind: 'load' }>): void {
-    this.#options.log.read(from, upTo, bytesMax).then(
-      entries => this.#post({ kind: 'loaded', to, term, entries }),
-      error => this.#fail(error),
-    )
-  }
-
-  #onDurable(persists: readonly Persist[]): void {
-    for (const { whenDurable } of persists) this.#outgoing.push(...whenDurable)
-    // The last receipt speaks for all before it.
-    const receipt = persists.at(-1)?.receipt
-    if (receipt !== undefined) this.#post({ kind: 'persisted', receipt })
-  }
-
-  #onApplied({ entries, results, configurations }: AppliedBatch): void {
-    const last = entries.at(-1)
-    if (last === undefined) return
-    const configuration = configurations.at(-1) ?? null
-    this.#membership.applied(configurations)
-    this.#requests.settle(entries, results)
-    this.#post({ kind: 'applied', position: last.position, configuration })
   }
 
   #noticeChanges(): void {

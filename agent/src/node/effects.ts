@@ -1,0 +1,144 @@
+import { unreachable } from '../lib/assert.ts'
+import type { Histogram } from '../lib/histogram.ts'
+import type { Configuration } from '../raft/configuration.ts'
+import type { Effect, Persist } from '../raft/effect.ts'
+import type { Input } from '../raft/input.ts'
+import type { Message } from '../raft/message.ts'
+import type { State } from '../raft/state.ts'
+import { type AppliedBatch, Applier } from './applier.ts'
+import { LogWriter } from './log-writer.ts'
+import { type Counters, Stopwatch } from './measures.ts'
+import type { Membership } from './membership.ts'
+import type { NodeOptions } from './node-options.ts'
+import type { Requests } from './requests.ts'
+
+/** Parts of the node that hear of what was done. */
+export interface Concerned {
+  readonly requests: Requests
+  readonly membership: Membership
+  readonly counters: Counters
+}
+
+/** The loop, as seen by what it starts. */
+export interface Loop {
+  /** Of the core, between two steps. */
+  readonly state: () => Readonly<State>
+  readonly post: (input: Input) => void
+  /** The node stops. */
+  readonly fail: (error: unknown) => void
+}
+
+/**
+ * Carries out what the core asks for, and posts what came of it. What a turn asks for is collected and
+ * started at its end: one write to the log, one batch for the machine, one send.
+ */
+export class Effects {
+  readonly #options: NodeOptions<never, unknown>
+  readonly #concerned: Concerned
+  readonly #loop: Loop
+  readonly #writer: LogWriter
+  readonly #applier: Applier
+  #outgoing: Message[] = []
+
+  constructor(options: NodeOptions<never, unknown>, concerned: Concerned, loop: Loop) {
+    this.#options = options
+    this.#concerned = concerned
+    this.#loop = loop
+    const { log, machine, clock, reach = () => {} } = options
+    const stopwatch = (into: Histogram) => new Stopwatch(() => clock.now(), into)
+    const { persistSeconds, applySeconds } = concerned.counters
+    const events = {
+      onError: loop.fail,
+      onDurable: (persists: readonly Persist[]) => this.#onDurable(persists),
+      onApplied: (batch: AppliedBatch) => this.#onApplied(batch),
+      reach,
+    }
+    this.#writer = new LogWriter(log, events, stopwatch(persistSeconds))
+    this.#applier = new Applier(log, machine, events, stopwatch(applySeconds))
+  }
+
+  /** Writes to the log that wait for the one under way. */
+  get queuedPersists(): number {
+    return this.#writer.queued
+  }
+
+  /** @param configuration in force before the first entry that will be applied */
+  start(configuration: Configuration): void {
+    this.#applier.start(configuration)
+  }
+
+  perform(effect: Effect): void {
+    const { requests } = this.#concerned
+    switch (effect.kind) {
+      case 'send':
+        this.#outgoing.push(effect.message)
+        break
+      case 'persist':
+        this.#writer.submit(effect)
+        break
+      case 'apply':
+        this.#applier.submit(effect)
+        break
+      case 'load':
+        this.#load(effect)
+        break
+      case 'accepted':
+        requests.accepted(effect, this.#options.clock.now())
+        break
+      case 'unchanged':
+        requests.unchanged(effect.id)
+        break
+      case 'send-snapshot':
+      case 'install-snapshot':
+        throw new Error('this node neither sends nor takes snapshots')
+      case 'read-ready':
+        requests.readReady(effect, this.#loop.state().applied)
+        break
+      case 'reject':
+        requests.rejected(effect)
+        break
+      default:
+        unreachable(effect)
+    }
+  }
+
+  /** The turn is over. */
+  flush(): void {
+    if (this.#outgoing.length > 0) {
+      const messages = this.#outgoing
+      this.#outgoing = []
+      this.#options.transport.send(messages)
+    }
+    this.#writer.kick(this.#loop.state().applied)
+    this.#applier.kick()
+  }
+
+  /** Resolves when nothing of it is under way; what is queued is not begun. */
+  async drained(): Promise<void> {
+    await this.#writer.drained()
+    await this.#applier.drained()
+  }
+
+  #load({ to, from, upTo, term, bytesMax }: Extract<Effect, { kind: 'load' }>): void {
+    const { post, fail } = this.#loop
+    this.#options.log
+      .read(from, upTo, bytesMax)
+      .then(entries => post({ kind: 'loaded', to, term, entries }), fail)
+  }
+
+  #onDurable(persists: readonly Persist[]): void {
+    for (const { whenDurable } of persists) this.#outgoing.push(...whenDurable)
+    // The last receipt speaks for all before it.
+    const receipt = persists.at(-1)?.receipt
+    if (receipt !== undefined) this.#loop.post({ kind: 'persisted', receipt })
+  }
+
+  #onApplied({ entries, results, configurations }: AppliedBatch): void {
+    const last = entries.at(-1)
+    if (last === undefined) return
+    const configuration = configurations.at(-1) ?? null
+    this.#concerned.membership.applied(configurations)
+    this.#concerned.requests.settle(entries, results)
+    this.#loop.post({ kind: 'applied', position: last.position, configuration })
+  }
+}
