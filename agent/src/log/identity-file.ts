@@ -35,7 +35,7 @@ export async function loadOrCreateIdentity(
   await makeDirectoryDurably(disk, dataDir)
   // Two processes that start on one new directory must not draw two incarnations.
   const lock = disk.lock(join(dataDir, LOCK))
-  if (lock === null) throw new LogRefusal(`${dataDir}: in use by another process`)
+  if (lock === null) throw new LogRefusal('owner', `${dataDir}: in use by another process`)
   try {
     // A name that a dead run left may not be durable yet.
     await disk.syncDirectory(dataDir)
@@ -44,6 +44,7 @@ export async function loadOrCreateIdentity(
     const other = names.find(found => ![...HARMLESS, ...expected].includes(found))
     if (other !== undefined) {
       throw new LogRefusal(
+        'lost',
         `${dataDir}: ${NAME} is missing, but ${other} is there; a new node needs an empty directory`,
       )
     }
@@ -60,10 +61,11 @@ async function load(disk: Disk, path: string, name: NodeName): Promise<Identity>
   const file = await disk.open(path, 'existing')
   const bytes = await file.read(0, MAX_BYTES).finally(() => file.close())
   const identity = parse(Buffer.from(bytes).toString())
-  if (identity === null) throw new LogRefusal(`${path}: not an identity`)
+  if (identity === null) throw new LogRefusal('identity', `${path}: not an identity`)
   if (identity.clusterId !== name.clusterId || identity.nodeId !== name.nodeId) {
     const owner = `node ${identity.nodeId} of cluster ${identity.clusterId}`
     throw new LogRefusal(
+      'identity',
       `${path}: belongs to ${owner}, this is ${name.nodeId} of ${name.clusterId}`,
     )
   }

@@ -37,9 +37,24 @@ export class LogCompacted extends Error {
   override readonly name = 'LogCompacted'
 }
 
-/** Damage that is not a torn tail, a foreign identity, or a second owner: the node must not start. */
+/**
+ * Why a node must not start with these files:
+ * - `damage`: bytes are not those that were written, and no crash explains it
+ * - `lost`: something that was written is not there, or older than what another file says: it may be elsewhere
+ * - `identity`: they belong to another node, cluster or history
+ * - `owner`: another process uses them
+ */
+export type RefusalReason = 'damage' | 'lost' | 'identity' | 'owner'
+
+/** The files must not be used, and are left as they are. What it found stands in the message, for the operator. */
 export class LogRefusal extends Error {
   override readonly name = 'LogRefusal'
+  readonly reason: RefusalReason
+
+  constructor(reason: RefusalReason, message: string) {
+    super(message)
+    this.reason = reason
+  }
 }
 
 /**

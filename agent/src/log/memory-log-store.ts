@@ -23,7 +23,7 @@ export class MemoryLogStore implements LogStore {
   #failure: unknown = null
 
   async open(identity: Identity): Promise<LogState> {
-    if (this.#isOpen) throw new LogRefusal('memory: in use')
+    if (this.#isOpen) throw new LogRefusal('owner', 'memory: in use')
     const own = this.#identity ?? identity
     const { clusterId, nodeId, incarnation } = own
     if (
@@ -31,7 +31,7 @@ export class MemoryLogStore implements LogStore {
       nodeId !== identity.nodeId ||
       incarnation !== identity.incarnation
     ) {
-      throw new LogRefusal(`memory: belongs to node ${nodeId} of cluster ${clusterId}`)
+      throw new LogRefusal('identity', `memory: belongs to node ${nodeId} of cluster ${clusterId}`)
     }
     this.#identity = own
     this.#isOpen = true

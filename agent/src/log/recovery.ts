@@ -4,7 +4,7 @@ import { type Identity, ORIGIN } from '../raft/types.ts'
 import type { Disk, DiskFile } from './disk.ts'
 import { type ScanEnd, scanSegment } from './frame-scan.ts'
 import { LogOutline } from './log-outline.ts'
-import { LogRefusal } from './log-store.ts'
+import { LogRefusal, type RefusalReason } from './log-store.ts'
 import { decodeHead, HEAD_BYTES, type SegmentHead, saltOf } from './record.ts'
 import { createSegment, SegmentTail, segmentName, segmentNumbers } from './segment.ts'
 
@@ -37,6 +37,7 @@ export async function recover(
     if (segments.length === 0) {
       if (mustExist) {
         throw new LogRefusal(
+          'lost',
           `${directory}: the log is gone, although this node has taken part in its cluster; what it promised there is lost with it`,
         )
       }
@@ -99,7 +100,7 @@ class Recovery {
     }
     const [oldest = 1] = files.keys()
     const missing = this.#outline.isExplained ? oldest + files.size : oldest - 1
-    throw new LogRefusal(`${this.#directory}: segment ${missing} is missing`)
+    throw new LogRefusal('lost', `${this.#directory}: segment ${missing} is missing`)
   }
 
   async #tail(
@@ -138,12 +139,12 @@ class Recovery {
   #requireNext({ segment, sequence, start }: SegmentHead, expected: number): void {
     if (sequence !== expected) {
       const why = `starts at frame ${sequence}, the one before ends at ${expected - 1}`
-      throw this.#refusal(segment, 0, why)
+      throw this.#refusal(segment, 0, why, 'lost')
     }
     const { last } = this.#outline
     if (start.index === last.index && start.term === last.term) return
     const why = `begins behind entry ${start.index}, the one before ends at ${last.index}`
-    throw this.#refusal(segment, 0, why)
+    throw this.#refusal(segment, 0, why, 'lost')
   }
 
   /** A segment exists before the one before it is sealed; a crash between leaves it unused, the seal torn or absent. */
@@ -170,9 +171,11 @@ class Recovery {
     const own = this.#identity
     if (clusterId !== own.clusterId || nodeId !== own.nodeId || incarnation !== own.incarnation) {
       const owner = `node ${nodeId} of cluster ${clusterId}, incarnation ${incarnation}`
-      throw this.#refusal(segment, 0, `belongs to ${owner}`)
+      throw this.#refusal(segment, 0, `belongs to ${owner}`, 'identity')
     }
-    if (head.segment !== segment) throw this.#refusal(segment, 0, `is segment ${head.segment}`)
+    if (head.segment !== segment) {
+      throw this.#refusal(segment, 0, `is segment ${head.segment}`, 'lost')
+    }
     return head
   }
 
@@ -185,8 +188,13 @@ class Recovery {
     }
   }
 
-  #refusal(segment: number, offset: number, why: string): LogRefusal {
+  #refusal(
+    segment: number,
+    offset: number,
+    why: string,
+    reason: RefusalReason = 'damage',
+  ): LogRefusal {
     const path = join(this.#directory, segmentName(segment))
-    return new LogRefusal(`${path}, offset ${offset}: ${why}`)
+    return new LogRefusal(reason, `${path}, offset ${offset}: ${why}`)
   }
 }

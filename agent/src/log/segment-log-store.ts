@@ -66,7 +66,8 @@ export class SegmentLogStore implements LogStore {
     assert(this.#log === null && this.#failure === null, 'a log store is opened once')
     await makeDirectoryDurably(this.#disk, this.#directory)
     const lock = this.#disk.lock(join(this.#directory, 'owner.lock'))
-    if (lock === null) throw new LogRefusal(`${this.#directory}: in use by another process`)
+    if (lock === null)
+      throw new LogRefusal('owner', `${this.#directory}: in use by another process`)
     try {
       const log = await recover(this.#disk, this.#directory, {
         identity,

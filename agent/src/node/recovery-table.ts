@@ -81,6 +81,7 @@ export function checkRecovered(log: LogState, applied: LogPosition): void {
 /** In words for the operator. */
 export function refusalOf(why: string): LogRefusal {
   return new LogRefusal(
+    'lost',
     `${why}. The files are kept as they are: restore this node's data directory from its own disk, ` +
       'or wipe it and let the node join again as a new member.',
   )

@@ -149,7 +149,7 @@ t.test('C5 a lost front is no compaction: it is refused', async t => {
   ] as const) {
     const damaged = disk.restarted('power lost')
     for (const path of lost) damaged.lose(path)
-    await t.rejects(storeOn(damaged).open(IDENTITY), { name: 'LogRefusal', message })
+    await t.rejects(storeOn(damaged).open(IDENTITY), { reason: 'lost', message })
   }
 })
 

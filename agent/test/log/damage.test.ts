@@ -116,8 +116,8 @@ async function threeSegments(): Promise<{ disk: SimulatedDisk; model: Model }> {
   return { disk, model }
 }
 
-const refuses = (t: Test, disk: SimulatedDisk, message: RegExp) =>
-  t.rejects(storeOn(disk).open(IDENTITY), { name: 'LogRefusal', message })
+const refuses = (t: Test, disk: SimulatedDisk, message: RegExp, reason = 'damage') =>
+  t.rejects(storeOn(disk).open(IDENTITY), { name: 'LogRefusal', message, reason })
 
 t.test('C4 the last frame, cut or zeroed at any of its bytes, is cut off whole', async t => {
   const { disk, at, end, models } = await killed(900)
@@ -220,7 +220,7 @@ t.test('C5 a segment that is missing, cut short or swapped is refused', async t 
   for (const [number, path] of SEGMENTS.entries()) {
     const damaged = disk.restarted('power lost')
     damaged.lose(path)
-    await refuses(t, damaged, new RegExp(`segment ${number + 1} is missing`))
+    await refuses(t, damaged, new RegExp(`segment ${number + 1} is missing`), 'lost')
   }
   for (const path of [FIRST, SECOND]) {
     const bytes = disk.bytes(path)
@@ -232,7 +232,7 @@ t.test('C5 a segment that is missing, cut short or swapped is refused', async t 
   }
   const swapped = disk.restarted('power lost')
   swapped.replace(SECOND, disk.bytes(THIRD))
-  await refuses(t, swapped, /0000000002\.log, offset 0: is segment 3/)
+  await refuses(t, swapped, /0000000002\.log, offset 0: is segment 3/, 'lost')
 })
 
 t.test('C5 bytes behind a seal are refused, even if the next segment is still unused', async t => {

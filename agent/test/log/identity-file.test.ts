@@ -44,7 +44,7 @@ t.test('files without an identity are refused: they belong to somebody', async t
     disk.replace(`/data/${file}`, new Uint8Array(1))
     await t.rejects(
       loadOrCreateIdentity('/data', NAME, () => 'x', { disk }),
-      { name: 'LogRefusal', message: new RegExp(`identity.json is missing, but ${file} is there`) },
+      { reason: 'lost', message: new RegExp(`identity.json is missing, but ${file} is there`) },
     )
   }
 })
@@ -73,11 +73,11 @@ t.test('C9 another cluster, another node or an unreadable identity is refused', 
   await loadOrCreateIdentity('/data', NAME, () => 'x', { disk })
   const load = (name: typeof NAME) => loadOrCreateIdentity('/data', name, () => 'y', { disk })
   const message = /belongs to node node0 of cluster c, this is /
-  await t.rejects(load({ ...NAME, clusterId: 'd' }), { name: 'LogRefusal', message })
-  await t.rejects(load({ ...NAME, nodeId: asNodeId('node1') }), { name: 'LogRefusal', message })
+  await t.rejects(load({ ...NAME, clusterId: 'd' }), { reason: 'identity', message })
+  await t.rejects(load({ ...NAME, nodeId: asNodeId('node1') }), { reason: 'identity', message })
   for (const text of ['', '{', 'null', '{}', '{"clusterId":"c","nodeId":"node0"}']) {
     disk.replace('/data/identity.json', Buffer.from(text))
-    await t.rejects(load(NAME), { name: 'LogRefusal', message: /not an identity/ })
+    await t.rejects(load(NAME), { reason: 'identity', message: /not an identity/ })
   }
 })
 
@@ -88,7 +88,7 @@ t.test(
     const identity = { ...NAME, incarnation: 'first' }
     const log = { directory: '/var/data/log', disk }
     const lost = new SegmentLogStore({ ...log, mustExist: true })
-    await t.rejects(lost.open(identity), { name: 'LogRefusal', message: /the log is gone/ })
+    await t.rejects(lost.open(identity), { reason: 'lost', message: /the log is gone/ })
     const created = new SegmentLogStore(log)
     await created.open(identity)
     await created.close()

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import type { Test } from 'tap'
 import { AssertionError } from '../../src/lib/assert.ts'
 import { crc32c } from '../../src/lib/crc32c.ts'
-import { LogRefusal, type LogStore } from '../../src/log/log-store.ts'
+import type { LogStore } from '../../src/log/log-store.ts'
 import { asLogIndex, asNodeId } from '../../src/raft/types.ts'
 import { compactionContract } from './compaction.contract.ts'
 import {
@@ -158,7 +158,7 @@ export function logStoreContract(t: Test, place: LogPlace, runs: number): void {
       { ...IDENTITY, nodeId: asNodeId('node9') },
       { ...IDENTITY, incarnation: 'second' },
     ]) {
-      await t.rejects(make().open(foreign), LogRefusal)
+      await t.rejects(make().open(foreign), { name: 'LogRefusal', reason: 'identity' })
     }
     const store2 = make()
     t.equal((await store2.open(IDENTITY)).last.index, 1)
@@ -167,7 +167,7 @@ export function logStoreContract(t: Test, place: LogPlace, runs: number): void {
 
   t.test('a second owner is refused while the first has it open', async t => {
     const { make, store } = await opened()
-    await t.rejects(make().open(IDENTITY), { name: 'LogRefusal', message: /in use/ })
+    await t.rejects(make().open(IDENTITY), { reason: 'owner', message: /in use/ })
     await store.close()
     const next = make()
     await next.open(IDENTITY)

@@ -192,6 +192,7 @@ t.test('without snapshots everything but a start is refused, with what to do', a
   for (const applied of [position(121, 5), position(99, 2), position(107, 2)]) {
     t.throws(() => checkRecovered(LOG, applied), {
       name: 'LogRefusal',
+      reason: 'lost',
       message: /^.+\. The files are kept as they are: .* wipe it/,
     })
   }
