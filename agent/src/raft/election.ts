@@ -34,11 +34,12 @@ export function onTimeoutNow(core: Core): void {
 }
 
 /**
- * Only voters lead; and whoever knows of a committed change of the membership has to be under it
+ * Only voters lead, with a machine to rely on; and whoever knows of a committed change of the membership has to be under it
  * first, or two majorities could miss one another (etcd#12133, raft#469).
  */
 function mayLead({ options, state, log }: Core): boolean {
-  if (state.install !== null || !isVoter(state.configuration, options.id)) return false
+  if (state.install !== null || state.needsSnapshot || state.standsAside) return false
+  if (!isVoter(state.configuration, options.id)) return false
   const own = memberOf(state.configuration, options.id)
   if (own === null || !isMeant(options, own.incarnation)) return false
   return !log.mayConfigure(state.applied, state.commit)

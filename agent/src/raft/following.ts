@@ -3,7 +3,7 @@ import { advanceCommit } from './commit.ts'
 import type { AppendEntries, Heartbeat, InstallSnapshot, Message } from './message.ts'
 import { becomeFollower } from './role.ts'
 import type { Core } from './state.ts'
-import { asLogIndex, type LogIndex, type LogPosition } from './types.ts'
+import { asLogIndex, type LogIndex, type LogPosition, ORIGIN } from './types.ts'
 
 /** §5.3, the receiver's side of AppendEntries. The term is already known to be current. */
 export function onAppendEntries(core: Core, message: AppendEntries): void {
@@ -39,6 +39,7 @@ export function onHeartbeat(core: Core, message: Heartbeat): void {
     to: message.from,
     term: core.state.term,
     context: message.context,
+    lacking: lacking(core),
   })
 }
 
@@ -51,7 +52,13 @@ export function answerStaleLeader(core: Core, message: Message): void {
     to: message.from,
     term: state.term,
     context: 0,
+    lacking: lacking(core),
   })
+}
+
+/** What is being installed already is not asked for again. */
+function lacking({ state, log }: Core): LogIndex {
+  return state.needsSnapshot && state.install === null ? log.base.index : ORIGIN.index
 }
 
 /** Every leader holds what is committed (§5.4.3): one that does not serves another history. */

@@ -47,6 +47,11 @@ export type Input =
       readonly position: LogPosition
       readonly configuration: Configuration
     }
+  /**
+   * From now on, and until the process ends: the machine is not to be trusted, while log and vote are.
+   * To be told again at the next start, before anything else.
+   */
+  | { readonly kind: 'stand-aside' }
   /** The transport saw the leader die: need not wait for it any longer, in the same term. */
   | { readonly kind: 'forget-leader' }
   /** The transport dropped messages to this peer. */

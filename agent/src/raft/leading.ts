@@ -8,7 +8,7 @@ import type { AppendEntriesRefusal, AppendEntriesReply, HeartbeatReply } from '.
 import { Progress } from './progress.ts'
 import { isQuorum } from './quorum.ts'
 import { confirmRound } from './reading.ts'
-import { broadcast, replicate, send } from './replication.ts'
+import { broadcast, refill, replicate, send } from './replication.ts'
 import { becomeFollower } from './role.ts'
 import type { Core, Leader } from './state.ts'
 import { handOver } from './transfer.ts'
@@ -20,6 +20,7 @@ const NOTHING = new Uint8Array(0)
 export function becomeLeader(core: Core): void {
   const { options, state, log } = core
   assert(state.vote === options.id, 'a leader voted for itself')
+  assert(!state.needsSnapshot && !state.standsAside, 'a leader has a machine to rely on')
   state.role = {
     kind: 'leader',
     progress: new Map(),
@@ -108,6 +109,8 @@ export function onHeartbeatReply(core: Core, message: HeartbeatReply): void {
   const { leader, peer } = found
   confirmRound(core, message)
   handOver(core, message.from)
+  peer.lacking = message.lacking
+  refill(core, message.from, peer)
   peer.waiting = false
   if (peer.state === 'replicate' && peer.match < core.log.last.index) {
     // The stream may be stuck behind a lost message: an empty append finds out, whatever the window says.

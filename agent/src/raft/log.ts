@@ -209,9 +209,14 @@ export class RaftLog {
     return this.#cached.slice(start, at)
   }
 
-  /** Forgets the oldest entries in memory, at most up to `upTo`, until at most `bytesMax` are left. */
+  /** Everything up to `upTo` is applied: what it configured is in force, and only `bytesMax` of it stay in memory. */
   trim(upTo: LogIndex, bytesMax: number): void {
     while ((this.#configurations[0] ?? upTo) < upTo) this.#configurations.shift()
+    this.evict(upTo, bytesMax)
+  }
+
+  /** Forgets the oldest entries in memory, at most up to `upTo`, until at most `bytesMax` are left. */
+  evict(upTo: LogIndex, bytesMax: number): void {
     // Half at a time: dropping from the front of an array costs its whole length.
     if (this.#cachedBytes <= bytesMax * 2) return
     let drop = 0

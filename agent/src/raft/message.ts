@@ -61,6 +61,11 @@ export interface Heartbeat extends Envelope {
 export interface HeartbeatReply extends Envelope {
   readonly kind: 'heartbeat-reply'
   readonly context: number
+  /**
+   * The sender's machine ends before its log begins: it needs a snapshot of this index or a later one.
+   * 0: it needs none, or is installing one.
+   */
+  readonly lacking: LogIndex
 }
 
 /** A follower asks how far it must have applied to answer a linearizable read (thesis §6.4). */

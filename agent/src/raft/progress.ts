@@ -24,6 +24,9 @@ export type ProgressImage = Pick<
   | 'caughtUp'
   | 'loading'
   | 'commitSent'
+  | 'lacking'
+  | 'sending'
+  | 'settling'
 > & { readonly inFlight: readonly InFlight[] }
 
 /** What a leader knows of one peer (Figure 2: nextIndex, matchIndex), and what it has sent it. */
@@ -49,6 +52,12 @@ export class Progress {
   caughtUp = 0
   /** index that is being read from disk for this peer; null: none */
   loading: LogIndex | null = null
+  /** the peer's machine needs a snapshot of this index or a later one, whatever its log holds; 0: none */
+  lacking: LogIndex = asLogIndex(0)
+  /** a snapshot is on its way; one at a time */
+  sending = false
+  /** heartbeats for which what the peer lacks is not believed: a snapshot went out, or failed to */
+  settling = 0
   /** highest commit index that was told to the peer in a message that proves it */
   commitSent: LogIndex = asLogIndex(0)
   #inFlight: InFlight[] = []

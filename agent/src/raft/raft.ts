@@ -35,7 +35,7 @@ import {
   onSnapshotSent,
 } from './snapshot.ts'
 import { type Core, createCore, type RaftOptions, type Recovered, type State } from './state.ts'
-import { giveUpTransfer, onTransfer } from './transfer.ts'
+import { giveUpTransfer, onStandAside, onTransfer, stepAside } from './transfer.ts'
 import { asLogIndex, type LogIndex, type LogPosition } from './types.ts'
 
 /** Only a leader sends these: an older one has to learn that it is deposed. */
@@ -139,6 +139,9 @@ export class Raft {
       case 'snapshot-installed':
         onSnapshotInstalled(core, input.position, input.configuration)
         break
+      case 'stand-aside':
+        onStandAside(core)
+        break
       case 'forget-leader':
         onForgetLeader(core)
         break
@@ -161,6 +164,7 @@ export class Raft {
     }
     state.heartbeatElapsed++
     giveUpTransfer(core, state.role)
+    stepAside(core)
     if (state.electionElapsed % options.heartbeatTicks === 0) promoteLearners(core)
     if (state.electionElapsed >= options.electionTicks) checkQuorum(core)
     if (state.heartbeatElapsed >= options.heartbeatTicks) broadcastHeartbeat(core)
@@ -229,6 +233,8 @@ export class Raft {
     core.out.persisted(receipt)
     // A receipt of an earlier term may speak of entries that were since replaced: the next one attests anew.
     if (receipt.term === core.state.term) core.log.confirm(receipt.last)
+    // Until a snapshot is there nothing is applied, which would make room.
+    if (core.state.needsSnapshot) core.log.evict(core.log.durable, core.options.cacheBytesMax)
     onVoteDurable(core)
     commitByMajority(core)
   }
@@ -247,7 +253,7 @@ export class Raft {
   /** Hands over what is committed AND on the own disk: the machine never holds what a crash takes from the log. */
   #applyCommitted(): void {
     const { state, log, out } = this.#core
-    if (state.install !== null) return
+    if (state.install !== null || state.needsSnapshot) return
     const upTo = asLogIndex(Math.min(state.commit, log.durable))
     if (upTo <= state.applying) return
     const from = asLogIndex(state.applying + 1)
@@ -258,11 +264,10 @@ export class Raft {
 }
 
 function start(options: RaftOptions, recovered: Recovered): Core {
-  const { hardState, base, last, applied } = recovered
+  const { hardState, last, applied } = recovered
   assert(hardState.term >= last.term, 'the term on disk is not behind the log')
   assert(hardState.term >= applied.term, 'the term on disk is not behind the machine')
   assert(hardState.commit <= last.index, 'commitIndex never passes the log')
   assert(applied.index <= last.index, 'the machine holds nothing that the log has lost')
-  assert(applied.index >= base.index, 'the machine holds what the log no longer has')
   return createCore(options, recovered)
 }

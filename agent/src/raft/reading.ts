@@ -11,9 +11,10 @@ import type { LogIndex, RequestId } from './types.ts'
  * reads that arrive meanwhile share the next one.
  */
 export function onRead(core: Core, ids: readonly RequestId[]): void {
-  const { state, out } = core
-  if (state.leader === null) {
-    out.add({ kind: 'reject', ids, reason: 'no-leader' })
+  const { options, state, out } = core
+  if (state.leader === null || state.needsSnapshot || state.standsAside) {
+    const elsewhere = state.leader !== null && state.leader !== options.id
+    out.add({ kind: 'reject', ids, reason: elsewhere ? 'not-leader' : 'no-leader' })
     return
   }
   const room = roomForReads(core)
@@ -27,6 +28,19 @@ export function onReadIndex(core: Core, { from, context }: ReadIndexRequest): vo
   const { role, reads } = core.state
   if (role.kind !== 'leader' || roomForReads(core) === 0) return
   reads.waiting.push({ kind: 'peer', from, context })
+}
+
+/**
+ * The machine is not to be trusted any more: its own reads go elsewhere. What peers asked for concerns
+ * the log alone.
+ */
+export function refuseReads(core: Core): void {
+  const { reads } = core.state
+  const ids = ownIds([...(reads.round?.readers ?? []), ...reads.waiting])
+  const ofPeers = (readers: readonly Reader[]) => readers.filter(({ kind }) => kind === 'peer')
+  if (reads.round !== null) reads.round = { ...reads.round, readers: ofPeers(reads.round.readers) }
+  reads.waiting = ofPeers(reads.waiting)
+  if (ids.length > 0) onRead(core, ids)
 }
 
 function roomForReads({ options, state }: Core): number {

@@ -3,7 +3,7 @@ import type { Input } from './input.ts'
 import { entryBytes } from './log.ts'
 import type { Progress } from './progress.ts'
 import type { Core, Leader } from './state.ts'
-import { asLogIndex, type Entry, type NodeId } from './types.ts'
+import { asLogIndex, type Entry, type LogIndex, type NodeId } from './types.ts'
 
 type Loaded = Extract<Input, { kind: 'loaded' }>
 
@@ -47,10 +47,26 @@ export function replicate(core: Core, leader: Leader, to: NodeId): void {
 }
 
 /** §7. A peer that is not heard would not take it: it is asked for when it answers. */
-function sendSnapshot({ log, out }: Core, to: NodeId, peer: Progress): void {
+function sendSnapshot(core: Core, to: NodeId, peer: Progress): void {
   if (!peer.active) return
   peer.becomeSnapshot()
-  out.add({ kind: 'send-snapshot', to, atLeast: log.base.index })
+  askForSnapshot(core, to, peer, core.log.base.index)
+}
+
+/**
+ * The peer's log may be level, but its machine ends before it: entries go on meanwhile, since its
+ * acknowledgements count. A leader whose own machine is not that far yet waits for it.
+ */
+export function refill(core: Core, to: NodeId, peer: Progress): void {
+  if (peer.lacking === 0 || peer.settling > 0 || peer.lacking > core.state.applied) return
+  askForSnapshot(core, to, peer, peer.lacking)
+}
+
+/** One at a time: after its end the peer's next answer says whether it needs another. */
+function askForSnapshot({ out }: Core, to: NodeId, peer: Progress, atLeast: LogIndex): void {
+  if (peer.sending) return
+  peer.sending = true
+  out.add({ kind: 'send-snapshot', to, atLeast })
 }
 
 /** One AppendEntries; without entries it proves the match and tells the commit index. */
@@ -107,6 +123,7 @@ export function broadcastHeartbeat({ options, state, out }: Core): void {
   if (state.role.kind !== 'leader') return
   state.heartbeatElapsed = 0
   for (const [to, peer] of state.role.progress) {
+    if (peer.settling > 0) peer.settling--
     const commit = asLogIndex(Math.min(peer.match, state.commit))
     out.sendNow({
       kind: 'heartbeat',

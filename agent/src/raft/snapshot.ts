@@ -8,25 +8,32 @@ import { becomeFollower } from './role.ts'
 import type { Core } from './state.ts'
 import { asLogIndex, type LogPosition, type NodeId } from './types.ts'
 
+/** Heartbeats until a peer's answer is sure to know of the snapshot that went out; and the pace after a failure. */
+const SETTLING_HEARTBEATS = 2
+
 /**
  * §7, the receiver's side: the file is complete and verified, and lies beside the live state. What is
  * committed is never replaced: a snapshot of it is only confirmed, and one whose very position the log
- * holds only moves the commit index.
+ * holds only moves the commit index. Unless the machine ends before the log begins: then whatever
+ * reaches the log is what it needs, and what the log holds behind it stays.
  */
 export function onInstallSnapshot(core: Core, message: InstallSnapshot): void {
   becomeFollower(core, message.term, message.from)
   const { state, log } = core
   const { position } = message.header
   assert(position.term <= message.term, 'no snapshot from a future term')
-  if (position.index <= state.commit) {
-    assert(
-      position.index < log.base.index || log.termAt(position.index) === position.term,
-      'no leader contradicts what is committed',
-    )
+  assert(
+    position.index > state.commit ||
+      position.index < log.base.index ||
+      log.termAt(position.index) === position.term,
+    'no leader contradicts what is committed',
+  )
+  const wanted = state.needsSnapshot && position.index >= log.base.index
+  if (position.index <= state.commit && !wanted) {
     acceptUpTo(core, message, state.commit)
     return
   }
-  if (log.termAt(position.index) === position.term) {
+  if (log.termAt(position.index) === position.term && !wanted) {
     advanceCommit(core, position.index)
     acceptUpTo(core, message, position.index)
     return
@@ -68,10 +75,13 @@ export function onSnapshotInstalled(
     expected?.index === position.index && expected.term === position.term,
     'what was to be installed is installed',
   )
-  assert(position.index > state.commit, 'a snapshot only moves forward')
+  assert(position.index > state.applied, 'a snapshot only moves forward')
+  const held = state.needsSnapshot && log.termAt(position.index) === position.term
+  assert(held || position.index > state.commit, 'a log loses nothing that is committed')
   state.install = null
+  state.needsSnapshot = false
   log.reset(position)
-  state.commit = position.index
+  state.commit = asLogIndex(Math.max(state.commit, position.index))
   state.applying = position.index
   state.applied = position.index
   onConfigurationApplied(core, configuration)
@@ -89,7 +99,10 @@ export function onCompacted({ state, log }: Core, base: LogPosition): void {
  */
 export function onSnapshotSent({ state, log }: Core, to: NodeId, ok: boolean): void {
   const peer = state.role.kind === 'leader' ? state.role.progress.get(to) : undefined
-  if (peer?.state !== 'snapshot') return
+  if (peer === undefined) return
+  peer.sending = false
+  peer.settling = SETTLING_HEARTBEATS
+  if (peer.state !== 'snapshot') return
   peer.becomeProbe(asLogIndex(ok ? log.base.index + 1 : peer.match + 1))
   peer.waiting = true
 }

@@ -57,7 +57,10 @@ export interface Recovered {
   readonly base: LogPosition
   readonly last: LogPosition
   readonly borders: readonly TermBorder[]
-  /** last entry that the machine holds */
+  /**
+   * Last entry that the machine holds. Below `base`, the machine has lost what the log no longer has:
+   * the core then asks its leader for a snapshot.
+   */
   readonly applied: LogPosition
   /** in force there; `NO_CONFIGURATION` of a node that waits to be added */
   readonly configuration: Configuration
@@ -136,6 +139,17 @@ export interface State {
   applied: LogIndex
   /** null: none is under way; until its end the log stands still, and nothing is applied */
   install: Install | null
+  /**
+   * The machine ends before the log begins: until a snapshot is installed nothing is applied, no read is
+   * taken, and this node does not lead. Its log and its vote count as any other's.
+   */
+  needsSnapshot: boolean
+  /**
+   * The machine is not to be trusted (a quarantine): no read is taken, and this node does not lead. Its
+   * log and its vote are whole and count as any other's: without them a diverged machine would cost the
+   * cluster a voter. What is committed goes on being applied, so that the membership stays known.
+   */
+  standsAside: boolean
   /** in force: the last one that was applied */
   configuration: Configuration
   /** ticks since a leader was heard, a vote granted, a campaign begun; of a leader, since the quorum was checked */
@@ -161,7 +175,8 @@ const CONTEXTS_PER_BOOT = 2 ** 20
 export function createCore(options: RaftOptions, recovered: Recovered): Core {
   const { hardState, base, last, borders, applied, configuration } = recovered
   const prng = new Prng(options.seed)
-  const commit = asLogIndex(Math.max(hardState.commit, applied.index))
+  // What was compacted was committed, whatever became of the machine.
+  const commit = asLogIndex(Math.max(hardState.commit, applied.index, base.index))
   const alone = isQuorum(configuration, id => id === options.id)
   const state: State = {
     term: hardState.term,
@@ -172,6 +187,8 @@ export function createCore(options: RaftOptions, recovered: Recovered): Core {
     applying: applied.index,
     applied: applied.index,
     install: null,
+    needsSnapshot: applied.index < base.index,
+    standsAside: false,
     configuration,
     electionElapsed: 0,
     // Nobody else can lead a cluster of one: there is nothing to wait for.

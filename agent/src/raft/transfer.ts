@@ -1,4 +1,6 @@
 import { votersOf } from './configuration.ts'
+import { refuseReads } from './reading.ts'
+import { becomeFollower } from './role.ts'
 import type { Core, Leader } from './state.ts'
 import type { NodeId } from './types.ts'
 
@@ -18,6 +20,25 @@ export function onTransfer(core: Core, wanted: NodeId | null): void {
   handOver(core, to)
 }
 
+/**
+ * This node's machine is not to be trusted: it leads no more, and never again. The leadership goes to
+ * the best of its peers; if that one does not take it in time, or there is none, to whoever is elected.
+ */
+export function onStandAside(core: Core): void {
+  const { state } = core
+  state.standsAside = true
+  refuseReads(core)
+  if (state.role.kind === 'leader') onTransfer(core, null)
+  stepAside(core)
+}
+
+/** To be called while a leader hands over: without a successor it leads no longer. */
+export function stepAside(core: Core): void {
+  const { role, standsAside, term } = core.state
+  if (!standsAside || role.kind === 'follower') return
+  if (role.kind === 'candidate' || role.transfer === null) becomeFollower(core, term, null)
+}
+
 /** The target answered: it may be level now. */
 export function handOver({ options, state, log, out }: Core, from: NodeId): void {
   if (state.role.kind !== 'leader' || state.role.transfer?.to !== from) return
@@ -32,11 +53,11 @@ export function giveUpTransfer({ options }: Core, leader: Leader): void {
   if (leader.transfer.ticks >= options.electionTicks) leader.transfer = null
 }
 
-/** Of these voters the one that is reached and lacks least. */
+/** Of these voters the one that is reached and lacks least; who cannot lead for want of a snapshot is none. */
 export function nearest({ progress }: Leader, voters: readonly NodeId[]): NodeId | null {
   let best: NodeId | null = null
   for (const [id, peer] of progress) {
-    if (!peer.reachable || !voters.includes(id)) continue
+    if (!peer.reachable || peer.lacking > 0 || !voters.includes(id)) continue
     if (best === null || peer.match > (progress.get(best)?.match ?? -1)) best = id
   }
   return best

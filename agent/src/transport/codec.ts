@@ -83,6 +83,8 @@ export function encodeMessage(writer: ByteWriter, message: Message): void {
       writer.f64(message.commit).f64(message.context)
       return
     case 'heartbeat-reply':
+      writer.f64(message.context).f64(message.lacking)
+      return
     case 'read-index':
       writer.f64(message.context)
       return
@@ -148,6 +150,7 @@ export function decodeMessage(reader: ByteReader, direction: Direction): Message
     case 'heartbeat':
       return { kind, ...envelope, commit: decodeIndex(reader), context: reader.f64() }
     case 'heartbeat-reply':
+      return { kind, ...envelope, context: reader.f64(), lacking: decodeIndex(reader) }
     case 'read-index':
       return { kind, ...envelope, context: reader.f64() }
     case 'read-index-reply':

@@ -5,7 +5,7 @@ import { BODY, encodeFrame } from './frame.ts'
 import type { Contact } from './transport.ts'
 
 /** Raised when the bytes between peers change; peers of another version are refused in words. */
-export const PROTOCOL_VERSION = 2
+export const PROTOCOL_VERSION = 3
 
 /** Longest body before a peer is verified: nobody else makes this node keep more. */
 export const GREETING_BYTES_MAX = 2048

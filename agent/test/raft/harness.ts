@@ -84,6 +84,7 @@ export class Member {
   /** what the machine holds: it survives crashes whole */
   readonly applied: Entry[]
   raft: Raft
+  readonly #first: Configuration
   /** in force where the machine is */
   #configuration: Configuration
   #boot = 0
@@ -92,6 +93,7 @@ export class Member {
   constructor(options: RaftOptions, first: Configuration, start: Start) {
     const { log = [], term, vote, commit = 0, applied = commit, configuration = first } = start
     this.options = options
+    this.#first = first
     this.#configuration = configuration
     const entries = entriesOf(log)
     this.image = new DurableImage(
@@ -208,6 +210,13 @@ export class Member {
     this.installs = []
     this.lacking = []
     this.raft = this.#start()
+  }
+
+  /** Starts again with a machine that holds the first `left` entries: log and vote are whole. */
+  loseMachine(left = 0): void {
+    this.applied.length = left
+    this.#configuration = lastConfiguration(this.applied) ?? this.#first
+    this.restart()
   }
 
   /** Ticks until the node asks for pre-votes; returns what it then says. */

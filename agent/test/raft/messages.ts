@@ -94,8 +94,9 @@ export function beat({ from, term, commit = 0, context = 0 }: BeatOf): Message {
   return { kind: 'heartbeat', ...envelope(from, term), commit: asLogIndex(commit), context }
 }
 
-export function alive(from: string, term: number, context = 0): Message {
-  return { kind: 'heartbeat-reply', ...envelope(from, term), context }
+/** @param lacking the snapshot that it needs, from which index on */
+export function alive(from: string, term: number, context = 0, lacking = 0): Message {
+  return { kind: 'heartbeat-reply', ...envelope(from, term), context, lacking: asLogIndex(lacking) }
 }
 
 interface RoundOf {

@@ -29,7 +29,7 @@ function body(message: Message): string {
     case 'heartbeat':
       return `beat t${term} commit ${message.commit}${round(message)}`
     case 'heartbeat-reply':
-      return `alive t${term}${round(message)}`
+      return `alive t${term}${round(message)}${needs(message)}`
     case 'read-index':
       return `read-index? t${term}${round(message)}`
     case 'read-index-reply':
@@ -53,6 +53,9 @@ const known = ({ commit }: { readonly commit: LogPosition }): string =>
 /** Rounds of reads are numbered from a place that a boot draws: only the count within the boot is shown. */
 const round = ({ context }: { readonly context: number }): string =>
   context === 0 ? '' : ` round ${context % 2 ** 20}`
+
+const needs = ({ lacking }: { readonly lacking: number }): string =>
+  lacking === 0 ? '' : ` needs a snapshot from ${lacking} on`
 
 export const position = ({ index, term }: LogPosition): string => `${index}@${term}`
 

@@ -385,10 +385,3 @@ t.test('a compacted leader still serves who follows, and takes changes', async t
   a.receive(matched('b', 2, 11))
   t.match(a.change(add('d'))[0], /^accepted/)
 })
-
-t.test('dragonboat#156, #369: no start with a machine from before the log', async t => {
-  const a = follower({ log: [1, 1, 1], term: 1, commit: 3 })
-  a.compact(2)
-  a.applied.length = 1
-  t.throws(() => a.restart(), /what the log no longer has/)
-})

@@ -71,6 +71,8 @@ function inputText(input: Input): string {
       return 'forget the leader'
     case 'unreachable':
       return `${input.peer} is unreachable`
+    case 'stand-aside':
+      return 'stand aside'
     case 'tick':
       return 'tick'
   }

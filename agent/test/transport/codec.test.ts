@@ -59,6 +59,7 @@ function isSound(message: Message): boolean {
   if (message.kind === 'request-vote-reply') counts.push(message.commit.index, message.commit.term)
   if (message.kind === 'request-vote') counts.push(message.last.index - message.commit.index)
   if (message.kind === 'request-vote') counts.push(message.last.index, message.last.term)
+  if (message.kind === 'heartbeat-reply') counts.push(message.lacking)
   if (message.kind === 'append-entries-refusal') counts.push(message.hint.index, message.prevIndex)
   return entriesFollow && counts.every(value => Number.isSafeInteger(value) && value >= 0)
 }

@@ -215,7 +215,7 @@ export const anyMessage: fc.Arbitrary<Message> = fc
       hint: position,
     }),
     fc.record({ kind: constant('heartbeat'), term, commit: index, context: count }),
-    fc.record({ kind: constant('heartbeat-reply'), term, context: count }),
+    fc.record({ kind: constant('heartbeat-reply'), term, context: count, lacking: index }),
     fc.record({ kind: constant('read-index'), term, context: count }),
     fc.record({ kind: constant('read-index-reply'), term, context: count, index }),
     fc.record({ kind: constant('timeout-now'), term }),
