@@ -180,6 +180,18 @@ export class LogOutline {
     return spans
   }
 
+  /** Of the frames that hold what follows `index`, and of what shares a mark with it. */
+  bytesAfter(index: LogIndex): number {
+    let bytes = 0
+    for (let at = this.#marks.length - 1; at >= 0; at--) {
+      const mark = this.#marks[at]
+      const next = this.#marks[at + 1]?.first ?? this.#last.index + 1
+      if (mark === undefined || next - 1 <= index) break
+      bytes += mark.end - mark.at
+    }
+    return bytes
+  }
+
   #leftAfter(truncateFrom: LogIndex | null): LogPosition {
     if (truncateFrom === null || truncateFrom === this.#last.index + 1) return this.#last
     const index = asLogIndex(truncateFrom - 1)
@@ -289,8 +301,9 @@ export function marking(outline: LogOutline, header: SnapshotHeader): FrameSumma
     assert(sameSnapshot(marker, header), 'one snapshot is installed at a time')
     return null
   }
-  const { index } = header.position
-  assert(index > hardState.commit, 'a snapshot at or below commit is not installed')
+  const { index, term } = header.position
+  const isHeld = outline.termAt(index) === term
+  assert(isHeld || index > hardState.commit, 'an install drops nothing that is committed')
   return { ...emptyFrame('marked', hardState), header }
 }
 

@@ -69,6 +69,10 @@ export interface LogStore {
    * @throws LogRefusal with what was found and where (file, offset)
    */
   open(identity: Identity): Promise<LogState>
+  /** As `open` told it, and what was written since. */
+  state(): LogState
+  /** Bytes of the log that hold what follows `index`: for limits and for operators, a little more or less. */
+  bytesAfter(index: LogIndex): number
   /**
    * Resolves when the batch is durable. A rejection is final: after a failed fsync nothing that the
    * file holds can be trusted, so the node stops (fsyncgate, 2018).
@@ -88,7 +92,7 @@ export interface LogStore {
   compact(base: LogPosition): Promise<void>
   /**
    * From now on the snapshot is being installed: a restart finds the marker. One at a time; the same
-   * again does nothing.
+   * again does nothing. It is beyond what is committed, or, for a machine that was lost, an entry of this log.
    */
   mark(header: SnapshotHeader): Promise<void>
   /**

@@ -1,4 +1,5 @@
 import { assert } from '../lib/assert.ts'
+import { ENTRY_OVERHEAD_BYTES } from '../raft/entry-codec.ts'
 import type { Entry, Identity, LogIndex, LogPosition, SnapshotHeader } from '../raft/types.ts'
 import {
   compaction,
@@ -36,6 +37,15 @@ export class MemoryLogStore implements LogStore {
     this.#identity = own
     this.#isOpen = true
     return this.#outline.state()
+  }
+
+  state(): LogState {
+    return this.#outline.state()
+  }
+
+  bytesAfter(index: LogIndex): number {
+    const held = this.#entries.slice(Math.max(0, index - this.#outline.base.index))
+    return held.reduce((sum, { payload }) => sum + payload.length + ENTRY_OVERHEAD_BYTES, 0)
   }
 
   async persist(batch: LogBatch): Promise<void> {

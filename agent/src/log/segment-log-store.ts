@@ -81,6 +81,14 @@ export class SegmentLogStore implements LogStore {
     }
   }
 
+  state(): LogState {
+    return this.#opened().outline.state()
+  }
+
+  bytesAfter(index: LogIndex): number {
+    return this.#opened().outline.bytesAfter(index)
+  }
+
   persist(batch: LogBatch): Promise<void> {
     return this.#run(this.#persist(batch))
   }

@@ -34,6 +34,7 @@ export function compactionContract(t: Test, place: LogPlace, runs: number): void
         const act = actFor(model, each)
         await perform(store, act)
         model = afterAct(model, act)
+        same(store.state(), stateOf(model))
         same(await readAll(store, stateOf(model)), model.entries)
         if (reopen > 0) continue
         await store.close()
@@ -48,6 +49,7 @@ export function compactionContract(t: Test, place: LogPlace, runs: number): void
   })
 
   refusals(t, place)
+  refills(t, place)
   reads(t, place)
 
   t.test('writes, compactions and marks asked for at once are carried out in order', async t => {
@@ -99,7 +101,7 @@ function refusals(t: Test, place: LogPlace): void {
       await store.compact(position(8, 2))
       await store.persist(batchOf({ truncateFrom: 8, hardState: hardState(2, 'node0', 8) }))
     },
-    'a snapshot at commit': store => store.mark(headerAt(8, 2)),
+    'a snapshot at commit, of another history': store => store.mark(headerAt(8, 1)),
     'a snapshot below commit, of another history': store => store.mark(headerAt(5, 2)),
     'a second snapshot, while one is installed': async store => {
       await store.mark(marked)
@@ -144,6 +146,28 @@ function refusals(t: Test, place: LogPlace): void {
   })
 }
 
+/** A machine that was lost takes a snapshot of what the log itself still has. */
+function refills(t: Test, place: LogPlace): void {
+  for (const index of [5, 7, 8]) {
+    t.test(`a snapshot at ${index}, held and committed: what follows it stays`, async t => {
+      const { store, make, model } = await written(place)
+      await store.compact(position(5, 1))
+      const header = headerAt(index, index > 5 ? 2 : 1)
+      await store.mark(header)
+      await store.reset(header)
+      const expected = reset(compacted(model, position(5, 1)), header)
+      same(store.state(), stateOf(expected))
+      await store.close()
+      const again = make()
+      const state = await again.open(IDENTITY)
+      same(state, stateOf(expected))
+      t.strictSame(await readAll(again, state), entriesBetween({ first: index + 1, last: 10 }, 2))
+      t.equal(state.hardState.commit, 8)
+      await again.close()
+    })
+  }
+}
+
 function reads(t: Test, place: LogPlace): void {
   t.test('what was dropped cannot be read, and the log goes on', async t => {
     const { store } = await written(place)
@@ -155,6 +179,24 @@ function reads(t: Test, place: LogPlace): void {
     t.strictSame(read, entriesBetween({ first: 7, last: 8 }, 2))
     await store.persist(batchOf({ entries: [entryAt(11, 2)], hardState: hardState(2, 'node0') }))
     t.strictSame(await store.read(asLogIndex(11), asLogIndex(11), 1), [entryAt(11, 2)])
+    await store.close()
+  })
+
+  t.test('the bytes behind an entry: all of the log, less with every entry, none', async t => {
+    const make = await place()
+    const store = make()
+    await store.open(IDENTITY)
+    for (let first = 1; first < 100; first += 10) {
+      const entries = entriesBetween({ first, last: first + 9 }, 1, 20_000)
+      await store.persist(batchOf({ entries, hardState: hardState(1, null, first) }))
+    }
+    const whole = store.bytesAfter(asLogIndex(0))
+    t.ok(whole >= 100 * 20_000 && whole < 110 * 20_000, `${whole}`)
+    const half = store.bytesAfter(asLogIndex(50))
+    t.ok(half >= 50 * 20_000 && half < 60 * 20_000, `${half}`)
+    t.equal(store.bytesAfter(asLogIndex(100)), 0)
+    await store.compact(position(50, 1))
+    t.equal(store.bytesAfter(asLogIndex(0)), store.bytesAfter(asLogIndex(50)))
     await store.close()
   })
 

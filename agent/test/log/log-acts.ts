@@ -81,9 +81,14 @@ export function actFor(model: Model, { wish: parts, kind, share, beyond }: ActWi
   return { kind: 'persist', batch: { ...batch, hardState: quiet } }
 }
 
-/** Above commit: one of the log's entries, one in conflict with it, or one beyond its end. */
+/** Above commit: one of the log's entries, one in conflict with it, or one beyond its end. Below: one of its own. */
 function toInstall(model: Model, share: number, beyond: number): SnapshotHeader {
   const { commit, term } = model.hardState
+  const { base } = model
+  if (beyond === 8) {
+    const index = base.index + Math.floor(share * (commit - base.index))
+    return headerAt(index, termIn(model, index) ?? 0)
+  }
   const index = commit + 1 + Math.floor(share * (lastOf(model).index - commit))
   const held = termIn(model, index)
   if (held === undefined) return headerAt(index + beyond, term)
