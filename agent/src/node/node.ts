@@ -79,6 +79,8 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
       onUnreachable: peer => this.#post({ kind: 'unreachable', peer }),
       onMet: peer => this.#membership.met(peer),
       onGone: peer => this.#onGone(peer),
+      onChunk: () => Promise.reject(new Error('this node takes no snapshots')),
+      onNotice: () => {},
     })
     this.#cancelTicks = clock.every(tickMsOf(this.#options), () => {
       this.#tickDue = true

@@ -4,6 +4,7 @@ import { DecodeError } from '../lib/bytes.ts'
 import type { HostPort } from '../lib/host-port.ts'
 import type { Message } from '../raft/message.ts'
 import type { NodeId } from '../raft/types.ts'
+import { chunkFrame, decodeAnswer } from './chunk-codec.ts'
 import { BODY, encodeFrame, encodeMessages, FrameReader } from './frame.ts'
 import {
   decodeOpening,
@@ -16,7 +17,7 @@ import {
   versionObjection,
 } from './handshake.ts'
 import { describeError, type TcpContext } from './tcp-context.ts'
-import type { MetPeer, PeerLink } from './transport.ts'
+import type { ChunkAnswer, MetPeer, PeerLink, SnapshotChunk } from './transport.ts'
 
 const PING = encodeFrame(body => body.u8(BODY.ping))
 
@@ -42,6 +43,12 @@ type State =
   | { readonly kind: 'connected'; readonly socket: Socket; readonly incarnation: string }
   | { readonly kind: 'closed' }
 
+/** A chunk that is not answered yet. */
+interface Outstanding {
+  readonly resolve: (answer: ChunkAnswer) => void
+  readonly reject: (error: Error) => void
+}
+
 /** The connection that this node dials to one peer, and on which it only sends; dials again for ever. */
 export class DialledLink {
   readonly #peer: Peer
@@ -61,6 +68,7 @@ export class DialledLink {
   #attempts = 0
   /** pings without a sign of the peer */
   #silentPings = 0
+  #chunk: Outstanding | null = null
 
   constructor(peer: Peer, context: TcpContext, handler: LinkHandler) {
     this.#peer = peer
@@ -96,6 +104,34 @@ export class DialledLink {
     if (this.#turn.push(message) === 1) queueMicrotask(() => this.#flush())
   }
 
+  /** See `Transport.sendChunk`. */
+  sendChunk(chunk: SnapshotChunk): Promise<ChunkAnswer> {
+    const state = this.#state
+    const { id } = this.#peer
+    return new Promise((resolve, reject) => {
+      if (state.kind !== 'connected') {
+        reject(new Error(`${id} is not connected${because(this.#lastError)}`))
+      } else if (this.#chunk !== null) {
+        reject(new Error(`another chunk is under way to ${id}`))
+      } else {
+        this.#chunk = { resolve, reject }
+        state.socket.write(chunkFrame(chunk))
+      }
+    })
+  }
+
+  /** See `Transport.notify`. */
+  notify(notice: Uint8Array): void {
+    const state = this.#state
+    if (state.kind !== 'connected') return
+    if (state.socket.writableLength > this.#context.limits.queueBytesMax) return
+    state.socket.write(
+      encodeFrame(body => {
+        body.u8(BODY.notice).raw(notice)
+      }, 1 + notice.length),
+    )
+  }
+
   status(): PeerLink {
     const connected = this.#state.kind === 'connected'
     const lastError = connected ? null : this.#lastError
@@ -124,6 +160,7 @@ export class DialledLink {
     const state = this.#state
     this.#state = { kind: 'closed' }
     this.#turn = []
+    this.#abandonChunk(reason ?? 'closed')
     if ('cancel' in state) state.cancel()
     if (!('socket' in state)) return
     if (reason === null) state.socket.destroy()
@@ -171,10 +208,27 @@ export class DialledLink {
     this.#silentPings = 0
     for (const body of bodies) {
       if (body[0] === BODY.pong) continue
+      if (body[0] === BODY.chunkAnswer) {
+        this.#onAnswer(decodeAnswer(body))
+        continue
+      }
       const opening = decodeOpening(body)
       if (opening.kind !== 'refusal') throw new DecodeError('a second greeting')
       this.#refused(socket, opening)
     }
+  }
+
+  #onAnswer(answer: ChunkAnswer): void {
+    const chunk = this.#chunk
+    if (chunk === null) throw new DecodeError('an answer to no chunk')
+    this.#chunk = null
+    chunk.resolve(answer)
+  }
+
+  #abandonChunk(reason: string): void {
+    const chunk = this.#chunk
+    this.#chunk = null
+    chunk?.reject(new Error(`the connection to ${this.#peer.id} broke: ${reason}`))
   }
 
   #onOpening(socket: Socket, opening: Opening): void {
@@ -265,6 +319,7 @@ export class DialledLink {
     this.#log('warn', reason)
     const cancel = this.#context.clock.after(this.#backoffMs(), () => this.#dial())
     this.#state = { kind: 'waiting', cancel }
+    this.#abandonChunk(reason)
     if (state.kind === 'connected') this.#unreachable()
   }
 
@@ -287,6 +342,10 @@ export class DialledLink {
     const { id, address } = this.#peer
     this.#context.log(level, `link to ${id} (${address.host}:${address.port}): ${text}`)
   }
+}
+
+function because(reason: string | null): string {
+  return reason === null ? '' : `: ${reason}`
 }
 
 /** Closes the connection behind a last frame. */

@@ -10,7 +10,17 @@ export const FRAME_HEADER_BYTES = 8
 export const BODY_BYTES_MAX = 16 * 1024 * 1024
 
 /** First byte of a body. On the wire for ever. */
-export const BODY = { hello: 1, welcome: 2, refusal: 3, messages: 4, ping: 5, pong: 6 } as const
+export const BODY = {
+  hello: 1,
+  welcome: 2,
+  refusal: 3,
+  messages: 4,
+  ping: 5,
+  pong: 6,
+  chunk: 7,
+  chunkAnswer: 8,
+  notice: 9,
+} as const
 
 /** A frame of what `write` appends to the body. */
 export function encodeFrame(write: (body: ByteWriter) => void, capacity = 256): Uint8Array {

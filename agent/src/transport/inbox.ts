@@ -4,6 +4,7 @@ import { DecodeError } from '../lib/bytes.ts'
 import type { HostPort } from '../lib/host-port.ts'
 import type { Message } from '../raft/message.ts'
 import type { NodeId } from '../raft/types.ts'
+import { answerFrame, decodeChunk } from './chunk-codec.ts'
 import { BODY, decodeMessages, encodeFrame, FrameReader } from './frame.ts'
 import {
   decodeOpening,
@@ -16,7 +17,12 @@ import {
 } from './handshake.ts'
 import { StrangerLog } from './stranger-log.ts'
 import { describeError, type TcpContext } from './tcp-context.ts'
-import type { MetPeer } from './transport.ts'
+import {
+  type ChunkAnswer,
+  type MetPeer,
+  NOTICE_BYTES_MAX,
+  type SnapshotChunk,
+} from './transport.ts'
 
 const PONG = encodeFrame(body => body.u8(BODY.pong))
 /** A peer that reads not even the pongs is gone. */
@@ -25,6 +31,8 @@ const PONG_BYTES_MAX = 4096
 /** What an inbox tells its transport. */
 export interface InboxHandler {
   onMessages(messages: readonly Message[]): void
+  onChunk(from: NodeId, chunk: SnapshotChunk): Promise<ChunkAnswer>
+  onNotice(from: NodeId, notice: Uint8Array): void
   /** This peer is verified and has connected: dialling it may work now. */
   onAccepted(peer: MetPeer): void
   /** Its connection has ended, and no newer one has taken its place. */
@@ -45,6 +53,15 @@ interface Visitor {
   /** something arrived since the last tick */
   heard: boolean
   silentTicks: number
+  /** its chunk is not answered yet */
+  answering: boolean
+}
+
+/** What arrived together from a verified peer. */
+interface Delivery {
+  readonly messages: Message[]
+  readonly notices: Uint8Array[]
+  chunk: SnapshotChunk | null
 }
 
 /** Accepts connections, verifies who dialled, and receives their messages. */
@@ -135,6 +152,7 @@ export class Inbox {
       verifying: false,
       heard: false,
       silentTicks: 0,
+      answering: false,
     }
     this.#strangers.add(visitor)
     socket.on('data', chunk => this.#onData(visitor, chunk))
@@ -159,28 +177,62 @@ export class Inbox {
   #onData(visitor: Visitor, chunk: Uint8Array): void {
     if (visitor.socket.destroyed) return
     visitor.heard = true
-    let messages: readonly Message[] = []
+    const { peer } = visitor
+    let delivery: Delivery | null = null
     try {
-      if (visitor.peer === null) this.#onOpening(visitor, chunk)
-      else messages = this.#decode(visitor.reader.push(chunk), visitor.peer)
+      if (peer === null) this.#onOpening(visitor, chunk)
+      else delivery = this.#decode(visitor.reader.push(chunk), peer, visitor.answering)
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error
       this.#dismiss(visitor, `${error.message}${resemblance(chunk)}`)
     }
     // Outside of the `try`: a fault of the core must stop the node.
-    if (messages.length > 0) this.#handler.onMessages(messages)
+    if (peer !== null && delivery !== null) this.#deliver(visitor, peer, delivery)
   }
 
-  #decode(bodies: readonly Uint8Array[], from: NodeId): readonly Message[] {
-    const direction = { from, to: this.#context.self.nodeId }
-    const messages: Message[] = []
-    for (const body of bodies) {
-      if (body[0] === BODY.ping && body.length === 1) continue
-      if (body[0] === BODY.refusal) throw new DecodeError(refusalText(body))
-      if (body[0] !== BODY.messages) throw new DecodeError(`unknown body ${body[0]}`)
-      for (const message of decodeMessages(body, direction)) messages.push(message)
+  #deliver(visitor: Visitor, peer: NodeId, { messages, notices, chunk }: Delivery): void {
+    if (messages.length > 0) this.#handler.onMessages(messages)
+    for (const notice of notices) this.#handler.onNotice(peer, notice)
+    if (chunk !== null) this.#answer(visitor, peer, chunk)
+  }
+
+  /** However long that takes, pings are answered meanwhile. */
+  #answer(visitor: Visitor, peer: NodeId, chunk: SnapshotChunk): void {
+    visitor.answering = true
+    const answer = (answer: ChunkAnswer) => {
+      visitor.answering = false
+      if (!visitor.socket.destroyed) visitor.socket.write(answerFrame(answer))
     }
-    return messages
+    this.#handler
+      .onChunk(peer, chunk)
+      .then(answer, error => answer({ kind: 'refused', why: describeError(error) }))
+  }
+
+  #decode(bodies: readonly Uint8Array[], from: NodeId, answering: boolean): Delivery {
+    const direction = { from, to: this.#context.self.nodeId }
+    const delivery: Delivery = { messages: [], notices: [], chunk: null }
+    for (const body of bodies) {
+      switch (body[0]) {
+        case BODY.messages:
+          for (const message of decodeMessages(body, direction)) delivery.messages.push(message)
+          break
+        case BODY.chunk:
+          if (answering || delivery.chunk !== null) throw new DecodeError('a chunk too early')
+          delivery.chunk = decodeChunk(body)
+          break
+        case BODY.notice:
+          delivery.notices.push(noticeOf(body))
+          break
+        case BODY.ping:
+          if (body.length > 1) throw new DecodeError('a ping with a body')
+          break
+        case BODY.refusal:
+          throw new DecodeError(refusalText(body))
+        default:
+          throw new DecodeError(`unknown body ${body[0]}`)
+      }
+    }
+    return delivery
   }
 
   #onOpening(visitor: Visitor, chunk: Uint8Array): void {
@@ -260,6 +312,11 @@ export class Inbox {
     this.#strangers.delete(visitor)
     socket.destroy()
   }
+}
+
+function noticeOf(body: Uint8Array): Uint8Array {
+  if (body.length - 1 > NOTICE_BYTES_MAX) throw new DecodeError(`a notice of ${body.length} bytes`)
+  return body.subarray(1)
 }
 
 /** A peer that was welcomed and then does not take part with us says why. */

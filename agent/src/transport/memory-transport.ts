@@ -1,8 +1,18 @@
 import { ByteReader, ByteWriter } from '../lib/bytes.ts'
 import type { Message } from '../raft/message.ts'
 import type { NodeId } from '../raft/types.ts'
+import { chunkFrame, decodeChunk } from './chunk-codec.ts'
 import { decodeMessage, encodeMessage } from './codec.ts'
-import type { Membership, MetPeer, PeerLink, Transport, TransportHandler } from './transport.ts'
+import { FRAME_HEADER_BYTES } from './frame.ts'
+import type {
+  ChunkAnswer,
+  Membership,
+  MetPeer,
+  PeerLink,
+  SnapshotChunk,
+  Transport,
+  TransportHandler,
+} from './transport.ts'
 
 /**
  * Nodes of one process, for tests. Each message passes through the codec, so receivers share no
@@ -68,6 +78,10 @@ export class MemoryTransport implements Transport {
   readonly #met = new Set<NodeId>()
   readonly #reported = new Set<NodeId>()
   #turns = new Map<NodeId, Message[]>()
+  /** to whom a chunk of this node is under way */
+  readonly #sending = new Set<NodeId>()
+  /** ends the chunks that this end sent or received, and that are not answered */
+  readonly #openChunks = new Set<() => void>()
   #handler: TransportHandler | null = null
 
   constructor(network: MemoryNetwork, self: MetPeer) {
@@ -98,6 +112,28 @@ export class MemoryTransport implements Transport {
     }
   }
 
+  async sendChunk(to: NodeId, chunk: SnapshotChunk): Promise<ChunkAnswer> {
+    if (this.#sending.has(to)) throw new Error(`another chunk is under way to ${to}`)
+    this.#sending.add(to)
+    try {
+      const copied = decodeChunk(chunkFrame(chunk).subarray(FRAME_HEADER_BYTES))
+      await new Promise(resolve => setImmediate(resolve))
+      const target = this.#target(to)
+      const answer = target && (await this.#whileOpen(target.takesChunk(this.#self, copied)))
+      // The answer comes back on the connection that carried the chunk.
+      if (answer === null || this.#target(to) === null) throw new Error(`${to} is not connected`)
+      return answer
+    } finally {
+      this.#sending.delete(to)
+    }
+  }
+
+  notify(to: NodeId, notice: Uint8Array): void {
+    if (this.#handler === null || !this.#reaches(to)) return
+    const copied = Uint8Array.from(notice)
+    setImmediate(() => this.#target(to)?.takesNotice(this.#self, copied))
+  }
+
   links(): readonly PeerLink[] {
     return [...this.#peers].map(peer => {
       const connected = this.#handler !== null && this.#network.reach(this.id, peer) !== null
@@ -109,6 +145,13 @@ export class MemoryTransport implements Transport {
   async close(): Promise<void> {
     this.#handler = null
     this.#network.detach(this)
+    for (const end of this.#openChunks) end()
+  }
+
+  /** Null when nothing of this node would arrive there. */
+  #target(to: NodeId): MemoryTransport | null {
+    if (this.#handler === null || !this.#reaches(to)) return null
+    return this.#network.reach(this.id, to)
   }
 
   #deliver(): void {
@@ -124,17 +167,49 @@ export class MemoryTransport implements Transport {
 
   /** @internal False when this end is not there, or does not let the sender in. */
   takes(from: MetPeer, messages: readonly Message[]): boolean {
-    if (this.#handler === null) return false
+    const handler = this.#letIn(from)
+    handler?.onMessages(messages)
+    return handler !== null
+  }
+
+  /** @internal Null when this end is not there, goes away, or does not let the sender in. */
+  async takesChunk(from: MetPeer, chunk: SnapshotChunk): Promise<ChunkAnswer | null> {
+    const handler = this.#letIn(from)
+    if (handler === null) return null
+    const refused = (error: unknown): ChunkAnswer => ({ kind: 'refused', why: String(error) })
+    return this.#whileOpen(handler.onChunk(from.id, chunk).catch(refused))
+  }
+
+  /** Null once this end is closed. */
+  async #whileOpen(answer: Promise<ChunkAnswer | null>): Promise<ChunkAnswer | null> {
+    let end = () => {}
+    const ended = new Promise<null>(resolve => {
+      end = () => resolve(null)
+    })
+    this.#openChunks.add(end)
+    try {
+      return await Promise.race([answer, ended])
+    } finally {
+      this.#openChunks.delete(end)
+    }
+  }
+
+  /** @internal */
+  takesNotice(from: MetPeer, notice: Uint8Array): void {
+    this.#letIn(from)?.onNotice(from.id, notice)
+  }
+
+  #letIn(from: MetPeer): TransportHandler | null {
+    if (this.#handler === null) return null
     if (!this.#peers.has(from.id)) {
-      if (!this.#open) return false
+      if (!this.#open) return null
       this.#guests.add(from.id)
     }
     if (!this.#met.has(from.id)) {
       this.#met.add(from.id)
       this.#handler.onMet(from)
     }
-    this.#handler.onMessages(messages)
-    return true
+    return this.#handler
   }
 
   #reaches(peer: NodeId): boolean {

@@ -16,10 +16,12 @@ import {
   type TransportLog,
 } from './tcp-context.ts'
 import type {
+  ChunkAnswer,
   Contact,
   Membership,
   MetPeer,
   PeerLink,
+  SnapshotChunk,
   Transport,
   TransportHandler,
 } from './transport.ts'
@@ -42,7 +44,7 @@ export interface TcpTransportOptions {
 
 /**
  * Every node dials each other one and sends on its own connection, so there are two a pair, one for
- * each direction; only pongs travel backwards. Both ends prove cluster, id and incarnation before
+ * each direction; only pongs and the answers to chunks travel backwards. Both ends prove cluster, id and incarnation before
  * the first message.
  */
 export class TcpTransport implements Transport {
@@ -80,6 +82,8 @@ export class TcpTransport implements Transport {
     }
     this.#inbox = new Inbox(this.#context, {
       onMessages: messages => this.#handler?.onMessages(messages),
+      onChunk: (from, chunk) => this.#onChunk(from, chunk),
+      onNotice: (from, notice) => this.#handler?.onNotice(from, notice),
       onAccepted: peer => this.#onAccepted(peer),
       onLeft: peer => this.#onLeft(peer),
     })
@@ -117,6 +121,16 @@ export class TcpTransport implements Transport {
     for (const message of messages) this.#links.get(message.to)?.send(message)
   }
 
+  async sendChunk(to: NodeId, chunk: SnapshotChunk): Promise<ChunkAnswer> {
+    const link = this.#links.get(to)
+    if (link === undefined) throw new Error(`${to} is no peer`)
+    return link.sendChunk(chunk)
+  }
+
+  notify(to: NodeId, notice: Uint8Array): void {
+    this.#links.get(to)?.notify(notice)
+  }
+
   links(): readonly PeerLink[] {
     return [...this.#links.values()].map(link => link.status())
   }
@@ -126,6 +140,11 @@ export class TcpTransport implements Transport {
     this.#cancelTicks()
     for (const link of this.#links.values()) link.close()
     await this.#inbox.close()
+  }
+
+  async #onChunk(from: NodeId, chunk: SnapshotChunk): Promise<ChunkAnswer> {
+    if (this.#handler === null) throw new Error('not started')
+    return this.#handler.onChunk(from, chunk)
   }
 
   #tick(): void {

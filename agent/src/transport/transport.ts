@@ -1,5 +1,5 @@
 import type { Message } from '../raft/message.ts'
-import type { NodeId } from '../raft/types.ts'
+import type { NodeId, SnapshotHeader } from '../raft/types.ts'
 
 /** How a node is reached; `address` (HTTP of its agent) and `raftBind` are `host:port`. */
 export interface Contact {
@@ -37,6 +37,30 @@ export interface Membership {
   readonly left?: ReadonlySet<NodeId>
 }
 
+/** Longest piece of a snapshot, bytes: what a heartbeat may have to wait behind. */
+export const CHUNK_BYTES_MAX = 256 * 1024
+
+/** Longest notice, bytes. */
+export const NOTICE_BYTES_MAX = 4096
+
+/** One piece of a snapshot's file; without bytes it only asks how much is held. */
+export interface SnapshotChunk {
+  readonly header: SnapshotHeader
+  /** Of its first byte in the file. */
+  readonly offset: number
+  /** At most `CHUNK_BYTES_MAX`. */
+  readonly bytes: Uint8Array
+}
+
+/**
+ * `held`: so many bytes from the start of that snapshot's file. `complete`: all of it, verified and durable.
+ * `refused`: in words, and this snapshot will not be taken.
+ */
+export type ChunkAnswer =
+  | { readonly kind: 'held'; readonly bytes: number }
+  | { readonly kind: 'complete' }
+  | { readonly kind: 'refused'; readonly why: string }
+
 /** What the transport tells its node. Called from the event loop, never from inside `send`. */
 export interface TransportHandler {
   /** Messages that arrived together, in the order sent; `from` of each is the peer that was verified. */
@@ -47,6 +71,13 @@ export interface TransportHandler {
   onMet(peer: MetPeer): void
   /** Its connection ended, and its port is closed: the process is gone, and not merely slow or cut off. */
   onGone(peer: NodeId): void
+  /**
+   * From the peer that was verified; the next one comes after this is answered. The numbers of a chunk
+   * do not contradict each other, and nothing else is known of it. A rejection refuses it.
+   */
+  onChunk(from: NodeId, chunk: SnapshotChunk): Promise<ChunkAnswer>
+  /** From the peer that was verified; at most `NOTICE_BYTES_MAX` bytes. */
+  onNotice(from: NodeId, notice: Uint8Array): void
 }
 
 /** The state of one connection, for operators. */
@@ -73,6 +104,13 @@ export interface Transport {
   setMembership(membership: Membership): void
   /** Queues; the messages of one turn leave in as few writes as possible. Never throws. */
   send(messages: readonly Message[]): void
+  /**
+   * One at a time to each peer. Messages go on meanwhile, and wait behind one chunk at most.
+   * Rejects when the peer is not connected, and when the connection breaks before its answer.
+   */
+  sendChunk(to: NodeId, chunk: SnapshotChunk): Promise<ChunkAnswer>
+  /** What the node's own floor tells another: at most once, without a promise, `NOTICE_BYTES_MAX` bytes. Never throws. */
+  notify(to: NodeId, notice: Uint8Array): void
   links(): readonly PeerLink[]
   close(): Promise<void>
 }

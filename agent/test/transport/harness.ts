@@ -10,11 +10,18 @@ import {
   type Entry,
   type LogPosition,
   type NodeId,
+  type SnapshotHeader,
 } from '../../src/raft/types.ts'
 import { MemoryPeerIdentities } from '../../src/transport/peer-identities.ts'
 import type { TcpLimits } from '../../src/transport/tcp-context.ts'
 import { TcpTransport, type TcpTransportOptions } from '../../src/transport/tcp-transport.ts'
-import type { MetPeer, TransportHandler, TransportMember } from '../../src/transport/transport.ts'
+import type {
+  ChunkAnswer,
+  MetPeer,
+  SnapshotChunk,
+  TransportHandler,
+  TransportMember,
+} from '../../src/transport/transport.ts'
 
 export const [node0, node1, node2] = ['node0', 'node1', 'node2'].map(asNodeId) as [
   NodeId,
@@ -48,6 +55,13 @@ export class Recorder implements TransportHandler {
   readonly unreachable: NodeId[] = []
   readonly met: MetPeer[] = []
   readonly gone: NodeId[] = []
+  readonly chunks: { from: NodeId; chunk: SnapshotChunk }[] = []
+  readonly notices: string[] = []
+  /** What becomes of a chunk. */
+  answer = async ({ offset, bytes }: SnapshotChunk): Promise<ChunkAnswer> => ({
+    kind: 'held',
+    bytes: offset + bytes.length,
+  })
 
   onMessages(messages: readonly Message[]): void {
     this.messages.push(...messages)
@@ -63,6 +77,15 @@ export class Recorder implements TransportHandler {
 
   onGone(peer: NodeId): void {
     this.gone.push(peer)
+  }
+
+  onChunk(from: NodeId, chunk: SnapshotChunk): Promise<ChunkAnswer> {
+    this.chunks.push({ from, chunk })
+    return this.answer(chunk)
+  }
+
+  onNotice(from: NodeId, notice: Uint8Array): void {
+    this.notices.push(`${from}: ${Buffer.from(notice).toString()}`)
   }
 }
 
@@ -81,6 +104,19 @@ export function texts(messages: readonly Message[]): readonly string[] {
 
 export function heartbeat(from: NodeId, to: NodeId, commit: number): Message {
   return { kind: 'heartbeat', from, to, term: asTerm(1), commit: asLogIndex(commit), context: 0 }
+}
+
+/** A piece of a snapshot of 1 MiB. */
+export function chunk(offset: number, bytes: Uint8Array, change: Partial<SnapshotHeader> = {}) {
+  const header: SnapshotHeader = {
+    position: { index: asLogIndex(7), term: asTerm(2) },
+    configuration: new Uint8Array([1, 2, 3]),
+    id: 'a-snapshot',
+    bytes: 1024 * 1024,
+    sha256: '5'.repeat(64),
+    ...change,
+  }
+  return { header, offset, bytes }
 }
 
 export function append(from: NodeId, to: NodeId, payload: Uint8Array): AppendEntries {
