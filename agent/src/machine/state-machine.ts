@@ -19,6 +19,20 @@ export interface SnapshotView {
   release(): void
 }
 
+/** What a backup says of itself. */
+export interface Former {
+  readonly clusterId: string
+  readonly applied: LogPosition
+}
+
+/** Where a cluster begins that is made of a backup of another one. */
+export interface Beginning {
+  /** above what the backup holds */
+  readonly position: LogPosition
+  /** in force there */
+  readonly configuration: Uint8Array
+}
+
 /** An entry that is committed, and durable on this node. */
 export interface CommittedEntry {
   readonly position: LogPosition
@@ -105,6 +119,14 @@ export interface StateMachine<Query, Answer> {
    * @throws when it is damaged, of another cluster, or not of this machine
    */
   inspect(file: string): Awaitable<Applied>
+  /**
+   * Like `inspect`, for a backup of another cluster: it gets the own identity, and is from now on what was
+   * applied up to where this cluster begins. `restore` takes it then. A machine without this cannot be
+   * restored from a backup.
+   * @param begin chooses where, by what the file says of itself; may throw to refuse it
+   * @throws also when the file is damaged, or not of this machine
+   */
+  adopt?(file: string, begin: (former: Former) => Beginning): Awaitable<Applied>
   /**
    * Replaces the whole state by an inspected file, which may be gone afterwards. Nothing is applied
    * meanwhile. After a crash `open` finds the old state, maybe an older one, or the new one, and the call

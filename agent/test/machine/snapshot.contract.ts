@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import type { Test } from 'tap'
 import type { CommittedEntry, StateMachine } from '../../src/machine/state-machine.ts'
-import { asNodeId } from '../../src/raft/types.ts'
+import { asLogIndex, asNodeId, asTerm } from '../../src/raft/types.ts'
 import { plain } from './account.contract.ts'
 import { drawSeed, entry, IDENTITY, NONE } from './entries.ts'
 import type { Subject } from './state-machine.contract.ts'
@@ -13,6 +13,13 @@ import type { Subject } from './state-machine.contract.ts'
 /** Another member of the same cluster. */
 const OTHER = { ...IDENTITY, nodeId: asNodeId('node1'), incarnation: 'of node1' }
 const REQUEST = { key: 'once', requestHash: new Uint8Array(32) }
+
+/** Of another cluster, made of a backup. */
+const HEIR = { ...OTHER, clusterId: 'cluster-2' }
+const BEGINNING = {
+  position: { index: asLogIndex(1000), term: asTerm(5) },
+  configuration: Uint8Array.of(3, 1),
+}
 
 /** What every StateMachine does when it is copied to another node. */
 export function snapshotContract<Query, Answer>(t: Test, subject: Subject<Query, Answer>): void {
@@ -127,6 +134,60 @@ export function snapshotContract<Query, Answer>(t: Test, subject: Subject<Query,
     await t.rejects(async () => stranger.inspect(file), /belongs to clusterId/)
     t.strictSame(await subject.dump(to), state, 'the live state is as it was')
     t.match(await to.apply([entry(2, 1, visible)], NONE), [{ kind: 'done' }])
+  })
+
+  t.test('a backup becomes the beginning of another cluster', async t => {
+    const place = t.testdir()
+    const from = await opened(join(place, 'from'))
+    const request = (index: number, term: number) => ({
+      ...entry(index, term, visible),
+      idempotency: REQUEST,
+    })
+    const [first] = await from.apply([request(1, 1)], Uint8Array.of(9))
+    const file = join(place, 'copy')
+    await copy(from, file)
+    const heir = await opened(join(place, 'heir'), HEIR)
+    if (heir.adopt === undefined) return
+    const formers: unknown[] = []
+    const adopted = await heir.adopt(file, former => {
+      formers.push({ clusterId: former.clusterId, index: former.applied.index })
+      return BEGINNING
+    })
+    t.strictSame(formers, [{ clusterId: IDENTITY.clusterId, index: 1 }])
+    const { position, configuration } = BEGINNING
+    const { chainHash } = from.applied()
+    const expected = plain({ ...position, configuration, chainHash })
+    t.strictSame(plain(adopted), expected)
+    t.strictSame(plain(await heir.inspect(file)), expected, 'a member of it takes the file')
+    t.strictSame(plain(await heir.restore(file)), expected)
+    t.strictSame(await subject.dump(heir), await subject.dump(from))
+    await t.rejects(async () => heir.apply([entry(1000, 1, visible)], NONE), /another history/)
+    await t.rejects(async () => heir.apply([entry(1002, 5, visible)], NONE), /does not follow/)
+    t.strictSame(await heir.apply([request(1001, 6)], NONE), [first], 'a retry is known')
+    t.strictSame(await subject.dump(heir), await subject.dump(from))
+  })
+
+  t.test('a backup that is damaged, or that is not wanted, is not adopted', async t => {
+    const place = t.testdir()
+    const from = await opened(join(place, 'from'))
+    await from.apply(entriesOf(new Array(20).fill(visible), 1), NONE)
+    const file = join(place, 'copy')
+    await copy(from, file)
+    const heir = await opened(join(place, 'heir'), HEIR)
+    const { adopt } = heir
+    if (adopt === undefined) return
+    const bytes = readFileSync(file)
+    const unwanted = () => {
+      throw new Error('not this one')
+    }
+    await t.rejects(async () => adopt.call(heir, file, unwanted), /not this one/)
+    t.strictSame(readFileSync(file), bytes, 'and stays as it was')
+    for (const cut of [0, 300, bytes.length >> 1, bytes.length - 600]) {
+      writeFileSync(join(place, 'spoilt'), bytes.subarray(0, cut))
+      const spoilt = async () => adopt.call(heir, join(place, 'spoilt'), () => BEGINNING)
+      await t.rejects(spoilt, `${cut} bytes of it`)
+    }
+    t.match(await heir.apply([entry(1, 1, visible)], NONE), [{ kind: 'done' }], 'it goes on')
   })
 
   if (!subject.durable) return

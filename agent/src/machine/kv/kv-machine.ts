@@ -19,7 +19,8 @@ export class KvMachine extends SqliteMachine<KvQuery, KvAnswer> {
 
   constructor({ file, onRestore }: KvMachineOptions) {
     const changes = new ChangeFeed()
-    const kind = { tables: KV_TABLES, shape: 'program' } as const
+    // "RNkv"
+    const kind = { tables: KV_TABLES, shape: 'program', applicationId: 0x524e6b76 } as const
     super(file, { ...kind, open: ({ db }) => new KvEngine(db, changes) }, onRestore)
     this.changes = changes
   }

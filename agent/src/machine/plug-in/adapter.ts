@@ -7,7 +7,9 @@ import { countApplied } from '../position.ts'
 import { lockOwner } from '../sqlite/owner-lock.ts'
 import type {
   Applied,
+  Beginning,
   CommittedEntry,
+  Former,
   Result,
   SnapshotView,
   StateMachine,
@@ -139,6 +141,17 @@ export class MemoryMachineAdapter implements StateMachine<Uint8Array, PlugInAnsw
     }
     await replaceDurably(file, encodeImage({ ...image, identity }))
     return appliedOf(stateOf(image))
+  }
+
+  async adopt(file: string, begin: (former: Former) => Beginning): Promise<Applied> {
+    const { identity } = this.#opened()
+    const image = await this.#read(file)
+    if (image === null) throw new Error(`there is no ${file}`)
+    const { clusterId } = image.identity
+    const { position, configuration } = begin({ clusterId, applied: image.position })
+    const adopted = { ...image, identity, position, configuration }
+    await replaceDurably(file, encodeImage(adopted))
+    return appliedOf(stateOf(adopted))
   }
 
   async restore(file: string): Promise<Applied> {

@@ -20,6 +20,8 @@ export class SqlMachine extends SqliteMachine<Uint8Array, Promise<PlugInAnswer>>
     super(file, {
       tables: '',
       shape: 'clients',
+      // "RNsq"
+      applicationId: 0x524e7371,
       open: connection => new SqlEngine(connection),
     })
   }

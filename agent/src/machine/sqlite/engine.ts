@@ -49,5 +49,7 @@ export interface EngineKind<Query, Answer> {
   readonly tables: string
   /** Whether clients make tables beside them: then two databases of it may differ in theirs. */
   readonly shape: 'program' | 'clients'
+  /** Tells files of this kind from those of others: `PRAGMA application_id`. */
+  readonly applicationId: number
   open(connection: Connection): Engine<Query, Answer>
 }

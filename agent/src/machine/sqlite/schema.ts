@@ -1,6 +1,7 @@
 import Database from 'better-sqlite3'
 import type { Identity } from '../../raft/types.ts'
 import { Chain } from '../chain.ts'
+import type { EngineKind } from './engine.ts'
 
 const SCHEMA_VERSION = 3
 
@@ -46,17 +47,21 @@ export type Place = { readonly file: string } | { readonly file: null; readonly 
 
 /**
  * Opens the writer's connection, and creates the tables in a new database.
- * @param tables SQL that makes what the machine needs beside its position and its sessions
+ * @param kind its tables are what the machine needs beside its position and its sessions
  * @throws when SQLite is too old, or the file is of another identity, of a newer schema, or not ours at all
  */
-export function openDatabase(place: Place, identity: Identity, tables: string): Database.Database {
+export function openDatabase(
+  place: Place,
+  identity: Identity,
+  kind: Pick<EngineKind<never, unknown>, 'tables' | 'applicationId'>,
+): Database.Database {
   const { file } = place
   const db = new Database(file ?? place.image ?? ':memory:', { timeout: 1000 })
   try {
     requireSqlite(String(db.prepare('SELECT sqlite_version()').pluck().get()))
     configure(db, file !== null)
     const prepare = db.transaction(() => {
-      if (!hasTables(db)) create(db, identity, tables)
+      if (!hasTables(db)) create(db, identity, kind)
       check(db, identity)
     })
     prepare.immediate()
@@ -97,7 +102,12 @@ function hasTables(db: Database.Database): boolean {
   return db.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() !== undefined
 }
 
-function create(db: Database.Database, identity: Identity, tables: string): void {
+function create(
+  db: Database.Database,
+  identity: Identity,
+  { tables, applicationId }: Parameters<typeof openDatabase>[2],
+): void {
+  db.pragma(`application_id = ${applicationId}`)
   db.exec(CREATE)
   db.exec(tables)
   db.prepare("INSERT INTO _raft VALUES(0, ?, ?, ?, ?, 0, 0, x'', ?, 0, 0)").run(

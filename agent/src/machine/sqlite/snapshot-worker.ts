@@ -1,23 +1,38 @@
 import type { Identity } from '../../raft/types.ts'
+import type { Beginning } from '../state-machine.ts'
 import type { DatabaseThreadData } from './database-thread.ts'
 
-/** `pin` begins a view, `copy` writes it to a file, `release` ends it; `inspect` needs no view. `close` ends the thread. */
+/** What a file of the own machine must be like. */
+export interface OwnFile {
+  readonly file: string
+  /** What the tables must be: `sqlite_schema` of the own database, as `SCHEMA_SQL` gives it. */
+  readonly schema: string
+  /** `clients`: beside those there may be any. */
+  readonly shape: 'program' | 'clients'
+  /** SQLite's; 0 in files of earlier versions */
+  readonly applicationId: number
+}
+
+/**
+ * `pin` begins a view, `copy` writes it to a file, `release` ends it. The others need no view: `inspect` verifies a
+ * file of the own cluster, and `examine` one of any; `adopt` makes what was examined the own.
+ */
 export type SnapshotRequest =
   | { readonly kind: 'pin' }
   | { readonly kind: 'copy'; readonly to: string }
   | { readonly kind: 'release' }
+  | ({ readonly kind: 'inspect'; readonly identity: Identity } & OwnFile)
+  | ({ readonly kind: 'examine' } & OwnFile)
   | {
-      readonly kind: 'inspect'
+      readonly kind: 'adopt'
       readonly file: string
       readonly identity: Identity
-      /** What the tables must be: `sqlite_schema` of the own database, as `SCHEMA_SQL` gives it. */
-      readonly schema: string
-      /** `clients`: beside those there may be any. */
-      readonly shape: 'program' | 'clients'
+      readonly beginning: Beginning
     }
 
 /** The row that commits together with the data. */
 export interface StoredAccount {
+  readonly clusterId: string
   readonly index: number
   readonly term: number
   readonly configuration: Uint8Array
@@ -59,7 +74,7 @@ const fs = require('node:fs')
 const Database = require(workerData.driver)
 const { file, stepPages, pauseMs, syncBytes } = workerData
 
-const ACCOUNT = 'SELECT applied_index AS "index", applied_term AS term, configuration, chain FROM _raft'
+const ACCOUNT = 'SELECT cluster_id AS clusterId, applied_index AS "index", applied_term AS term, configuration, chain FROM _raft'
 const SCHEMA = ${JSON.stringify(SCHEMA_SQL)}
 const sleeper = new Int32Array(new SharedArrayBuffer(4))
 let view = null
@@ -89,10 +104,41 @@ const requireWhole = (db, shape) => {
     if ((crc32c(key) ^ crc32c(value)) !== checksum) throw new Error('damaged: a value differs from its checksum')
   }
 }
-const requireOurs = (db, { schema, shape, identity: { clusterId } }) => {
-  if (db.prepare(SCHEMA[shape]).pluck().get() !== schema) throw new Error('its tables are not those of this program')
+const requireShape = (db, { schema, shape, applicationId }) => {
+  const id = db.pragma('application_id', { simple: true })
+  // Of the tables that clients make nothing says whose they are.
+  const known = id === applicationId || (id === 0 && shape === 'program')
+  const same = db.prepare(SCHEMA[shape]).pluck().get() === schema
+  if (!known || !same) throw new Error('its tables are not those of this program')
+}
+const requireOurs = (db, { clusterId }) => {
   const owner = db.prepare('SELECT cluster_id FROM _raft').pluck().get()
   if (owner !== clusterId) throw new Error('belongs to clusterId ' + owner + ', not ' + clusterId)
+}
+/** One file, without a WAL beside it: it is renamed, and read where nothing can be written. */
+const leaveWal = db => {
+  const mode = db.pragma('journal_mode = DELETE', { simple: true })
+  if (mode !== 'delete') throw new Error('journal_mode is ' + mode)
+}
+/** Opens a file that may be anything. */
+const within = (file, act) => {
+  const db = new Database(file, { fileMustExist: true })
+  try {
+    db.pragma('trusted_schema = OFF')
+    return act(db)
+  } finally {
+    db.close()
+  }
+}
+const write = (file, act) => {
+  const account = within(file, db => {
+    leaveWal(db)
+    db.pragma('synchronous = FULL')
+    act(db)
+    return db.prepare(ACCOUNT).get()
+  })
+  syncFile(file)
+  return account
 }
 const actions = {
   pin() {
@@ -115,6 +161,7 @@ const actions = {
         return stepPages
       },
     })
+    within(to, leaveWal)
     syncFile(to)
     return null
   },
@@ -124,25 +171,31 @@ const actions = {
     return null
   },
   inspect(request) {
-    const { file, identity } = request
-    const db = new Database(file, { fileMustExist: true })
-    try {
-      db.pragma('trusted_schema = OFF')
-      requireOurs(db, request)
+    const { file, shape, identity } = request
+    within(file, db => {
+      requireShape(db, request)
+      requireOurs(db, identity)
+      requireWhole(db, shape)
+    })
+    return write(file, db =>
+      db.prepare('UPDATE _raft SET node_id = ?, incarnation = ?').run(identity.nodeId, identity.incarnation),
+    )
+  },
+  examine(request) {
+    return within(request.file, db => {
+      requireShape(db, request)
       requireWhole(db, request.shape)
-      // One file, without a WAL beside it: it is renamed.
-      const mode = db.pragma('journal_mode = DELETE', { simple: true })
-      if (mode !== 'delete') throw new Error('journal_mode is ' + mode)
-      db.pragma('synchronous = FULL')
-      const own = db.prepare('UPDATE _raft SET node_id = ?, incarnation = ?')
-      own.run(identity.nodeId, identity.incarnation)
-      const account = db.prepare(ACCOUNT).get()
-      db.close()
-      syncFile(file)
-      return account
-    } finally {
-      db.close()
-    }
+      return db.prepare(ACCOUNT).get()
+    })
+  },
+  adopt({ file, identity: { clusterId, nodeId, incarnation }, beginning: { position, configuration } }) {
+    return write(file, db =>
+      db
+        .prepare(
+          'UPDATE _raft SET cluster_id = ?, node_id = ?, incarnation = ?, applied_index = ?, applied_term = ?, configuration = ?',
+        )
+        .run(clusterId, nodeId, incarnation, position.index, position.term, configuration),
+    )
   },
 }
 parentPort.on('message', async request => {

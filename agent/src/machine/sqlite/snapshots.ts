@@ -1,10 +1,12 @@
 import { once } from 'node:events'
 import type { Worker } from 'node:worker_threads'
+import type { Identity } from '../../raft/types.ts'
 import { asLogIndex, asTerm } from '../../raft/types.ts'
 import { Chain } from '../chain.ts'
-import type { Applied, SnapshotView } from '../state-machine.ts'
+import type { Applied, Beginning, Former, SnapshotView } from '../state-machine.ts'
 import { startDatabaseThread } from './database-thread.ts'
 import {
+  type OwnFile,
   SNAPSHOT_WORKER,
   type SnapshotAnswer,
   type SnapshotRequest,
@@ -51,14 +53,35 @@ export async function pinView(
   return view
 }
 
-/** As `StateMachine.inspect`; `schema` is what `SCHEMA_SQL` gives of the own database. */
-export async function inspectFile(
+/** As `StateMachine.inspect`. */
+export function inspectFile(own: OwnFile, identity: Identity): Promise<Applied> {
+  return onFile(own.file, thread => thread.ask({ kind: 'inspect', ...own, identity }))
+}
+
+/** As `StateMachine.adopt`. */
+export function adoptFile(
+  own: OwnFile,
+  identity: Identity,
+  begin: (former: Former) => Beginning,
+): Promise<Applied> {
+  const { file } = own
+  return onFile(file, async thread => {
+    const account = await thread.ask({ kind: 'examine', ...own })
+    const beginning = begin({
+      clusterId: account?.clusterId ?? '',
+      applied: appliedOf(account),
+    })
+    return thread.ask({ kind: 'adopt', file, identity, beginning })
+  })
+}
+
+async function onFile(
   file: string,
-  own: Pick<Extract<SnapshotRequest, { kind: 'inspect' }>, 'identity' | 'schema' | 'shape'>,
+  act: (thread: SnapshotThread) => Promise<StoredAccount | null>,
 ): Promise<Applied> {
   const thread = new SnapshotThread(file)
   try {
-    return appliedOf(await thread.ask({ kind: 'inspect', file, ...own }))
+    return appliedOf(await act(thread))
   } catch (cause) {
     throw new Error(`${file}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
   } finally {

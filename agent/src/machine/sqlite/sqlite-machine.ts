@@ -4,7 +4,9 @@ import { type Identity, type LogPosition, ORIGIN } from '../../raft/types.ts'
 import { writeSynced } from '../plug-in/durable-file.ts'
 import type {
   Applied,
+  Beginning,
   CommittedEntry,
+  Former,
   Result,
   SnapshotView,
   StateMachine,
@@ -14,7 +16,8 @@ import type { EngineKind } from './engine.ts'
 import { lockOwner } from './owner-lock.ts'
 import { type ReplaceStep, replaceDatabase } from './replace-file.ts'
 import { openDatabase, type Place } from './schema.ts'
-import { inspectFile, type PinnedView, pinView } from './snapshots.ts'
+import type { OwnFile } from './snapshot-worker.ts'
+import { adoptFile, inspectFile, type PinnedView, pinView } from './snapshots.ts'
 import { SqliteStore } from './sqlite-store.ts'
 
 /** A transaction is committed after so many entries, or so long after it began, ms: what a kill makes the log replay. */
@@ -129,7 +132,12 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
 
   inspect(file: string): Promise<Applied> {
     const { identity, store } = this.#opened()
-    return inspectFile(file, { identity, schema: store.schema(), shape: this.#kind.shape })
+    return inspectFile(this.#own(file, store), identity)
+  }
+
+  adopt(file: string, begin: (former: Former) => Beginning): Promise<Applied> {
+    const { identity, store } = this.#opened()
+    return adoptFile(this.#own(file, store), identity, begin)
   }
 
   /** @throws also when the file is not one that was inspected; nothing can be done with the machine then */
@@ -177,8 +185,13 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     return this.#durable
   }
 
+  #own(file: string, store: SqliteStore<Query, Answer>): OwnFile {
+    const { shape, applicationId } = this.#kind
+    return { file, schema: store.schema(), shape, applicationId }
+  }
+
   #storeAt(place: Place, identity: Identity): SqliteStore<Query, Answer> {
-    return new SqliteStore(openDatabase(place, identity, this.#kind.tables), place.file, this.#kind)
+    return new SqliteStore(openDatabase(place, identity, this.#kind), place.file, this.#kind)
   }
 
   #started(store: SqliteStore<Query, Answer>): Applied {
