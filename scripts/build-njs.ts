@@ -11,7 +11,7 @@ const common: BuildOptions = {
   logLevel: 'warning',
 }
 
-const scripts = ['gateway', 'edge']
+const scripts = ['gateway', 'edge', 'raft-kv']
 
 const targets: Record<string, BuildOptions> = {
   // The classic engine reads ES5 and a little more; `export { x as default }` only since njs 0.8. esbuild lowers what

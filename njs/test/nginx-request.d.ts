@@ -6,3 +6,6 @@ interface NginxHTTPRequest {
   internalRedirect(uri: string): void
   return(status: number, body?: string): void
 }
+
+/** nginx's own object. */
+declare const ngx: { readonly shared?: Readonly<Record<string, unknown>> }

@@ -17,6 +17,7 @@ usage: render-main.js (--config agent.json | --members list.json --node ID --soc
   --prefix DIR         a node of its own: nginx.conf, logs, pid and temporary files below DIR;
                        start it with: nginx -p DIR -c nginx.conf
   --listen [ADDR:]PORT where that node's clients come in
+  --sites DIR          whose *.conf, of http level, that node serves as well (default: sites below the prefix)
   --drop-in DIR        for an nginx that runs already, usually /etc/nginx: conf.d/raft-nginx.conf and
                        snippets/raft-nginx/; add "include snippets/raft-nginx/server.conf;" to a server
   --write-mode MODE    proxy (default) or redirect
@@ -50,6 +51,7 @@ const OPTIONS = {
   socket: { type: 'string' },
   prefix: { type: 'string' },
   listen: { type: 'string' },
+  sites: { type: 'string' },
   'drop-in': { type: 'string' },
   'write-mode': { type: 'string', default: 'proxy' },
   'write-rate': { type: 'string' },

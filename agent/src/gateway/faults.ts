@@ -67,7 +67,7 @@ function optionFaults(options: RenderOptions): string[] {
   }
   demand(isListen(options.listen), `listen ${JSON.stringify(options.listen)}: not [address:]port`)
   demand(['proxy', 'redirect'].includes(options.writeMode), 'write mode: proxy or redirect')
-  for (const name of ['socket', 'prefix', 'cache', 'bundle'] as const)
+  for (const name of ['socket', 'prefix', 'sites', 'cache', 'bundle'] as const)
     demandPath(name, options[name])
   if (options.jsModule !== null) demandPath('js module', options.jsModule)
   const socketFits = Buffer.byteLength(options.socket) <= SOCKET_BYTES_MAX

@@ -13,6 +13,8 @@ export interface RenderOptions {
   readonly socket: string
   /** directory that holds the demo node's logs, pid and temporary files */
   readonly prefix: string
+  /** directory of the demo node's other configuration, `*.conf` of http level; need not exist */
+  readonly sites: string
   /** directory of the cached status; its parent must exist */
   readonly cache: string
   /** the njs bundle */

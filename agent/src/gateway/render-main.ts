@@ -83,6 +83,7 @@ async function gather(line: CommandLine, binary: string): Promise<RenderInput> {
     writeMode: line['write-mode'] as RenderOptions['writeMode'],
     socket: path.resolve(needed(line.socket ?? described.socket, '--socket')),
     prefix,
+    sites: path.resolve(line.sites ?? path.join(prefix, 'sites')),
     cache: path.resolve(line.cache ?? (dropIn ? stateFolder() : path.join(prefix, 'cache'))),
     bundle,
     jsModule,

@@ -55,6 +55,7 @@ function valuesOf(input: RenderInput): ReadonlyMap<string, string> {
     ['user', options.user === null ? '' : `user ${options.user};`],
     ['workers', String(options.workers)],
     ['prefix', options.prefix],
+    ['sites', options.sites],
     ['access_log', accessLogOf(options)],
     ['listen', options.listen],
     ['bundle', options.bundle],

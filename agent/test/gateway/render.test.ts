@@ -10,6 +10,7 @@ const OPTIONS: RenderOptions = {
   listen: '8100',
   socket: '/run/raft/agent.sock',
   prefix: '/srv/node0',
+  sites: '/srv/node0/sites',
   cache: '/srv/node0/cache',
   bundle: '/opt/raft/gateway.js',
   jsModule: null,

@@ -1,12 +1,12 @@
 /** A real agent behind a real nginx: what is written through the gateway is read out of nginx's memory. */
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { main as render } from '../../../agent/src/gateway/render-main.ts'
+import { end, postPairs } from './edge-cluster.ts'
 import { servedBy } from './edge-fleet.ts'
 import { freePort, NGINX, Nginx, temporaryFolder, until } from './fleet.ts'
 import { request, send } from './raw-client.ts'
@@ -35,16 +35,7 @@ export function edgeAgent(t: Test): void {
     let agent = startAgent(config)
     t.teardown(() => end(agent))
 
-    const post = (pairs: object) => {
-      const body = JSON.stringify(pairs)
-      const head = request(
-        'POST',
-        '/key',
-        'Content-Type: application/json',
-        `Content-Length: ${body.length}`,
-      )
-      return send(ports.gateway, head + body)
-    }
+    const post = (pairs: Record<string, string>) => postPairs(ports.gateway, pairs)
     const read = (key: string) => send(ports.gateway, request('GET', `/key/${key}?stale`))
     const inNginx = (key: string, value: string) =>
       until(`${key} is in nginx`, async () => {
@@ -86,11 +77,4 @@ export function edgeAgent(t: Test): void {
 
 function startAgent(config: string): ChildProcess {
   return spawn(process.execPath, [AGENT, '--config', config], { stdio: 'ignore' })
-}
-
-/** As a crash would. */
-async function end(agent: ChildProcess): Promise<void> {
-  if (agent.exitCode !== null || agent.signalCode !== null) return
-  agent.kill('SIGKILL')
-  await once(agent, 'exit')
 }

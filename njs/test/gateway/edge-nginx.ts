@@ -1,12 +1,35 @@
 /** Which nginx the tests of edge reads run. */
 
 import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import t, { type Test } from 'tap'
 import { hasSharedDict } from '../../../agent/src/gateway/edge-options.ts'
 import { findJsModule } from '../../../agent/src/gateway/nginx-binary.ts'
 import { nginxOf, SUITES } from '../../../scripts/lib/matrix.ts'
 
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
+
+/** Builds the bundles, and runs the tests with an nginx that can; where there is none, they are skipped. */
+export async function withEdgeNginx(
+  what: string,
+  tests: (t: Test) => Promise<void>,
+): Promise<void> {
+  const built = spawnSync('npx', ['tsx', 'scripts/build-njs.ts'], { cwd: ROOT, encoding: 'utf8' })
+  if (built.status !== 0) throw new Error(`build of the njs bundle failed: ${built.stderr}`)
+  const nginx = edgeNginx()
+  if (nginx === null) {
+    const how = 'no nginx with js_shared_dict_zone here: scripts/test --matrix makes some'
+    t.test(what, { skip: how }, async () => {})
+    return
+  }
+  process.env.GATEWAY_TEST_NGINX = nginx
+  t.comment(versionOf(nginx))
+  t.setTimeout(300_000)
+  await tests(t)
+}
+
 /** The one that was asked for, else the machine's own, else another Debian's; null where none of them can. */
-export function edgeNginx(): string | null {
+function edgeNginx(): string | null {
   const own = ['/usr/sbin/nginx', ...SUITES.map(nginxOf)]
   const asked = process.env.GATEWAY_TEST_NGINX
   const candidates = asked === undefined ? own : [asked]
@@ -15,7 +38,7 @@ export function edgeNginx(): string | null {
   return candidates.find(able) ?? null
 }
 
-export function versionOf(program: string): string {
+function versionOf(program: string): string {
   const { stderr } = spawnSync(program, ['-v'], { encoding: 'utf8' })
   return stderr.trim()
 }
