@@ -12,4 +12,4 @@ export type {
   SnapshotView,
   StateMachine,
 } from './state-machine.ts'
-export { Divergence, Gap } from './state-machine.ts'
+export { Divergence, Gap, MachineDamaged } from './state-machine.ts'

@@ -71,6 +71,21 @@ export class Gap extends Error {
 }
 
 /**
+ * A file does not hold what was written to it: bytes have changed, or are missing. Nothing of it may be
+ * served or sent; the other nodes have the data. A file of another identity, schema or machine is none.
+ */
+export class MachineDamaged extends Error {
+  override readonly name = 'MachineDamaged'
+  /** Path of the damaged file: the machine's own, or the snapshot that was looked at. */
+  readonly file: string
+
+  constructor(file: string, problem: string, options?: ErrorOptions) {
+    super(`${file} is damaged: ${problem}`, options)
+    this.file = file
+  }
+}
+
+/**
  * What the cluster replicates. Every node applies the same entries in the same order, so a result
  * may depend on nothing but the state and the entry: no clock, no chance, no environment, no
  * unordered iteration.
@@ -84,7 +99,7 @@ export interface StateMachine<Query, Answer> {
   readonly storage: 'durable' | 'memory'
   /**
    * Opens or creates; the first call. Returns how far the machine is, the origin when new.
-   * @throws when the files belong to another identity
+   * @throws MachineDamaged | an error in words when the files belong to another identity
    */
   open(identity: Identity): Awaitable<Applied>
   /**
@@ -116,7 +131,7 @@ export interface StateMachine<Query, Answer> {
    * Verifies a file that another node's `writeTo` made, apart from the live state, and puts the own
    * identity in place of the sender's. The file is fsynced.
    * @returns what it contains
-   * @throws when it is damaged, of another cluster, or not of this machine
+   * @throws MachineDamaged | an error in words when it is of another cluster, or not of this machine
    */
   inspect(file: string): Awaitable<Applied>
   /**

@@ -274,6 +274,6 @@ t.test('a flipped byte of a value is found when it is read, and never served', a
   bytes[at] = (bytes[at] ?? 0) ^ 1
   writeFileSync(file, bytes)
   machine.open(IDENTITY)
-  t.throws(() => get(machine, 'k'), { name: 'Damage' })
+  t.throws(() => get(machine, 'k'), { name: 'MachineDamaged', file: join(t.testdirName, 'kv.db') })
   t.equal(get(machine, 'another'), null)
 })

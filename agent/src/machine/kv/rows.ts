@@ -1,13 +1,9 @@
 import type { Database, Statement } from 'better-sqlite3'
 import { crc32c } from '../../lib/crc32c.ts'
+import { MachineDamaged } from '../state-machine.ts'
 import type { Scope } from './query.ts'
 import type { ListedRow } from './row.ts'
 import { Tombstones } from './tombstones.ts'
-
-/** The file does not hold what was written to it: the node stops, and the others have the data. */
-export class Damage extends Error {
-  override readonly name = 'Damage'
-}
 
 /** A row of `kv`, whole. */
 export interface KeptRow extends ListedRow {
@@ -23,6 +19,7 @@ const COLUMNS = `key, value, create_index AS createIndex, modify_index AS modify
 /** The table of keys: one statement for each way in which it is used. */
 export class Rows {
   readonly tombstones: Tombstones
+  readonly #file: string
   readonly #get: Statement<[Uint8Array], Found>
   readonly #put: Statement<
     [Uint8Array, Uint8Array, number, number, number, string, number, string, number, string]
@@ -37,6 +34,7 @@ export class Rows {
 
   constructor(db: Database) {
     this.tombstones = new Tombstones(db)
+    this.#file = db.name
     this.#get = db.prepare(`SELECT ${COLUMNS} FROM kv WHERE key = ?`)
     this.#put = db.prepare('INSERT OR REPLACE INTO kv VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
     this.#plain = db.prepare(
@@ -54,10 +52,10 @@ export class Rows {
     this.#deleteTree = new Ranged(db, 'DELETE FROM kv', 'RETURNING key')
   }
 
-  /** @throws Damage */
+  /** @throws MachineDamaged */
   get(key: Uint8Array): KeptRow | null {
     const found = this.#get.get(key)
-    return found === undefined ? null : checked(found)
+    return found === undefined ? null : this.#checked(found)
   }
 
   /** Replaces all of the row. */
@@ -98,11 +96,12 @@ export class Rows {
 
   /** What a session holds. */
   heldBy(session: string): KeptRow[] {
-    return this.#held.all(session).map(checked)
+    return this.#held.all(session).map(found => this.#checked(found))
   }
 
   list(scope: Scope): KeptRow[] {
-    if (scope.kind === 'prefix') return this.#list.all(scope.bytes).map(checked)
+    if (scope.kind === 'prefix')
+      return this.#list.all(scope.bytes).map(found => this.#checked(found))
     const row = this.get(scope.bytes)
     return row === null ? [] : [row]
   }
@@ -112,7 +111,7 @@ export class Rows {
     const rows: KeptRow[] = []
     let bytes = 0
     for (const found of this.#behind.iterate(after ?? new Uint8Array(0))) {
-      rows.push(checked(found))
+      rows.push(this.#checked(found))
       bytes += found.key.length + found.value.length
       if (bytes >= bytesMax) break
     }
@@ -130,6 +129,13 @@ export class Rows {
       if (last === undefined || Buffer.compare(last, cut) !== 0) keys.push(cut)
     }
     return { keys, lastChange }
+  }
+
+  #checked({ checksum, flags, ...row }: Found): KeptRow {
+    if (checksum !== checksumOf(row.key, row.value)) {
+      throw new MachineDamaged(this.#file, 'a value differs from its checksum')
+    }
+    return { ...row, flags: BigInt(flags) }
   }
 }
 
@@ -171,12 +177,6 @@ function cutAfter(key: Uint8Array, from: number, separator: Uint8Array): Uint8Ar
   if (separator.length === 0) return key
   const at = Buffer.from(key.buffer, key.byteOffset, key.byteLength).indexOf(separator, from)
   return at === -1 ? key : key.subarray(0, at + separator.length)
-}
-
-function checked({ checksum, flags, ...row }: Found): KeptRow {
-  if (checksum !== checksumOf(row.key, row.value))
-    throw new Damage('a value differs from its checksum')
-  return { ...row, flags: BigInt(flags) }
 }
 
 /** SQLite checks the shape of its pages, not the bytes of a value. */

@@ -5,14 +5,15 @@ import { type Identity, type LogPosition, ORIGIN } from '../../raft/types.ts'
 import { Chain } from '../chain.ts'
 import { countApplied } from '../position.ts'
 import { lockOwner } from '../sqlite/owner-lock.ts'
-import type {
-  Applied,
-  Beginning,
-  CommittedEntry,
-  Former,
-  Result,
-  SnapshotView,
-  StateMachine,
+import {
+  type Applied,
+  type Beginning,
+  type CommittedEntry,
+  type Former,
+  MachineDamaged,
+  type Result,
+  type SnapshotView,
+  type StateMachine,
 } from '../state-machine.ts'
 import { readIfThere, replaceDurably, writeSynced } from './durable-file.ts'
 import type { PlugInAnswer } from './host.ts'
@@ -225,14 +226,9 @@ export class MemoryMachineAdapter implements StateMachine<Uint8Array, PlugInAnsw
   async #read(file: string): Promise<Image | null> {
     const bytes = await readIfThere(file)
     if (bytes === null) return null
-    try {
-      const image = decodeImage(bytes)
-      if (image.machine === this.#author.name) return image
-      throw new Error(`belongs to the machine ${image.machine}, not ${this.#author.name}`)
-    } catch (cause) {
-      const problem = cause instanceof Error ? cause.message : String(cause)
-      throw new Error(`${file}: ${problem}`, { cause })
-    }
+    const image = decoded(bytes, file)
+    if (image.machine === this.#author.name) return image
+    throw new Error(`${file}: belongs to the machine ${image.machine}, not ${this.#author.name}`)
   }
 
   #opened(): Open {
@@ -253,6 +249,17 @@ function stateOf(image: Image | null): State {
 
 function appliedOf({ position, configuration, chain }: State): Applied {
   return { ...position, configuration, chainHash: chain.hash() }
+}
+
+/** @throws MachineDamaged */
+function decoded(bytes: Uint8Array, file: string): Image {
+  try {
+    return decodeImage(bytes)
+  } catch (cause) {
+    throw new MachineDamaged(file, cause instanceof Error ? cause.message : String(cause), {
+      cause,
+    })
+  }
 }
 
 function checkIdentity(image: Image, identity: Identity): void {

@@ -1,6 +1,7 @@
 import Database from 'better-sqlite3'
 import type { Identity } from '../../raft/types.ts'
 import { Chain } from '../chain.ts'
+import { MachineDamaged } from '../state-machine.ts'
 import type { EngineKind } from './engine.ts'
 
 const SCHEMA_VERSION = 3
@@ -48,7 +49,7 @@ export type Place = { readonly file: string } | { readonly file: null; readonly 
 /**
  * Opens the writer's connection, and creates the tables in a new database.
  * @param kind its tables are what the machine needs beside its position and its sessions
- * @throws when SQLite is too old, or the file is of another identity, of a newer schema, or not ours at all
+ * @throws MachineDamaged, or in words when SQLite is too old, or the file is of another identity, of a newer schema, or not ours at all
  */
 export function openDatabase(
   place: Place,
@@ -68,8 +69,15 @@ export function openDatabase(
     return db
   } catch (cause) {
     db.close()
+    if (file !== null && saysDamage(cause)) throw new MachineDamaged(file, String(cause), { cause })
     throw new Error(`open ${file ?? 'the machine in memory'}: ${String(cause)}`, { cause })
   }
+}
+
+/** Whether SQLite met bytes that no database holds. */
+export function saysDamage(error: unknown): boolean {
+  const { code } = error as { readonly code?: unknown }
+  return typeof code === 'string' && /^SQLITE_(?:CORRUPT|NOTADB)/.test(code)
 }
 
 /** @throws unless `version` (as in "3.53.2") is at least the one that we need */
