@@ -30,13 +30,17 @@ export function writeAgentConfig(
 }
 
 /** Starts the agent; it may take a while until it serves. */
-export async function startAgent(node: NodePlace): Promise<Started> {
+export async function startAgent(
+  node: NodePlace,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Started> {
   if (!existsSync(MAIN)) throw new Error('the agent is not built: npm run build')
   if (!existsSync(node.configFile)) throw new Error(`${node.configFile} is missing: cluster up`)
   return startServer(agentServer(node), {
     program: process.execPath,
     args: [MAIN, '--config', node.configFile],
     logFile: node.agentLog,
+    env,
   })
 }
 
@@ -52,6 +56,8 @@ export interface AgentStatus {
   readonly leader: { readonly id: string }
   readonly commitIndex: number
   readonly appliedIndex: number
+  /** over all that was applied up to its index */
+  readonly chain: { readonly index: number; readonly hash: string }
   readonly ready: boolean
   readonly notReady: string
   readonly links: readonly { readonly lastError: string | null; readonly stranger: boolean }[]

@@ -86,7 +86,8 @@ export function existingPlace(given: string | undefined): Place {
   return place
 }
 
-function whole(
+/** @throws UsageError */
+export function whole(
   text: string | undefined,
   otherwise: number,
   { name, min, max }: { readonly name: string; readonly min: number; readonly max: number },

@@ -27,6 +27,8 @@ export interface Command {
   readonly args: readonly string[]
   /** where its output goes */
   readonly logFile: string
+  /** beside this process's own */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** A process that was started, and how it ended if it has. */
@@ -44,7 +46,7 @@ export async function startServer(server: Server, command: Command): Promise<Sta
     const child = spawn(command.program, [...command.args], {
       stdio: ['ignore', log, log],
       detached: true,
-      env: serverEnvironment(),
+      env: { ...serverEnvironment(), ...command.env },
     })
     let ended: string | null = null
     child.once('exit', (code, signal) => {

@@ -20,12 +20,20 @@ export interface Ask {
 /** Longer than the gateway waits: 15 s. */
 const TIMEOUT_MS = 25_000
 
+export interface ClientOptions {
+  /** false: every request on a connection of its own, and never sent twice */
+  readonly keepAlive?: boolean
+  readonly timeoutMs?: number
+}
+
 export class Client {
   readonly #base: URL
   readonly #agent: http.Agent
+  readonly #timeoutMs: number
 
-  constructor(base: string, { keepAlive = true } = {}) {
+  constructor(base: string, { keepAlive = true, timeoutMs = TIMEOUT_MS }: ClientOptions = {}) {
     this.#base = new URL(base)
+    this.#timeoutMs = timeoutMs
     this.#agent = new http.Agent({ keepAlive })
   }
 
@@ -71,7 +79,7 @@ export class Client {
         method: ask.method ?? 'GET',
         headers: ask.headers ?? {},
         agent,
-        timeout: TIMEOUT_MS,
+        timeout: this.#timeoutMs,
       })
       const fail = () => resolve({ status: 0, headers: {}, body: '', reused: request.reusedSocket })
       request.on('timeout', () => request.destroy(new Error('no answer in time')))

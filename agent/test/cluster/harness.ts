@@ -1,4 +1,4 @@
-/** Real clusters for tests: own ports, own directory, everything ended with the test. */
+/** Real clusters for tests and fault runs: own ports, own directory, everything ended with its owner. */
 
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -30,14 +30,20 @@ const PORTS = { first: 11_000, count: 20, step: 1_000 }
 /** Some are added while a test runs. */
 const NODES_MAX = 6
 
+/** What a cluster lasts as long as: a test, or a run of faults. */
+export interface Owner {
+  /** to be done at its end, the latest first */
+  teardown(end: () => unknown): void
+}
+
 export class TestCluster {
   /** changes with its members */
   place: Place
-  readonly #t: Test
+  readonly #owner: Owner
   readonly #clients: Client[] = []
 
-  constructor(t: Test, place: Place) {
-    this.#t = t
+  constructor(owner: Owner, place: Place) {
+    this.#owner = owner
     this.place = place
   }
 
@@ -95,7 +101,7 @@ export class TestCluster {
 
   load(options: Omit<LoadOptions, 'urls'> & { readonly urls?: readonly string[] }): Load {
     const load = startLoad({ urls: this.gateways, ...options })
-    this.#t.teardown(() => load.stop())
+    this.#owner.teardown(() => load.stop())
     return load
   }
 
@@ -152,17 +158,17 @@ export class TestCluster {
   }
 }
 
-/** Up and ready; ended and removed with the test. */
+/** Up and ready; ended with its owner, and removed where it has no directory of its own. */
 export async function startCluster(
-  t: Test,
+  owner: Owner,
   shape: Partial<Shape> = {},
   settings: Readonly<Record<string, unknown>> = {},
+  directory: string = temporaryDirectory(owner),
 ): Promise<TestCluster> {
-  const directory = temporaryDirectory(t)
   const whole = { ...DEFAULT_SHAPE, ...shape }
   const place = placeOf(directory, { ...whole, basePort: await freeBasePort(whole) })
-  const cluster = new TestCluster(t, place)
-  t.teardown(async () => {
+  const cluster = new TestCluster(owner, place)
+  owner.teardown(async () => {
     cluster.close()
     await down(directory)
   })
@@ -170,10 +176,10 @@ export async function startCluster(
   return cluster
 }
 
-/** Its real path; removed with the test, after what was registered later. */
-export function temporaryDirectory(t: Test): string {
+/** Its real path; removed with its owner, after what was registered later. */
+export function temporaryDirectory(owner: Owner): string {
   const directory = realpathSync(mkdtempSync(join(tmpdir(), 'cluster-')))
-  t.teardown(() => rmSync(directory, { recursive: true, force: true }))
+  owner.teardown(() => rmSync(directory, { recursive: true, force: true }))
   return directory
 }
 

@@ -1,0 +1,203 @@
+/** Clients of a counter on real processes, while agents are killed: each acknowledged increment counts once. */
+
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Prng } from '../../agent/src/lib/prng.ts'
+import type { FAULT_POINTS } from '../../agent/src/node/fault-points.ts'
+import { startCluster, type TestCluster, until } from '../../agent/test/cluster/harness.ts'
+import { agentStatus } from '../lib/agent-server.ts'
+import { Clients } from './clients.ts'
+import { Fleet } from './fleet.ts'
+import { Lifetime } from './lifetime.ts'
+import { placeOf, ROUND_TO, Storm } from './storm.ts'
+import { SUBJECTS, type Subject } from './subjects.ts'
+import { Tally } from './tally.ts'
+
+/** Snapshots every few entries, and so little log behind them that a short absence needs one. */
+const SETTINGS = {
+  election_timeout_ms: 500,
+  heartbeat_interval_ms: 50,
+  commit_timeout_ms: 3_000,
+  snapshot: { snapshot_interval_sec: 1, snapshot_threshold: 8, retain_snapshots: 1 },
+  log: { trailing_logs: 4 },
+}
+
+const PROGRESS_MS = 10_000
+/** How long a settled cluster may take after the last kill: one of the nodes may need a snapshot. */
+const SETTLED_MS = 60_000
+/** Rounds that may pass without a kill, or without a point that is wanted, for each that is. */
+const ROUNDS_PER_KILL_MAX = 4
+
+export interface CounterOptions {
+  readonly kills: number
+  readonly seed: number
+  readonly nodes: number
+  /** one of `SUBJECTS` */
+  readonly machine: string
+  /** goes on until each fault point of this list was reached */
+  readonly points: readonly (typeof FAULT_POINTS)[number][]
+  /** what happens meanwhile, for people */
+  readonly say: (line: string) => void
+  readonly signal: AbortSignal | null
+}
+
+export interface CounterReport {
+  readonly acknowledged: number
+  readonly unknown: number
+  /** what every node shows in the end; null when they differ or do not say */
+  readonly count: number | null
+  readonly kills: number
+  readonly violations: number
+  readonly seed: number
+  readonly faultPoints: Readonly<Record<string, number>>
+  readonly rounds: Readonly<Record<string, number>>
+  readonly refused: number
+  readonly statuses: Readonly<Record<string, number>>
+  readonly seconds: number
+  /** what was violated, in words */
+  readonly why: readonly string[]
+  /** data and logs, kept where something was violated */
+  readonly directory: string | null
+}
+
+export async function runCounter(options: CounterOptions): Promise<CounterReport> {
+  const begin = performance.now()
+  const directory = realpathSync(mkdtempSync(join(tmpdir(), 'faults-')))
+  const lifetime = new Lifetime()
+  const tally = new Tally()
+  let seen: Seen = { count: null, fleet: null, storm: null }
+  try {
+    seen = await play(options, { tally, directory, lifetime }, now => {
+      seen = now
+    })
+  } catch (error) {
+    tally.violation(error instanceof Error ? error.message : String(error))
+  } finally {
+    await lifetime.end()
+  }
+  const kept = tally.violationCount > 0
+  if (!kept) rmSync(directory, { recursive: true, force: true })
+  return {
+    acknowledged: tally.acknowledged,
+    unknown: tally.unknown,
+    count: seen.count,
+    kills: seen.fleet?.kills ?? 0,
+    violations: tally.violationCount,
+    seed: options.seed,
+    faultPoints: Object.fromEntries(seen.fleet?.reached ?? []),
+    rounds: Object.fromEntries(seen.storm?.rounds ?? []),
+    refused: tally.refused,
+    statuses: Object.fromEntries(tally.statuses),
+    seconds: Math.round((performance.now() - begin) / 1000),
+    why: tally.violations,
+    directory: kept ? directory : null,
+  }
+}
+
+interface Seen {
+  readonly count: number | null
+  readonly fleet: Fleet | null
+  readonly storm: Storm | null
+}
+
+interface Stage {
+  readonly tally: Tally
+  readonly directory: string
+  readonly lifetime: Lifetime
+}
+
+async function play(
+  options: CounterOptions,
+  { tally, directory, lifetime }: Stage,
+  onBegun: (seen: Seen) => void,
+): Promise<Seen> {
+  const subject = subjectOf(options.machine)
+  const shape = { nodes: options.nodes, machine: subject.machine() }
+  const cluster = await startCluster(lifetime, shape, SETTINGS, directory)
+  await prepare(cluster, subject)
+  const fleet = new Fleet(cluster, text => tally.violation(text))
+  const prng = new Prng(options.seed)
+  const storm = new Storm({ fleet, subject, tally, prng, settings: SETTINGS })
+  onBegun({ count: null, fleet, storm })
+  const { seed } = options
+  const clients = new Clients({ subject, tally, seed, gateways: () => cluster.gateways })
+  lifetime.teardown(() => clients.abandon())
+  clients.start()
+  await storm.goesOn(20)
+  await rage(storm, fleet, options)
+  await storm.calm()
+  await clients.stop()
+  await settled(cluster)
+  await clients.repeat(prng)
+  await settled(cluster)
+  const count = await compare(cluster, subject, tally)
+  if (count !== null) tally.settle(count)
+  return { count, fleet, storm }
+}
+
+/** Rounds until there were kills enough, and each wanted point was reached. */
+async function rage(storm: Storm, fleet: Fleet, options: CounterOptions): Promise<void> {
+  const { kills, points, say, signal } = options
+  const roundsMax = (kills + points.length) * ROUNDS_PER_KILL_MAX
+  let said = performance.now()
+  for (let round = 0; ; round++) {
+    signal?.throwIfAborted()
+    const missing = points.filter(point => !fleet.reached.has(point))
+    const [next] = missing
+    if (fleet.kills >= kills && next === undefined) return
+    if (round >= roundsMax) throw new Error(`never reached: ${missing.join(', ') || 'the kills'}`)
+    await storm.play(next === undefined ? storm.draw() : ROUND_TO[placeOf(next)])
+    if (performance.now() - said < PROGRESS_MS) continue
+    said = performance.now()
+    say(`${fleet.kills} of ${kills} kills`)
+  }
+}
+
+async function prepare(cluster: TestCluster, { prepare: ask }: Subject): Promise<void> {
+  const [node] = cluster.nodes
+  if (ask === null || node === undefined) return
+  const client = cluster.gateway(node)
+  await until('the table is made', async () => (await client.ask(ask)).status === 200)
+}
+
+function settled(cluster: TestCluster): Promise<void> {
+  return until(
+    'all nodes have applied the same',
+    async () => {
+      const all = await Promise.all(cluster.nodes.map(agentStatus))
+      const commit = Math.max(...all.map(status => status?.commitIndex ?? -1))
+      return all.every(status => status?.ready === true && status.appliedIndex === commit)
+    },
+    SETTLED_MS,
+  )
+}
+
+/** @returns what all nodes show; null when they do not */
+async function compare(
+  cluster: TestCluster,
+  subject: Subject,
+  tally: Tally,
+): Promise<number | null> {
+  const shown = await Promise.all(
+    cluster.nodes.map(async node => {
+      const answer = await cluster.agent(node).ask(subject.count())
+      const status = await agentStatus(node)
+      const { index = null, hash = null } = status?.chain ?? {}
+      return { id: node.id, count: subject.number(answer), index, hash }
+    }),
+  )
+  const told = shown.map(node => JSON.stringify(node)).join(' ')
+  const different = (of: (each: (typeof shown)[number]) => unknown) =>
+    new Set(shown.map(of)).size > 1 || shown.some(each => of(each) === null)
+  if (different(({ index, hash }) => `${index} ${hash}`)) tally.violation(`chains differ: ${told}`)
+  if (!different(({ count }) => count)) return shown[0]?.count ?? null
+  tally.violation(`counts differ: ${told}`)
+  return null
+}
+
+function subjectOf(name: string): Subject {
+  const subject = Object.hasOwn(SUBJECTS, name) ? SUBJECTS[name] : undefined
+  if (subject === undefined) throw new Error(`there is no ${name}`)
+  return subject
+}

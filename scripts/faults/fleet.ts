@@ -1,0 +1,124 @@
+/** The agents of a cluster that is made to crash: who runs, who ended, and whether that was meant. */
+
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FaultPoint, PlannedCrash } from '../../agent/src/node/fault-points.ts'
+import type { TestCluster } from '../../agent/test/cluster/harness.ts'
+import { agentPid, agentStatus, startAgent } from '../lib/agent-server.ts'
+import type { NodePlace } from '../lib/layout.ts'
+import { parseLogLine } from '../lib/log-tail.ts'
+import { kill, stop } from '../lib/operations.ts'
+import type { Started } from '../lib/processes.ts'
+
+/** How its end becomes known after it is gone, ms. */
+const EXIT_POLL_MS = 5
+/** pino's level of what ends an agent */
+const FATAL = 60
+
+interface Life {
+  readonly started: Started
+  /** where it is to end itself */
+  readonly crash: PlannedCrash | null
+}
+
+export class Fleet {
+  readonly cluster: TestCluster
+  /** agents that ended by SIGKILL, whoever sent it */
+  kills = 0
+  /** how often an agent ended itself there */
+  readonly reached = new Map<FaultPoint, number>()
+  readonly #onViolation: (text: string) => void
+  readonly #lives = new Map<string, Life>()
+  /** ended, and meant to */
+  readonly #down = new Set<string>()
+
+  constructor(cluster: TestCluster, onViolation: (text: string) => void) {
+    this.cluster = cluster
+    this.#onViolation = onViolation
+  }
+
+  get running(): readonly NodePlace[] {
+    return this.cluster.nodes.filter(node => agentPid(node) !== null)
+  }
+
+  /** Those that end themselves sooner or later. */
+  get armed(): readonly NodePlace[] {
+    return this.running.filter(node => (this.#lives.get(node.id)?.crash ?? null) !== null)
+  }
+
+  /** Those to be started; who ended without being meant to is a violation. */
+  async down(): Promise<readonly NodePlace[]> {
+    const gone = this.cluster.nodes.filter(node => agentPid(node) === null)
+    for (const node of gone) if (!this.#down.has(node.id)) await this.#ended(node)
+    return gone
+  }
+
+  /** Whom the newest term's leader is, if it says so itself. */
+  async leader(): Promise<NodePlace | null> {
+    const all = await Promise.all(
+      this.running.map(async node => ({ node, status: await agentStatus(node) })),
+    )
+    const leaders = all.filter(({ status }) => status?.role === 'leader')
+    leaders.sort((a, b) => (b.status?.term ?? 0) - (a.status?.term ?? 0))
+    return leaders[0]?.node ?? null
+  }
+
+  /** kill -9 of those of them that run, at once. */
+  async kill(nodes: readonly NodePlace[]): Promise<void> {
+    await Promise.all(
+      nodes.map(async node => {
+        if (agentPid(node) === null || !(await kill(node))) return
+        this.kills += 1
+        this.#down.add(node.id)
+      }),
+    )
+  }
+
+  /** SIGTERM. */
+  async stop(node: NodePlace): Promise<void> {
+    if (agentPid(node) === null) return
+    const how = await stop(node)
+    this.#down.add(node.id)
+    if (how === 'killed') this.#onViolation(`${node.id} did not end at SIGTERM`)
+  }
+
+  async start(node: NodePlace, crash: PlannedCrash | null = null): Promise<void> {
+    const env = crash === null ? {} : { RAFT_NGINX_FAIL: `${crash.point}:kill@${crash.at}` }
+    this.#lives.set(node.id, { started: await startAgent(node, env), crash })
+    this.#down.delete(node.id)
+  }
+
+  /** It was removed and added again, by others than this. */
+  forget(node: NodePlace): void {
+    this.#lives.delete(node.id)
+    this.#down.delete(node.id)
+  }
+
+  async #ended(node: NodePlace): Promise<void> {
+    this.#down.add(node.id)
+    const life = this.#lives.get(node.id)
+    const how = await endOf(life?.started)
+    if (how === 'signal SIGKILL' && life !== undefined && life.crash !== null) {
+      const { point } = life.crash
+      this.kills += 1
+      this.reached.set(point, (this.reached.get(point) ?? 0) + 1)
+      return
+    }
+    this.#onViolation(`the agent of ${node.id} ended by itself, ${how}: ${lastFatal(node)}`)
+  }
+}
+
+async function endOf(started: Started | undefined): Promise<string> {
+  if (started === undefined) return 'nobody knows how'
+  for (;;) {
+    const how = started.ended()
+    if (how !== null) return how
+    await sleep(EXIT_POLL_MS)
+  }
+}
+
+function lastFatal({ agentLog }: NodePlace): string {
+  const lines = readFileSync(agentLog, 'utf8').trimEnd().split('\n')
+  const events = lines.flatMap(line => parseLogLine(line) ?? [])
+  return events.findLast(({ level }) => level >= FATAL)?.msg ?? `see ${agentLog}`
+}

@@ -1,0 +1,299 @@
+/** What is done to the agents of a cluster, drawn from a seed. One round after the other. */
+
+import { readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Prng } from '../../agent/src/lib/prng.ts'
+import {
+  FAULT_POINTS,
+  type FaultPoint,
+  type PlannedCrash,
+} from '../../agent/src/node/fault-points.ts'
+import { agentPid, agentStatus } from '../lib/agent-server.ts'
+import { agentUrl, type NodePlace } from '../lib/layout.ts'
+import { wipe } from '../lib/operations.ts'
+import { probe } from '../lib/probe.ts'
+import type { Fleet } from './fleet.ts'
+import type { Subject } from './subjects.ts'
+import type { Tally } from './tally.ts'
+
+const POLL_MS = 20
+/** Without an answer to anybody for so long, though all agents run, the cluster is stuck. */
+const STUCK_MS = 60_000
+/** Increments after which whoever missed them needs a snapshot: more than is kept of the log. */
+const LAG = 40
+const LAG_MS = 6_000
+/** For a node to come level, or to end itself on the way. */
+const LEVEL_MS = 8_000
+/** For an armed one to come by its point. */
+const AMBUSH_MS = 4_000
+
+/** What makes a node come by a point: its own work, being sent a snapshot, or sending one. */
+type Place = 'anywhere' | 'receiver' | 'sender'
+
+export type RoundKind = (typeof ROUNDS)[number][0]
+
+/** With their weights. */
+const ROUNDS = [
+  ['strike', 40],
+  ['ambush', 24],
+  ['laggard', 14],
+  ['courier', 8],
+  ['all', 6],
+  ['lost machine', 4],
+  ['stop', 3],
+  ['replace', 1],
+] as const
+
+/** Rounds that bring a node to points of this kind. */
+export const ROUND_TO: Readonly<Record<Place, RoundKind>> = {
+  anywhere: 'ambush',
+  receiver: 'laggard',
+  sender: 'courier',
+}
+
+export interface StormOptions {
+  readonly fleet: Fleet
+  readonly subject: Subject
+  readonly tally: Tally
+  readonly prng: Prng
+  /** of a node that is added */
+  readonly settings: Readonly<Record<string, unknown>>
+}
+
+export class Storm {
+  readonly #options: StormOptions
+  /** how often each kind of round was played */
+  readonly rounds = new Map<RoundKind, number>()
+
+  constructor(options: StormOptions) {
+    this.#options = options
+  }
+
+  draw(): RoundKind {
+    const total = ROUNDS.reduce((sum, [, weight]) => sum + weight, 0)
+    let left = this.#options.prng.between(0, total)
+    for (const [kind, weight] of ROUNDS) {
+      left -= weight
+      if (left < 0) return kind
+    }
+    return 'strike'
+  }
+
+  /** Plays one, then has everybody run again and somebody be answered. @throws Error when nobody is */
+  async play(kind: RoundKind): Promise<void> {
+    this.rounds.set(kind, (this.rounds.get(kind) ?? 0) + 1)
+    await this.#rest(400)
+    await this.#plays[kind]()
+    await this.goesOn(this.#between(2, 12))
+  }
+
+  /** Starts who is down, until so many more increments are acknowledged. */
+  async goesOn(by: number): Promise<void> {
+    const { fleet, tally } = this.#options
+    const goal = tally.acknowledged + by
+    const stuck = performance.now() + STUCK_MS
+    do {
+      for (const node of await fleet.down()) await fleet.start(node)
+      if (performance.now() > stuck) throw new Error(`nothing acknowledged in ${STUCK_MS} ms`)
+      await sleep(POLL_MS)
+    } while (tally.acknowledged < goal)
+  }
+
+  /** Nobody is armed any more, and everybody runs. */
+  async calm(): Promise<void> {
+    const { fleet } = this.#options
+    await fleet.kill(fleet.armed)
+    await this.goesOn(1)
+  }
+
+  readonly #plays: Readonly<Record<RoundKind, () => Promise<void>>> = {
+    strike: () => this.#strike(),
+    ambush: () => this.#ambush(),
+    laggard: () => this.#laggard(),
+    courier: () => this.#courier(),
+    all: () => this.#all(),
+    'lost machine': () => this.#loseMachine(),
+    stop: () => this.#stop(),
+    replace: () => this.#replace(),
+  }
+
+  /** One or two at any moment, the leader rather than another; back at once, soon, or far behind. */
+  async #strike(): Promise<void> {
+    const { fleet } = this.#options
+    const first = await this.#victim()
+    const both = this.#chance(12) ? [first, this.#other(first)] : [first]
+    await fleet.kill(both)
+    if (this.#chance(15)) await this.#lag()
+    else await this.#rest(this.#chance(50) ? 50 : 900)
+    for (const node of both) await this.#restart(node, this.#chance(25) ? 'anywhere' : null)
+  }
+
+  /** It is restarted, and ends itself between two steps of its work. */
+  async #ambush(): Promise<void> {
+    const { fleet } = this.#options
+    const node = await this.#victim()
+    await fleet.kill([node])
+    await this.#restart(node, 'anywhere')
+    await this.#until(() => agentPid(node) === null, AMBUSH_MS)
+  }
+
+  /** It needs a snapshot: it ends itself over that, or everybody is killed meanwhile. */
+  async #laggard(): Promise<void> {
+    const node = this.#other(await this.#victim())
+    await this.#options.fleet.kill([node])
+    await this.#lag()
+    await this.#bringBack(node)
+  }
+
+  /** Whoever sends a snapshot ends itself over that: it is made the leader, and another one a laggard. */
+  async #courier(): Promise<void> {
+    const { fleet } = this.#options
+    const courier = this.#any()
+    await fleet.kill([courier])
+    await this.#restart(courier, 'sender')
+    await this.#until(async () => (await agentStatus(courier))?.ready === true, AMBUSH_MS)
+    const body = JSON.stringify({ id: courier.id })
+    await probe(`${agentUrl(courier)}/v1/cluster/leader`, { method: 'POST', body })
+    const laggard = this.#other(courier)
+    await fleet.kill([laggard])
+    await this.#lag()
+    await this.#restart(laggard, null)
+    await this.#until(
+      async () => agentPid(courier) === null || (await this.#isLevel(laggard)),
+      LEVEL_MS,
+    )
+  }
+
+  async #all(): Promise<void> {
+    const { fleet } = this.#options
+    await fleet.kill(fleet.running)
+    await this.#rest(100)
+    for (const node of fleet.cluster.nodes) {
+      await this.#restart(node, this.#chance(20) ? 'anywhere' : null)
+    }
+  }
+
+  /** Its disk lost the machine's files, and has the log. */
+  async #loseMachine(): Promise<void> {
+    const { fleet, subject } = this.#options
+    const node = await this.#victim()
+    await fleet.kill([node])
+    if (this.#chance(50)) await this.#lag()
+    const { dataDirectory } = node
+    for (const name of readdirSync(dataDirectory)) {
+      if (subject.files.test(name)) rmSync(join(dataDirectory, name))
+    }
+    await this.#bringBack(node)
+  }
+
+  async #stop(): Promise<void> {
+    const { fleet } = this.#options
+    const node = await this.#victim()
+    await fleet.stop(node)
+    await this.#restart(node, null)
+  }
+
+  /** Its disk is lost: it leaves, and comes back as a new one. */
+  async #replace(): Promise<void> {
+    const { fleet, settings } = this.#options
+    // Nobody is to end itself while two of three have to agree.
+    await this.calm()
+    const node = this.#any()
+    await fleet.cluster.remove(node)
+    await wipe(node)
+    await fleet.cluster.add(node.id, { settings })
+    fleet.forget(node)
+  }
+
+  /** Starts a node that needs a snapshot, maybe one that ends itself over it, maybe with a kill of all meanwhile. */
+  async #bringBack(node: NodePlace): Promise<void> {
+    const { fleet } = this.#options
+    const killsAll = this.#chance(25)
+    await this.#restart(node, !killsAll && this.#chance(80) ? 'receiver' : null)
+    if (killsAll) {
+      await this.#rest(900)
+      await fleet.kill(fleet.running)
+      return
+    }
+    await this.#until(async () => agentPid(node) === null || (await this.#isLevel(node)), LEVEL_MS)
+  }
+
+  /** Unless it runs, as after a round that began to start it. @param place null: it does not end itself */
+  async #restart(node: NodePlace, place: Place | null): Promise<void> {
+    const { fleet } = this.#options
+    // Who ended itself meanwhile is counted first.
+    const down = await fleet.down()
+    if (down.includes(node)) await fleet.start(node, place === null ? null : this.#crash(place))
+  }
+
+  /** One of the points that were reached least. */
+  #crash(place: Place): PlannedCrash {
+    const { reached } = this.#options.fleet
+    const points = FAULT_POINTS.filter(point => placeOf(point) === place)
+    const least = Math.min(...points.map(point => reached.get(point) ?? 0))
+    const rare = points.filter(point => (reached.get(point) ?? 0) === least)
+    const point = rare[this.#between(0, rare.length)] ?? 'persist:after'
+    return { point, at: this.#between(1, timesMax(point) + 1) }
+  }
+
+  /** Whoever misses what happens now needs a snapshot, where the log is cut so soon. */
+  async #lag(): Promise<void> {
+    const { tally } = this.#options
+    const goal = tally.acknowledged + LAG
+    await this.#until(() => tally.acknowledged >= goal, LAG_MS)
+  }
+
+  async #isLevel(node: NodePlace): Promise<boolean> {
+    const { ready, appliedIndex, commitIndex } = (await agentStatus(node)) ?? {}
+    return ready === true && appliedIndex === commitIndex
+  }
+
+  /** The leader half of the time. */
+  async #victim(): Promise<NodePlace> {
+    const leader = this.#chance(50) ? await this.#options.fleet.leader() : null
+    return leader ?? this.#any()
+  }
+
+  #any(): NodePlace {
+    return this.#one(this.#options.fleet.cluster.nodes)
+  }
+
+  #other(than: NodePlace): NodePlace {
+    return this.#one(this.#options.fleet.cluster.nodes.filter(node => node.id !== than.id))
+  }
+
+  #one(nodes: readonly NodePlace[]): NodePlace {
+    const node = nodes[this.#between(0, nodes.length)]
+    if (node === undefined) throw new Error('a cluster has nodes')
+    return node
+  }
+
+  async #until(check: () => Promise<boolean> | boolean, withinMs: number): Promise<void> {
+    const end = performance.now() + withinMs
+    while (performance.now() < end && !(await check())) await sleep(POLL_MS)
+  }
+
+  async #rest(upToMs: number): Promise<void> {
+    await sleep(this.#between(0, upToMs))
+  }
+
+  #chance(percent: number): boolean {
+    return this.#between(0, 100) < percent
+  }
+
+  #between(from: number, to: number): number {
+    return this.#options.prng.between(from, to)
+  }
+}
+
+export function placeOf(point: FaultPoint): Place {
+  if (/^(snapshot|chunk:sent)/.test(point)) return 'sender'
+  return /^(chunk|transfer|install)/.test(point) ? 'receiver' : 'anywhere'
+}
+
+/** Of these many times that it is come by, one is drawn: the first ones are a restart's own. */
+function timesMax(point: FaultPoint): number {
+  if (placeOf(point) === 'receiver') return 1
+  return /^(persist|apply)/.test(point) ? 40 : 2
+}
