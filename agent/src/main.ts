@@ -179,7 +179,12 @@ async function makeNode(config: Config, { clock, contact, logger, reach }: Surro
     socket === null || !('feed' in served)
       ? null
       : edgeFiller({ socket, feed: served.feed, identity, node: served.node, clock, logger })
-  return { ...made, machine: chosen.name, edge }
+  const backup = {
+    snapshot: () => chosen.machine.snapshot(),
+    directory: config.inMemory ? null : config.raftDir,
+    clusterId: identity.clusterId,
+  }
+  return { ...made, served: { ...served, backup }, machine: chosen.name, edge }
 }
 
 function configuration(): Config {

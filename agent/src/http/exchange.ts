@@ -4,6 +4,7 @@ import type { KvAnswer, KvQuery } from '../machine/kv/query.ts'
 import type { PlugInAnswer, Routes } from '../machine/plug-in/host.ts'
 import type { Logger } from '../node/logger.ts'
 import type { NodeApi, NodeStatus } from '../node/node-api.ts'
+import type { Backups } from './backup/backups.ts'
 import { abandonBody, checkBodyLength } from './body.ts'
 import { textReply } from './consul/consul-reply.ts'
 import { CONSUL_KEY_RESOURCES, speaksConsul } from './consul/resources.ts'
@@ -37,6 +38,8 @@ export interface Api {
   /** What was changed on this node lately. */
   readonly feed: ChangeFeed
   readonly watches: Watches
+  /** Null: this agent gives none. */
+  readonly backups: Backups | null
   /** Aborted when the server ends: whoever waits for changes is answered at once. */
   readonly closing: AbortSignal
 }

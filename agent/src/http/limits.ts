@@ -25,6 +25,8 @@ export interface HttpLimits {
   readonly connectionsMax: number
   /** watches and blocking queries that one agent serves at a time */
   readonly followersMax: number
+  /** A backup whose reader takes nothing for so long is cut, ms. */
+  readonly backupStallMs: number
   /** how long `close()` lets running requests finish */
   readonly closeGraceMs: number
   /** Before that, kept connections are told with their next answer that they end, ms. */
@@ -47,6 +49,7 @@ export const HTTP_LIMITS: HttpLimits = {
   keepAliveMs: 75_000,
   connectionsMax: 4096,
   followersMax: 2048,
+  backupStallMs: 30_000,
   closeGraceMs: 500,
   closeDrainMs: 150,
 }

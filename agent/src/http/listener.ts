@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
 import { buildApp, type Env } from './app.ts'
+import { serveBackup } from './backup/backup-route.ts'
 import type { Connections } from './connections.ts'
 import { consulHandler } from './consul/routes.ts'
 import {
@@ -51,6 +52,24 @@ export function createListener(options: ListenerOptions): Listener {
     else outgoing.once('close', () => connections.answered(incoming, outgoing))
   }
 
+  const backup = async (exchange: Exchange, outgoing: ServerResponse): Promise<void> => {
+    const { incoming } = exchange
+    const result = await serveBackup(api, exchange, outgoing).catch(error => fault(api, error))
+    if (result === null) connections.answered(incoming, outgoing)
+    else if (isRefusal(result)) send(incoming, outgoing, refuseRequest(api, incoming, result))
+    else send(incoming, outgoing, result)
+  }
+
+  /** What is written piece by piece. */
+  const streams = (exchange: Exchange, outgoing: ServerResponse): boolean => {
+    const { resource } = exchange.target
+    if (resource === 'watch') watch(exchange, outgoing)
+    else if (resource === 'backup') {
+      backup(exchange, outgoing).catch(error => abort(api, exchange.incoming, error))
+    } else return false
+    return true
+  }
+
   const start = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     const exchange = receive(api, incoming)
     measure(api, outgoing, isRefusal(exchange) ? 'refused' : exchange.target.resource)
@@ -59,10 +78,7 @@ export function createListener(options: ListenerOptions): Listener {
       return
     }
     if (exchange.head.expectsContinue) outgoing.writeContinue()
-    if (exchange.target.resource === 'watch') {
-      watch(exchange, outgoing)
-      return
-    }
+    if (streams(exchange, outgoing)) return
     const handler = options.lean ? hotHandler(exchange) : null
     if (handler === null && closing()) outgoing.shouldKeepAlive = false
     const done =

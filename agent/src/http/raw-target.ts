@@ -24,6 +24,7 @@ export type Resource =
   | 'promotion'
   | 'voters'
   | 'leadership'
+  | 'backup'
   | 'watch'
   | ConsulResource
   | 'unknown'
@@ -57,6 +58,7 @@ const PAGES: ReadonlyMap<string, Resource> = new Map([
   ['/v1/cluster/members', 'members'],
   ['/v1/cluster/voters', 'voters'],
   ['/v1/cluster/leader', 'leadership'],
+  ['/v1/cluster/backup', 'backup'],
   ['/v1/watch', 'watch'],
   ['/openapi.json', 'openapi'],
 ])
@@ -80,6 +82,8 @@ export const METHODS: Readonly<Record<Resource, string | null>> = {
   promotion: 'POST',
   voters: 'PUT',
   leadership: 'POST',
+  // A HEAD would make a copy for nothing.
+  backup: 'GET',
   watch: READ,
   ...CONSUL_METHODS,
   unknown: null,

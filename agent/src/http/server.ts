@@ -6,6 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { parseHostPort } from '../lib/host-port.ts'
 import { ChangeFeed } from '../machine/kv/change-feed.ts'
 import type { Logger } from '../node/logger.ts'
+import { type BackupSource, Backups, removeLeftOvers } from './backup/backups.ts'
 import { Connections } from './connections.ts'
 import type { Api } from './exchange.ts'
 import { HTTP_LIMITS, type HttpLimits } from './limits.ts'
@@ -21,6 +22,8 @@ export interface HttpOptions {
   readonly plugIn?: Api['plugIn']
   /** Default: one that stays empty. */
   readonly feed?: Api['feed']
+  /** Default null: it gives no backups. */
+  readonly backup?: BackupSource | null
   readonly server: {
     /** `host:port` for operators and for the gateways of other nodes; port 0 takes a free one */
     readonly listen: string
@@ -52,6 +55,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     node,
     plugIn = null,
     feed = new ChangeFeed(),
+    backup = null,
     server,
     version,
     log,
@@ -72,6 +76,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     measures,
     closing: end.signal,
     watches,
+    backups: backup === null ? null : new Backups(backup),
   }
   const connections = new Connections()
   let closing = false
@@ -94,6 +99,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     return server
   }
   try {
+    if (typeof backup?.directory === 'string') await removeLeftOvers(backup.directory)
     const tcp = await open(listenOptions(server.listen))
     if (server.socket !== null) {
       await clearSocketPath(server.socket)

@@ -15,12 +15,13 @@ export async function realAgent(t: {
 }): Promise<{ readonly http: HttpServer; readonly base: string }> {
   const id = asNodeId('node0')
   const contact = { id, address: '127.0.0.1:8185', raftBind: '127.0.0.1:8186', gateway: null }
+  const machine = new KvMachine({ file: null })
   const node = new RaftNode({
     identity: { clusterId: 'test', nodeId: id, incarnation: 'first' },
     contact,
     founders: [contact],
     log: new MemoryLogStore(),
-    machine: new KvMachine({ file: null }),
+    machine,
     transport: new MemoryNetwork().transport({ ...contact, incarnation: 'first' }),
     clock: new SystemClock(),
     logger: silent,
@@ -35,6 +36,7 @@ export async function realAgent(t: {
   await node.start()
   const http = await startHttp({
     node,
+    backup: { snapshot: () => machine.snapshot(), directory: null, clusterId: 'test' },
     server: { listen: '127.0.0.1:0', socket: null, socketMode: 0o660 },
     limits: { closeGraceMs: 100, closeDrainMs: 0 },
     version: '1.2.3',

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { successor, voterList } from '../cluster-routes.ts'
 import { joining } from '../join-routes.ts'
 import { json } from './answers.ts'
-import { inPath, JSON_TYPE, type Meaning, type Operation } from './operation.ts'
+import { header, inPath, JSON_TYPE, type Meaning, type Operation, query } from './operation.ts'
 
 const ID = inPath('id', 'The name of a member.')
 const MEMBERS = '/v1/cluster/members'
@@ -115,6 +115,36 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
     examples: [
       { name: 'as it is', body: { voters: ['node0'] }, status: 200 },
       { name: 'nobody', body: { voters: [] }, status: 400 },
+    ],
+  },
+  {
+    method: 'get',
+    path: '/v1/cluster/backup',
+    tag: 'cluster',
+    summary: 'All that this node has applied, as one file.',
+    parameters: [
+      query('consistent', 'Shows every write that was answered before.'),
+      query('max_stale', 'At most so old, such as 500ms.'),
+      header('X-Raft-Min-Index', 'At least this entry.'),
+    ],
+    answers: {
+      200: {
+        description:
+          'An SQLite database, or the image of a machine that keeps its data in memory (application/octet-stream). X-Raft-Index and X-Raft-Term are of the last entry in it; ETag and Repr-Digest are its SHA-256.',
+        content: { type: 'application/vnd.sqlite3', schema: z.string() },
+      },
+      400: { description: 'max_stale is no duration.' },
+      403: { description: 'Asked through a gateway.' },
+      429: { description: 'One is being sent already. See Retry-After.' },
+      503: { description: 'No leader, or what is known here is older than max_stale.' },
+      504: { description: 'X-Raft-Min-Index was not applied in time.' },
+      507: { description: 'A copy would leave too little of the disk.' },
+    },
+    examples: [
+      { name: 'as it is', status: 200 },
+      { name: 'with all that was answered', target: '/v1/cluster/backup?consistent', status: 200 },
+      { name: 'no duration', target: '/v1/cluster/backup?max_stale=soon', status: 400 },
+      { name: 'not through a gateway', headers: { 'X-Raft-Hop': '1' }, status: 403 },
     ],
   },
   {
