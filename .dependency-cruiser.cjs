@@ -12,6 +12,7 @@ const floor = (name, ...below) => ({
 const ports = [
   'clock/clock\\.ts$',
   'log/log-store\\.ts$',
+  'log/snapshot-store\\.ts$',
   'transport/transport\\.ts$',
   'machine/state-machine\\.ts$',
 ]
