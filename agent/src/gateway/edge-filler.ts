@@ -67,6 +67,15 @@ export class EdgeFiller {
     await this.#running
   }
 
+  /** `stop`, and nginx holds nothing any more: it asks this agent, which refuses. For a store that is not to be relied on. */
+  async forget(): Promise<void> {
+    await this.stop()
+    const last = this.#options.source.last()
+    const emptied = await this.#send({ kind: 'reset', copy: randomUUID(), from: last, to: last })
+    if (!emptied)
+      this.#options.logger.error({}, 'edge reads: nginx may still hold what is known to be wrong')
+  }
+
   status(): EdgeStatus {
     const index = this.#known.kind === 'at' ? this.#known.index : null
     return { state: this.#state, index, ...this.#counts }

@@ -4,6 +4,7 @@ import type { KvAnswer, KvQuery } from '../machine/kv/query.ts'
 import type { PlugInAnswer, Routes } from '../machine/plug-in/host.ts'
 import type { Logger } from '../node/logger.ts'
 import type { NodeApi, NodeStatus } from '../node/node-api.ts'
+import { NotServing } from '../node/not-serving.ts'
 import type { Backups } from './backup/backups.ts'
 import { abandonBody, checkBodyLength } from './body.ts'
 import { textReply } from './consul/consul-reply.ts'
@@ -14,7 +15,14 @@ import type { HttpLimits } from './limits.ts'
 import type { HttpMeasures } from './measures.ts'
 import { checkMethod, parseTarget, type Resource, type Target } from './raw-target.ts'
 import { isRefusal, type Refusal, refuse } from './refusal.ts'
-import { faultReply, type Reply, refusalReply, withRefusalHeaders } from './reply.ts'
+import {
+  faultReply,
+  notServingProblem,
+  problemReply,
+  type Reply,
+  refusalReply,
+  withRefusalHeaders,
+} from './reply.ts'
 import type { Watches } from './watch/watches.ts'
 
 const KEY_RESOURCES: ReadonlySet<Resource> = new Set([
@@ -109,7 +117,11 @@ export function refuseRequest(api: Api, incoming: IncomingMessage, refusal: Refu
   return withRefusalHeaders(textReply(refusal, node), refusal, closes)
 }
 
+/** The answer to a request that failed; our own fault but for one case, which the node found out by itself. */
 export function fault(api: Api, error: unknown): Reply {
+  if (error instanceof NotServing) {
+    return problemReply(notServingProblem(error.message), statusIfAny(api))
+  }
   api.log.error({ err: error }, 'a request failed')
   return faultReply(statusIfAny(api))
 }

@@ -1,10 +1,17 @@
 import { type MachineHost, Unserved, type WebApp } from '../machine/plug-in/host.ts'
+import { NotServing } from '../node/not-serving.ts'
 import { readBody } from './body.ts'
 import { type Api, type Exchange, fault, refuseRequest } from './exchange.ts'
 import { raftHeaders } from './headers.ts'
 import { awaitLevel, idempotencyOf } from './levels.ts'
 import { isRefusal, refuse } from './refusal.ts'
-import { outcomeReply, type TextReply, toResponse } from './reply.ts'
+import {
+  notServingProblem,
+  outcomeReply,
+  problemReply,
+  type TextReply,
+  toResponse,
+} from './reply.ts'
 
 /** What is known of a request beside what the machine's app is given. */
 interface Served {
@@ -106,7 +113,7 @@ function hostOf(api: Api, requests: ServedRequests): MachineHost {
       })
       if (tooEarly !== null) throw unserved(tooEarly)
       if (api.plugIn === null) throw new TypeError('no machine is plugged in')
-      const { applied, value } = await api.plugIn.query(query)
+      const { applied, value } = await api.plugIn.query(query).catch(notServed(api))
       served.shown = applied.index
       return new Uint8Array(value)
     },
@@ -114,6 +121,14 @@ function hostOf(api: Api, requests: ServedRequests): MachineHost {
       const { id, leader, appliedIndex } = api.node.status()
       return { node: id, leader, appliedIndex }
     },
+  }
+}
+
+/** So that Hono answers a read that is refused with the reason. */
+function notServed(api: Api): (error: unknown) => never {
+  return error => {
+    if (!(error instanceof NotServing)) throw error
+    throw unserved(problemReply(notServingProblem(error.message), api.node.status()))
   }
 }
 

@@ -14,7 +14,8 @@ export const getReady: Handler = async (api, { target }) => {
   const status = statusIfAny(api)
   if (status === null) return healthReply('[-]node: it has not started', false, null)
   const noleader = target.query.has('noleader')
-  const ready = status.ready || (noleader && status.leader === null)
+  const trusted = status.quarantine === null
+  const ready = status.ready || (noleader && trusted && status.leader === null)
   if (target.query.has('verbose')) return healthReply(checks(status, noleader), ready, status)
   return healthReply(ready ? 'ok' : status.notReady, ready, status)
 }
@@ -22,6 +23,11 @@ export const getReady: Handler = async (api, { target }) => {
 function checks(status: NodeStatus, noleader: boolean): string {
   const known = status.leader !== null
   const leader = known ? '[+]leader' : noleader ? '[+]leader: skipped' : '[-]leader: none known'
-  const caughtUp = status.ready || !known ? '[+]caught-up' : `[-]caught-up: ${status.notReady}`
-  return `[+]process\n${leader}\n${caughtUp}`
+  const caughtUp =
+    status.ready || !known || status.quarantine !== null
+      ? '[+]caught-up'
+      : `[-]caught-up: ${status.notReady}`
+  const { quarantine } = status
+  const trusted = quarantine === null ? '' : `\n[-]machine: ${quarantine}`
+  return `[+]process\n${leader}\n${caughtUp}${trusted}`
 }

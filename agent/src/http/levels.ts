@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import type { Idempotency } from '../machine/state-machine.ts'
+import type { NodeStatus } from '../node/node-api.ts'
 import { asLogIndex } from '../raft/types.ts'
 import type { Api } from './exchange.ts'
-import { OUTCOMES, type Problem, problemReply, type TextReply } from './reply.ts'
+import { notServingProblem, OUTCOMES, type Problem, problemReply, type TextReply } from './reply.ts'
 
 /** How much a reader asks for. */
 export interface Level {
@@ -34,7 +35,7 @@ export async function levelProblem(
 ): Promise<Problem | null> {
   if (consistent) {
     const outcome = await node.linearizable(limits.consistentWaitMs)
-    if (outcome.kind !== 'ready') return OUTCOMES[outcome.kind]
+    if (outcome.kind !== 'ready') return refusedRead(node.status(), outcome.kind)
   }
   if (minIndex !== null) {
     const reached = await node.waitApplied(asLogIndex(minIndex), limits.minIndexWaitMs)
@@ -43,6 +44,11 @@ export async function levelProblem(
   if (maxStaleMs === null) return null
   const { stalenessMs } = node.status()
   return stalenessMs === null || stalenessMs > maxStaleMs ? TOO_STALE : null
+}
+
+/** A node whose machine is not trusted is refused by its own core, with nothing said of why. */
+function refusedRead({ quarantine }: NodeStatus, kind: 'no-leader'): Problem {
+  return quarantine === null ? OUTCOMES[kind] : notServingProblem(`this node is ${quarantine}`)
 }
 
 /** `levelProblem`, as an answer. */

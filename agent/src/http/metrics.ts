@@ -119,6 +119,12 @@ function registerStatus(into: Metrics, status: NodeStatus): void {
   plain('term', 'Current term.', status.term)
   plain('leader_known', '1 while this node knows a leader.', status.leader === null ? 0 : 1)
   plain('ready', '1 while /readyz says so.', status.ready ? 1 : 0)
+  plain(
+    'quarantined',
+    '1 while its machine is known to be wrong.',
+    status.quarantine === null ? 0 : 1,
+  )
+  registerCheck(into, status)
   plain('commit_index', 'Highest entry known to be committed.', status.commitIndex)
   plain('applied_index', 'Highest entry that the state machine has applied.', status.appliedIndex)
   plain('last_log_index', "Highest entry of this node's log.", status.lastIndex)
@@ -126,6 +132,23 @@ function registerStatus(into: Metrics, status: NodeStatus): void {
   if (status.stalenessMs === null) return
   const help = "How old this node's knowledge can be."
   plain('staleness_seconds', help, status.stalenessMs / 1000)
+}
+
+const VERDICTS = ['open', 'agreed', 'differs', 'undecided'] as const
+
+function registerCheck(into: Metrics, { check }: NodeStatus): void {
+  into.gauge(
+    {
+      name: 'machine_check',
+      help: '1 for how the machine compared with the others at the newest check.',
+      labels: ['verdict'],
+    },
+    VERDICTS.map(verdict => [check?.verdict === verdict ? 1 : 0, { verdict }]),
+  )
+  if (check === null) return
+  into.gauge({ name: 'machine_check_index', help: 'Entry of the newest check.' }, [
+    [check.index, {}],
+  ])
 }
 
 function registerPeers(into: Metrics, status: NodeStatus, { peers }: NodeMeasures): void {

@@ -62,6 +62,11 @@ export const OUTCOMES = {
   },
 } as const satisfies Record<Exclude<Outcome['kind'], 'applied'>, Problem>
 
+/** A read of a machine that is not to be relied on. */
+export function notServingProblem(detail: string): Problem {
+  return { status: 503, code: 'NOT_SERVING', detail, retryable: true }
+}
+
 /** What a write's answer is. */
 export function outcomeReply(outcome: Outcome, node: NodeStatus): TextReply {
   const problem = outcomeProblem(outcome)

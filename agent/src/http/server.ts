@@ -42,6 +42,8 @@ export interface HttpOptions {
 export interface HttpServer {
   /** where TCP listens */
   readonly port: number
+  /** Ends all watches: what they would be told is not to be relied on any more. Clients come back, and are refused. */
+  endWatches(): void
   /** Accepts nothing more, lets running requests finish for `closeGraceMs`, then cuts what is left. */
   close(): Promise<void>
 }
@@ -106,7 +108,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
       await open({ path: server.socket })
       await chmod(server.socket, server.socketMode)
     }
-    return { port: (tcp.address() as AddressInfo).port, close }
+    const endWatches = () => watches.close()
+    return { port: (tcp.address() as AddressInfo).port, endWatches, close }
   } catch (error) {
     await close()
     throw error

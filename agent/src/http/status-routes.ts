@@ -41,6 +41,8 @@ function full(api: Api, status: NodeStatus): object {
     edges: idsOf(members, 'edge'),
     ready: status.ready,
     notReady: status.notReady,
+    quarantine: status.quarantine,
+    check: status.check,
     stalenessMs: status.stalenessMs,
     links: status.links,
     version: api.version,

@@ -7,6 +7,7 @@ import {
 } from '../raft/configuration.ts'
 import type { Effect } from '../raft/effect.ts'
 import { asLogIndex, type Entry, type LogPosition } from '../raft/types.ts'
+import type { ChainReport } from './divergence.ts'
 import { decodeEnvelope } from './envelope.ts'
 import type { Reach } from './fault-points.ts'
 import type { Stopwatch } from './measures.ts'
@@ -25,6 +26,8 @@ export interface AppliedBatch {
   readonly results: readonly (Result | null)[]
   /** that came into force with it, in order */
   readonly configurations: readonly Configuration[]
+  /** what the machine had come to, where the last entry is a check; else null */
+  readonly check: ChainReport | null
 }
 
 export interface ApplierEvents {
@@ -121,8 +124,10 @@ export class Applier {
   }
 
   async #applyAll(entries: readonly Entry[]): Promise<void> {
-    for (let at = 0; at < entries.length; at += BATCH_ENTRIES_MAX) {
-      await this.#applyBatch(entries.slice(at, at + BATCH_ENTRIES_MAX))
+    for (let at = 0; at < entries.length; ) {
+      const end = batchEnd(entries, at)
+      await this.#applyBatch(entries.slice(at, end))
+      at = end
     }
   }
 
@@ -138,7 +143,8 @@ export class Applier {
     this.#events.reach('apply:after')
     this.#stopwatch.stop(began)
     const configurations = changes.map(({ payload }) => decodeConfiguration(payload))
-    this.#events.onApplied({ entries, results, configurations })
+    const check = taken.at(-1)?.kind === 'check' ? chainOf(this.#machine) : null
+    this.#events.onApplied({ entries, results, configurations, check })
     this.#checkpointWhenDue(entries)
   }
 
@@ -155,6 +161,18 @@ export class Applier {
       error => this.#events.onError(error),
     )
   }
+}
+
+/** Of a batch that begins at `at`: a check ends it, so that the machine can be asked what it has come to there. */
+function batchEnd(entries: readonly Entry[], at: number): number {
+  const most = Math.min(entries.length, at + BATCH_ENTRIES_MAX)
+  for (let end = at; end < most; end++) if (entries[end]?.kind === 'check') return end + 1
+  return most
+}
+
+function chainOf(machine: StateMachine<never, unknown>): ChainReport {
+  const { index, term, chainHash } = machine.applied()
+  return { index, term, chainHash }
 }
 
 /** As the machine sees it: the cluster's own entries only move its position. */

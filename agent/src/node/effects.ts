@@ -2,11 +2,11 @@ import { unreachable } from '../lib/assert.ts'
 import type { Histogram } from '../lib/histogram.ts'
 import type { Configuration } from '../raft/configuration.ts'
 import type { Effect, Persist } from '../raft/effect.ts'
-import type { Input } from '../raft/input.ts'
 import type { Message } from '../raft/message.ts'
-import type { State } from '../raft/state.ts'
 import { type AppliedBatch, Applier } from './applier.ts'
+import type { ChainChecks } from './chain-checks.ts'
 import { LogWriter } from './log-writer.ts'
+import type { Loop } from './loop.ts'
 import { type Counters, Stopwatch } from './measures.ts'
 import type { Membership } from './membership.ts'
 import type { NodeOptions } from './node-options.ts'
@@ -17,15 +17,7 @@ export interface Concerned {
   readonly requests: Requests
   readonly membership: Membership
   readonly counters: Counters
-}
-
-/** The loop, as seen by what it starts. */
-export interface Loop {
-  /** Of the core, between two steps. */
-  readonly state: () => Readonly<State>
-  readonly post: (input: Input) => void
-  /** The node stops. */
-  readonly fail: (error: unknown) => void
+  readonly checks: ChainChecks
 }
 
 /**
@@ -133,11 +125,13 @@ export class Effects {
     if (receipt !== undefined) this.#loop.post({ kind: 'persisted', receipt })
   }
 
-  #onApplied({ entries, results, configurations }: AppliedBatch): void {
+  #onApplied({ entries, results, configurations, check }: AppliedBatch): void {
     const last = entries.at(-1)
     if (last === undefined) return
     const configuration = configurations.at(-1) ?? null
     this.#concerned.membership.applied(configurations)
+    // What a machine answers that is found to be wrong is nobody's answer.
+    if (check !== null) this.#concerned.checks.passed(check)
     this.#concerned.requests.settle(entries, results)
     this.#loop.post({ kind: 'applied', position: last.position, configuration })
   }

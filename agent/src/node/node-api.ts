@@ -1,6 +1,7 @@
 import type { Idempotency } from '../machine/state-machine.ts'
 import type { MemberRole, MembershipChange } from '../raft/configuration.ts'
 import type { LogIndex, NodeId, Term } from '../raft/types.ts'
+import type { Verdict } from './divergence.ts'
 import type { NodeMeasures } from './measures.ts'
 import type { ChangeOutcome, Outcome, ReadOutcome, TransferOutcome } from './outcome.ts'
 
@@ -24,6 +25,12 @@ export interface MemberStatus extends MemberAddress {
   readonly identified: boolean
 }
 
+/** How this node's machine compared with the others' at the newest check. */
+export interface CheckStatus {
+  readonly index: LogIndex
+  readonly verdict: Verdict['kind']
+}
+
 /** What a node knows of itself and of its cluster, at one moment. */
 export interface NodeStatus {
   readonly id: NodeId
@@ -45,6 +52,10 @@ export interface NodeStatus {
   readonly uptimeMs: number
   /** Hash over all that this node's machine has applied up to `index`, hexadecimal: equal on every node there. */
   readonly chain: { readonly index: LogIndex; readonly hash: string }
+  /** Why nothing is read from this node's machine, in words; null: it is trusted. */
+  readonly quarantine: string | null
+  /** How this node's machine compared with the others' at the newest check; null: none since the start. */
+  readonly check: CheckStatus | null
   /** Links to the other members, for operators. */
   readonly links: readonly {
     readonly peer: NodeId

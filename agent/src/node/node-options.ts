@@ -7,6 +7,7 @@ import type { Reach } from './fault-points.ts'
 import type { Recording } from './flight-recorder.ts'
 import type { Logger } from './logger.ts'
 import type { MemberAddress } from './node-api.ts'
+import type { QuarantineMark } from './quarantine.ts'
 
 /** What a node is made of, and its times in milliseconds. */
 export interface NodeOptions<Query, Answer> {
@@ -28,6 +29,12 @@ export interface NodeOptions<Query, Answer> {
   readonly commitTimeoutMs: number
   /** The node has stopped itself: a disk failed, or an invariant broke. With what led to it. */
   readonly onFatal: (error: unknown, recording: Recording | null) => void
+  /** Between two comparisons of all machines; 0: never. Default: ten seconds. */
+  readonly checkIntervalMs?: number
+  /** Remembers that this node's machine is not to be trusted. Default: nothing does. */
+  readonly quarantine?: QuarantineMark
+  /** From now on the machine is not read: whoever shows what it held is to stop. */
+  readonly onQuarantine?: () => void
   /** Told of each step of which a crash must do no harm. Default: nobody is. */
   readonly reach?: Reach
 }

@@ -5,11 +5,13 @@ import type { Input } from '../raft/input.ts'
 import type { Raft } from '../raft/raft.ts'
 import type { State } from '../raft/state.ts'
 import type { LogIndex, NodeId } from '../raft/types.ts'
+import { ChainChecks } from './chain-checks.ts'
 import { Effects } from './effects.ts'
 import { encodeEnvelope } from './envelope.ts'
 import { Exclusion } from './exclusion.ts'
 import { FlightRecorder } from './flight-recorder.ts'
 import { Freshness } from './freshness.ts'
+import type { Loop } from './loop.ts'
 import { Counters, type NodeMeasures } from './measures.ts'
 import { type Acquaintance, Membership } from './membership.ts'
 import type { NodeApi, NodeStatus } from './node-api.ts'
@@ -32,6 +34,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   readonly #effects: Effects
   readonly #membership: Membership
   readonly #exclusion: Exclusion
+  readonly #checks: ChainChecks
   readonly #transfers: Transfers
   readonly #recorder = new FlightRecorder()
   readonly #counters = new Counters()
@@ -52,16 +55,19 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     this.#exclusion = new Exclusion(options.transport)
     this.#transfers = new Transfers(options, input => this.#post(input))
     this.#requests = new Requests(options.commitTimeoutMs, () => this.#running().state.leader)
+    const loop: Loop = {
+      state: () => this.#running().state,
+      post: input => this.#post(input),
+      fail: error => this.#fail(error),
+    }
+    this.#checks = new ChainChecks(options, loop, () => this.#requests.abandon())
     const concerned = {
       requests: this.#requests,
       membership: this.#membership,
       counters: this.#counters,
+      checks: this.#checks,
     }
-    this.#effects = new Effects(options, concerned, {
-      state: () => this.#running().state,
-      post: input => this.#post(input),
-      fail: error => this.#fail(error),
-    })
+    this.#effects = new Effects(options, concerned, loop)
   }
 
   /** Recovers from disk, then joins the cluster. Rejects when the files must not be used. */
@@ -72,6 +78,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     this.#exclusion.start(isFresh)
     this.#effects.start(configuration)
     this.#membership.start(configuration)
+    await this.#checks.start()
     await transport.start({
       onMessages: messages => {
         for (const message of messages) this.#post({ kind: 'receive', message })
@@ -80,7 +87,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
       onMet: peer => this.#membership.met(peer),
       onGone: peer => this.#onGone(peer),
       onChunk: () => Promise.reject(new Error('this node takes no snapshots')),
-      onNotice: () => {},
+      onNotice: (from, notice) => this.#heard(from, notice),
     })
     this.#cancelTicks = clock.every(tickMsOf(this.#options), () => {
       this.#tickDue = true
@@ -105,8 +112,12 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     return this.#requests.propose(encodeEnvelope({ timeMs, idempotency, command }))
   }
 
-  /** A machine that cannot be read is damaged: the node stops rather than answer some keys and not others. */
+  /**
+   * A machine that cannot be read is damaged: the node stops rather than answer some keys and not others.
+   * @throws NotServing too
+   */
   async query(query: Query): Promise<Answer> {
+    this.#checks.mustBeTrusted()
     try {
       return await this.#options.machine.query(query)
     } catch (error) {
@@ -163,6 +174,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
       machine,
       raft: this.#running(),
       membership: this.#membership,
+      checks: this.#checks,
       freshness: this.#freshness,
       now: clock.now(),
       startedAt: this.#startedAt,
@@ -230,7 +242,12 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     this.#freshness.prove(now, () => this.#requests.read(now + this.#options.electionTimeoutMs))
     const { role, leader } = this.#running().state
     this.#transfers.tick(now, leader, this.#requests.open)
+    this.#checks.tick()
     if (role.kind === 'leader') this.#membership.introduce(change => this.change(change))
+  }
+
+  #heard(from: NodeId, notice: Uint8Array): void {
+    if (!this.#stopped) this.#checks.heard(from, notice)
   }
 
   #onGone(peer: NodeId): void {

@@ -2,9 +2,11 @@ import type { StateMachine } from '../machine/state-machine.ts'
 import type { Raft } from '../raft/raft.ts'
 import type { Identity } from '../raft/types.ts'
 import type { Contact, Transport } from '../transport/transport.ts'
+import type { ChainChecks } from './chain-checks.ts'
 import type { Freshness } from './freshness.ts'
 import type { Membership } from './membership.ts'
 import type { NodeStatus } from './node-api.ts'
+import { quarantineText } from './quarantine.ts'
 
 /** Where a node's status comes from. */
 export interface StatusSources {
@@ -14,6 +16,7 @@ export interface StatusSources {
   readonly membership: Membership
   readonly transport: Transport
   readonly machine: Pick<StateMachine<never, unknown>, 'applied'>
+  readonly checks: ChainChecks
   readonly freshness: Freshness
   readonly now: number
   readonly startedAt: number
@@ -36,6 +39,8 @@ export function statusOf(sources: StatusSources): NodeStatus {
     members: membership.members,
     ready: notReady === '',
     notReady,
+    quarantine: quarantineOf(sources),
+    check: sources.checks.status,
     stalenessMs: freshness.stalenessMs(now),
     uptimeMs: Math.round(now - sources.startedAt),
     // Asked with every request for its headers, for these by operators only.
@@ -49,9 +54,16 @@ export function statusOf(sources: StatusSources): NodeStatus {
   }
 }
 
-function whyNotReady({ raft, membership, transport, freshness, stopping }: StatusSources): string {
+function quarantineOf({ checks }: StatusSources): string | null {
+  return checks.quarantined === null ? null : quarantineText(checks.quarantined)
+}
+
+function whyNotReady(sources: StatusSources): string {
+  const { raft, membership, transport, freshness, stopping } = sources
   const { leader, applied } = raft.state
   if (stopping) return 'stopping'
+  const quarantine = quarantineOf(sources)
+  if (quarantine !== null) return quarantine
   if (leader === null) {
     const refusing = transport.links().find(link => link.refused)
     if (refusing !== undefined) return `${refusing.peer} ${refusing.lastError}`

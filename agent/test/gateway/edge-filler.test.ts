@@ -156,6 +156,11 @@ async function run(mishaps: readonly Mishap[], writes: readonly (readonly string
   checkReaders(dict, store)
   const found = exact(dict, 'a', { maxAgeMs: 1e15, minIndex: store.last(), now: Date.now() })
   notEqual(found, null, 'and serves it')
+  await filler.forget()
+  for (const key of KEYS) {
+    const need = { maxAgeMs: 1e15, minIndex: 0, now: Date.now() }
+    equal(exact(dict, key, need), null, 'until it is told to forget')
+  }
 }
 
 t.test('whatever is lost, late or emptied, readers see a state that the store had', async t => {

@@ -203,6 +203,9 @@ t.test('as fresh as it was asked for; and for operators only', async t => {
   t.equal((await request(unix, ASK)).status, 403)
   t.equal((await request(tcp, ASK, { headers: ['X-Raft-Hop: 1'] })).status, 403)
   t.equal((await request(tcp, `HEAD ${BACKUP}`)).status, 405)
+  node.quarantine = 'in quarantine'
+  t.match(await request(tcp, ASK), { status: 503, body: /NOT_SERVING.*this node is in quarantine/ })
+  node.quarantine = null
   t.equal(seen.begun, 0)
   t.equal((await request(tcp, ASK)).status, 200, 'without a leader too')
   t.equal((await request(tcp, `${ASK}?stale`)).status, 200)

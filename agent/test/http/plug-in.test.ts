@@ -6,6 +6,7 @@ import type { HttpLimits } from '../../src/http/limits.ts'
 import { startHttp } from '../../src/http/server.ts'
 import type { Routes } from '../../src/machine/plug-in/host.ts'
 import type { Idempotency } from '../../src/machine/state-machine.ts'
+import { NotServing } from '../../src/node/not-serving.ts'
 import type { Outcome } from '../../src/node/outcome.ts'
 import { asLogIndex, asNodeId, asTerm } from '../../src/raft/types.ts'
 import { type Answer, request } from './raw-client.ts'
@@ -39,6 +40,7 @@ class SumNode extends SimulatedNode {
   }
 
   async ask(query: Uint8Array) {
+    if (this.quarantine !== null) throw new NotServing(`this node is ${this.quarantine}`)
     if (this.broken) throw new Error('SQLITE_IOERR: /secret/path')
     const applied = { index: asLogIndex(this.applied), term: asTerm(3) }
     return { applied, value: Buffer.from(`${text(query)}${this.sum}`) }
@@ -116,6 +118,16 @@ t.test('a command reaches the machine, and its result the client', async t => {
   t.equal(head.status, 200)
   t.equal(head.body, '')
   t.strictSame(node.idempotency, [null, null])
+})
+
+t.test('what the machine would answer is not served where it is known to be wrong', async t => {
+  const { ask, node, errors } = await serve(t)
+  node.quarantine = 'in quarantine'
+  const answer = await ask('GET /fsm/sum/')
+  t.equal(codeOf(answer), '503 NOT_SERVING')
+  t.match(JSON.parse(answer.body), { detail: 'this node is in quarantine' })
+  t.equal(codeOf(await ask('GET /fsm/sum/?consistent')), '503 NOT_SERVING')
+  t.strictSame(errors, [])
 })
 
 t.test('Idempotency-Key names the command', async t => {

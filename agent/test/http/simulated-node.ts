@@ -9,6 +9,7 @@ import type {
   NodeApi,
   NodeStatus,
 } from '../../src/node/node-api.ts'
+import { NotServing } from '../../src/node/not-serving.ts'
 import type {
   ChangeOutcome,
   Outcome,
@@ -45,6 +46,8 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
   /** proposals wait for it */
   gate: Promise<void> = Promise.resolve()
   caughtUp = true
+  /** why the machine is not trusted */
+  quarantine: string | null = null
   stalenessMs: number | null = 0
   readonly persistSeconds = new Histogram()
   members = MEMBERS
@@ -79,12 +82,14 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
   }
 
   async query(query: KvQuery): Promise<KvAnswer> {
+    if (this.quarantine !== null) throw new NotServing(`this node is ${this.quarantine}`)
     if (this.broken) throw new Error('SQLITE_IOERR: /secret/path')
     return this.machine.query(query)
   }
 
   async linearizable(): Promise<ReadOutcome> {
     this.confirmations++
+    if (this.quarantine !== null) return { kind: 'no-leader' }
     if (this.leader === null || this.cutOff) return { kind: 'no-leader' }
     return { kind: 'ready', index: asLogIndex(this.applied) }
   }
@@ -109,7 +114,8 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
   status(): NodeStatus {
     const leader = this.leader === null ? null : asNodeId(this.leader)
     const notReady =
-      leader === null ? 'no leader known' : this.caughtUp ? '' : 'catching up with the leader'
+      this.quarantine ??
+      (leader === null ? 'no leader known' : this.caughtUp ? '' : 'catching up with the leader')
     return {
       id: asNodeId('node0'),
       address: '127.0.0.1:8185',
@@ -122,6 +128,8 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
       members: this.members,
       ready: notReady === '',
       notReady,
+      quarantine: this.quarantine,
+      check: { index: asLogIndex(0), verdict: 'agreed' },
       stalenessMs: this.stalenessMs,
       uptimeMs: 7,
       chain: { index: asLogIndex(this.applied), hash: '00' },

@@ -3,6 +3,7 @@ import { SystemClock } from '../../src/clock/system-clock.ts'
 import { MemoryLogStore } from '../../src/log/memory-log-store.ts'
 import { RaftNode } from '../../src/node/node.ts'
 import type { Outcome } from '../../src/node/outcome.ts'
+import type { QuarantineMark } from '../../src/node/quarantine.ts'
 import { asNodeId, type NodeId } from '../../src/raft/types.ts'
 import { MemoryNetwork } from '../../src/transport/memory-transport.ts'
 import { ListMachine } from './list-machine.ts'
@@ -17,6 +18,13 @@ export interface Replica {
   readonly fatal: unknown[]
 }
 
+export interface ClusterOptions {
+  readonly machineOf?: (id: NodeId) => ListMachine
+  /** Default: machines are not compared. */
+  readonly checkIntervalMs?: number
+  readonly markOf?: (id: NodeId) => QuarantineMark
+}
+
 const silent = { info: () => {}, warn: () => {}, error: () => {} }
 
 /** Whole nodes in one process: real loop, real clock with short times, no disk and no sockets. */
@@ -24,10 +32,10 @@ export class InProcessCluster {
   readonly network = new MemoryNetwork()
   readonly replicas: Replica[] = []
 
-  static async start(size: number): Promise<InProcessCluster> {
+  static async start(size: number, options: ClusterOptions = {}): Promise<InProcessCluster> {
     const cluster = new InProcessCluster()
     const ids = Array.from({ length: size }, (_, at) => asNodeId(`n${at + 1}`))
-    for (const id of ids) cluster.replicas.push(cluster.#replica(id, ids))
+    for (const id of ids) cluster.replicas.push(cluster.#replica(id, ids, options))
     for (const { node } of cluster.replicas) await node.start()
     return cluster
   }
@@ -76,8 +84,9 @@ export class InProcessCluster {
     for (const { node } of this.replicas) await node.stop()
   }
 
-  #replica(id: NodeId, ids: readonly NodeId[]): Replica {
-    const machine = new ListMachine()
+  #replica(id: NodeId, ids: readonly NodeId[], options: ClusterOptions): Replica {
+    const { machineOf = () => new ListMachine(), checkIntervalMs = 0, markOf } = options
+    const machine = machineOf(id)
     const log = new MemoryLogStore()
     const fatal: unknown[] = []
     const contact = contactOf(id)
@@ -94,6 +103,8 @@ export class InProcessCluster {
       electionTimeoutMs: 200,
       heartbeatIntervalMs: 25,
       commitTimeoutMs: 1500,
+      checkIntervalMs,
+      ...(markOf === undefined ? {} : { quarantine: markOf(id) }),
       onFatal: error => fatal.push(error),
     })
     return { id, node, machine, log, fatal }

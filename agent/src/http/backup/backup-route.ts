@@ -33,6 +33,8 @@ export async function serveBackup(
 ): Promise<Reply | Refusal | null> {
   const { backups } = api
   if (backups === null) return refuse(501, 'NO_BACKUP', 'this agent gives no backups')
+  const { quarantine } = api.node.status()
+  if (quarantine !== null) return refuse(503, 'NOT_SERVING', `this node is ${quarantine}`)
   const level = levelOf(exchange)
   if (isRefusal(level)) return level
   const end = backups.begin()

@@ -23,6 +23,8 @@ export function serveWatch(api: Api, exchange: Exchange, outgoing: ServerRespons
   if (feed.listening >= limits.followersMax) {
     return refuse(429, 'TOO_MANY_WATCHES', 'too many wait for changes already')
   }
+  const { quarantine } = node.status()
+  if (quarantine !== null) return refuse(503, 'NOT_SERVING', `this node is ${quarantine}`)
   const after = wanted.since ?? feed.last
   if (after < feed.since) {
     const detail = `what was changed before index ${feed.since} is no longer kept here: read the keys anew, and watch from X-Raft-Index on`
