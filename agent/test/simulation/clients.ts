@@ -125,6 +125,9 @@ export class Clients {
     const client = this.#wishes.get(id)
     if (client?.wish?.attempt !== id) return
     if (!fresh) this.#parts.reached.add('retry answered from memory')
+    if (!fresh && machine.wasTold(client.wish.request)) {
+      this.#parts.reached.add('retry answered from a session restored by snapshot')
+    }
     const answer = machine.answerTo(client.wish.request)
     must(answer !== null, 'Machines: a request that was applied is remembered')
     this.#told(client, client.wish, answer)

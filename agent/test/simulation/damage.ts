@@ -32,6 +32,18 @@ export class DamageNemesis {
     if (chance.happens(weather.clog)) this.#clog()
     if (chance.happens(weather.rot)) this.#rot()
     if (chance.happens(weather.wipe)) this.#wipe()
+    if (chance.happens(weather.machine)) this.#loseMachine()
+  }
+
+  /** With a log from its first entry on it is replayed; else somebody has to send a snapshot. */
+  #loseMachine(): void {
+    const { chance, nodes, faults, restartLater } = this.#parts
+    const compacted = nodes.filter(({ disk }) => disk.image.base.index > 0)
+    const node = chance.oneOf(compacted.length > 0 ? compacted : nodes)
+    if (!this.#mayLose(node)) return
+    faults.add(node.disk.image.base.index > 0 ? 'machine lost' : 'machine lost, log whole')
+    node.loseMachine()
+    restartLater(node)
   }
 
   #slowDown(): void {
@@ -67,7 +79,7 @@ export class DamageNemesis {
 
   /** A minority at most: nobody promises anything beyond. */
   #mayLose(node: SimulatedNode): boolean {
-    if (node.lost || node.waits || node.disk.rotten) return false
+    if (node.lost || node.waits || node.disk.rotten || node.lacksMachine) return false
     return this.#parts.memberships.mayLose(node)
   }
 }

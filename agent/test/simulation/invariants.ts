@@ -3,6 +3,7 @@ import type { Effect, Persist } from '../../src/raft/effect.ts'
 import type { Input } from '../../src/raft/input.ts'
 import type { Message } from '../../src/raft/message.ts'
 import type { Entry, LogIndex, LogPosition, NodeId, Term } from '../../src/raft/types.ts'
+import { checkBounds } from './bounds.ts'
 import type { Histories, Link } from './history.ts'
 import type { Memberships } from './memberships.ts'
 import type { SimulatedNode } from './node.ts'
@@ -34,6 +35,8 @@ export class Invariants {
   readonly #committed: { readonly link: Link; readonly entryTerm: Term; readonly term: Term }[] = []
   /** by index - 1: what was applied first */
   readonly #applied: Link[] = []
+  /** by index: what machines that have applied so much hold */
+  readonly #hashes: number[] = []
 
   constructor(nodes: readonly SimulatedNode[], histories: Histories, memberships: Memberships) {
     this.#nodes = nodes
@@ -50,6 +53,8 @@ export class Invariants {
     const { state } = node.raft
     const leads = state.role.kind === 'leader'
     this.#monotone(node, before)
+    this.#shape(node)
+    if (input.kind === 'tick') checkBounds(node)
     for (const effect of effects) {
       if (effect.kind === 'persist') this.#written(node, effect.entries, leads)
       if (effect.kind === 'persist') this.#cut(node, effect)
@@ -99,6 +104,14 @@ export class Invariants {
     const first = this.#applied[entry.index - 1] ?? link
     must(first === link, 'State Machine Safety: all apply the same entry at an index')
     this.#applied[entry.index - 1] = link
+    this.restored(node)
+  }
+
+  /** I11: whether it came by the log or by a snapshot. */
+  restored({ machine }: SimulatedNode): void {
+    const { length, hash } = machine
+    this.#hashes[length] ??= hash
+    must(this.#hashes[length] === hash, 'State hash: equal at every index')
   }
 
   /** What a client was told was on the disks of a majority, and no disk has let go of it since. */
@@ -157,6 +170,26 @@ export class Invariants {
       const own = leads && term === node.raft.state.term
       if (own && kind === 'configuration') this.#memberships.appended(node, entry)
     }
+  }
+
+  /** I8: the log begins where the machine can go on from, whatever power loss takes from it. */
+  #shape({ raft, disk, machine, hasLostMachine }: SimulatedNode): void {
+    const { base } = disk.image
+    const committed = this.#committed[base.index - 1]
+    must(
+      base.index === 0 || committed?.entryTerm === base.term,
+      'Log shape: it begins behind a committed entry',
+    )
+    must(
+      base.index <= machine.durable || hasLostMachine,
+      'Log shape: what it has forgotten is in the machine, durably',
+    )
+    must(
+      !raft.state.needsSnapshot || hasLostMachine,
+      'Log shape: only who lost its machine needs another',
+    )
+    const { role, needsSnapshot } = raft.state
+    must(role.kind === 'follower' || !needsSnapshot, 'Machines: who has none follows')
   }
 
   /** What is committed stays wherever it was written (P1). */

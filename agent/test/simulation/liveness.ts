@@ -62,7 +62,9 @@ export class Liveness {
   /** As few as can decide, drawn; the others stay away for now, whatever state they are in. */
   #drawCore(): readonly SimulatedNode[] {
     const { nodes, chance, memberships, reached } = this.#parts
-    const sound = nodes.filter(({ lost, waits, disk }) => !lost && !waits && !disk.rotten)
+    const sound = nodes.filter(
+      ({ lost, waits, disk, lacksMachine }) => !(lost || waits || disk.rotten || lacksMachine),
+    )
     // Whoever learns may be made to vote before its absence is noticed.
     const learns = ({ id }: SimulatedNode): boolean =>
       memberships.possible().some(each => memberOf(each, id)?.role === 'learner')

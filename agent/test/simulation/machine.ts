@@ -22,6 +22,17 @@ export class SimulatedMachine {
   durable = 0
   #cells = new Map<string, Seen>()
   #answers = new Map<string, Answer>()
+  /** requests of which only a snapshot says that they were answered */
+  #told = new Set<string>()
+  /** of every cell and every answer, in no order */
+  #content = 0
+  /** of all that was applied, in its order */
+  #chain = 0
+
+  /** Of what was applied and of what became of it: equal where entry and state are, by log or by snapshot. */
+  get hash(): number {
+    return (this.#chain ^ Math.imul(this.#content, 0x01000193)) >>> 0
+  }
 
   get length(): number {
     return this.entries.length
@@ -40,15 +51,21 @@ export class SimulatedMachine {
     return this.#answers.get(request) ?? null
   }
 
+  /** Whether what this machine knows of the request came with a snapshot. */
+  wasTold(request: string): boolean {
+    return this.#told.has(request)
+  }
+
   /** False: a request that had taken effect before. */
   apply(entry: Entry): boolean {
     this.entries.push(entry)
+    this.#chain = Math.imul(this.#chain ^ hashOf(`${entry.index}/${entry.term}`), 0x01000193)
     const command = commandOf(entry)
     if (command === null || command.action === null) return true
     const { request, action } = command
     if (request !== null && this.#answers.has(request)) return false
     const answer = this.#change(action, entry.index)
-    if (request !== null) this.#answers.set(request, answer)
+    if (request !== null) this.#remember(request, answer)
     return true
   }
 
@@ -58,11 +75,20 @@ export class SimulatedMachine {
   }
 
   /** Becomes what another machine is, durably, the memory of requests included. */
-  restore({ entries, cells, answers }: SimulatedMachine): void {
+  restore({ entries, cells, answers, chain }: SimulatedMachine): void {
     this.entries.splice(0, this.entries.length, ...entries)
     this.#cells = new Map(cells)
     this.#answers = new Map(answers)
+    this.#told = new Set(this.#answers.keys())
+    this.#chain = chain
+    this.#content = 0
+    for (const [key, seen] of this.#cells) this.#content ^= hashOfCell(key, seen)
+    for (const [request, answer] of this.#answers) this.#content ^= hashOfAnswer(request, answer)
     this.checkpoint()
+  }
+
+  get chain(): number {
+    return this.#chain
   }
 
   get cells(): ReadonlyMap<string, Seen> {
@@ -78,7 +104,16 @@ export class SimulatedMachine {
     const kept = this.entries.splice(0).slice(0, length)
     this.#cells.clear()
     this.#answers.clear()
+    this.#content = 0
+    this.#chain = 0
     for (const entry of kept) this.apply(entry)
+  }
+
+  /** All of it is gone, whatever was durable. */
+  lose(): void {
+    this.setBack(0)
+    this.#told.clear()
+    this.durable = 0
   }
 
   /** Equal on nodes that have applied the same. */
@@ -86,26 +121,57 @@ export class SimulatedMachine {
     return JSON.stringify([[...this.#cells].sort(), [...this.#answers].sort()])
   }
 
+  #remember(request: string, answer: Answer): void {
+    this.#answers.set(request, answer)
+    this.#content ^= hashOfAnswer(request, answer)
+  }
+
+  #set(key: string, seen: Seen): void {
+    this.#content ^= hashOfCell(key, this.#cells.get(key)) ^ hashOfCell(key, seen)
+    this.#cells.set(key, seen)
+  }
+
   #change(action: Write, index: number): Answer {
     switch (action.kind) {
       case 'put':
-        for (const [key, value] of action.pairs) this.#cells.set(key, { value, index })
+        for (const [key, value] of action.pairs) this.#set(key, { value, index })
         return { kind: 'written', index }
       case 'compare-and-set':
         if (this.read(action.key).value !== action.expected) return { kind: 'mismatch' }
-        this.#cells.set(action.key, { value: action.value, index })
+        this.#set(action.key, { value: action.value, index })
         return { kind: 'written', index }
       case 'delete': {
+        this.#content ^= hashOfCell(action.key, this.#cells.get(action.key))
         const found = this.#cells.delete(action.key)
         return { kind: 'deleted', found, index: found ? index : null }
       }
       case 'add': {
         const sum = Number(this.read(action.key).value ?? '0') + action.amount
-        this.#cells.set(action.key, { value: String(sum), index })
+        this.#set(action.key, { value: String(sum), index })
         return { kind: 'sum', value: sum, index }
       }
     }
   }
+}
+
+/** 0 where there is none. */
+function hashOfCell(key: string, seen: Seen | undefined): number {
+  return seen === undefined ? 0 : hashOf(`cell ${key} ${seen.value} ${seen.index}`)
+}
+
+function hashOfAnswer(request: string, answer: Answer): number {
+  const value = answer.kind === 'sum' ? answer.value : ''
+  const index = 'index' in answer ? answer.index : ''
+  return hashOf(`answer ${request} ${answer.kind} ${value} ${index}`)
+}
+
+/** FNV-1a, 32 bits. */
+function hashOf(text: string): number {
+  let hash = 0x811c9dc5
+  for (let at = 0; at < text.length; at++) {
+    hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193)
+  }
+  return hash
 }
 
 /** Short, since some weathers count bytes. */

@@ -76,7 +76,9 @@ export class Memberships {
   possible(): readonly Configuration[] {
     const starts = votersIn(this.latest).flatMap(id => {
       const node = this.#nodes.find(each => each.id === id)
-      return node === undefined || node.lost ? [] : [node.configuration, this.#durable(node)]
+      return node === undefined || node.lost || node.lacksMachine
+        ? []
+        : [node.configuration, this.#durable(node)]
     })
     return [...new Set([this.latest, ...this.#open.map(each => each.configuration), ...starts])]
   }
@@ -84,14 +86,14 @@ export class Memberships {
   /** Whether the others can still decide when this disk is lost: nobody promises anything beyond. */
   mayLose(node: SimulatedNode): boolean {
     const gone = (id: NodeId): boolean =>
-      this.#nodes.some(each => each.id === id && (each === node || each.lost || each.disk.rotten))
+      this.#nodes.some(each => each.id === id && (each === node || isGone(each)))
     return this.possible().every(configuration => standsWithout(configuration, gone))
   }
 
   /** Whether those who are not lost could decide under this configuration. */
   canDecide(configuration: Configuration): boolean {
     return standsWithout(configuration, id =>
-      this.#nodes.some(each => each.id === id && (each.lost || each.disk.rotten)),
+      this.#nodes.some(each => each.id === id && isGone(each)),
     )
   }
 
@@ -105,6 +107,10 @@ export class Memberships {
     return this.#committed[0]?.configuration ?? { members: [], outgoing: [] }
   }
 }
+
+/** Who lost its machine votes, and cannot lead: without others it is as good as gone. */
+const isGone = ({ lost, disk, lacksMachine }: SimulatedNode): boolean =>
+  lost || disk.rotten || lacksMachine
 
 /** In each half less than half are gone; a learner that is gone may be promoted before anybody notices. */
 function standsWithout(configuration: Configuration, gone: (id: NodeId) => boolean): boolean {

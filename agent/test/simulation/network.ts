@@ -1,6 +1,6 @@
-import type { Message } from '../../src/raft/message.ts'
 import type { NodeId } from '../../src/raft/types.ts'
 import type { Chance } from './chance.ts'
+import type { Sent } from './pieces.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { Tally } from './tally.ts'
 import { must } from './violation.ts'
@@ -8,7 +8,7 @@ import { ELECTION_TICKS, type Weather } from './weather.ts'
 
 /** A message, and between which disks it travels: a name alone does not say who that is (B17). */
 export interface Letter {
-  readonly message: Message
+  readonly message: Sent
   readonly fromIncarnation: string
   readonly toIncarnation: string
 }

@@ -1,22 +1,18 @@
 import { assert } from '../../src/lib/assert.ts'
-import {
-  type Configuration,
-  type MembershipChange,
-  NO_CONFIGURATION,
-} from '../../src/raft/configuration.ts'
+import { type Configuration, NO_CONFIGURATION } from '../../src/raft/configuration.ts'
 import type { Effect, Persist } from '../../src/raft/effect.ts'
 import type { Input } from '../../src/raft/input.ts'
-import type { Message } from '../../src/raft/message.ts'
 import { Raft } from '../../src/raft/raft.ts'
 import type { Entry, LogIndex, LogPosition, NodeId } from '../../src/raft/types.ts'
 import { type DurableImage, lastConfiguration } from '../raft/durable-image.ts'
-import { SimulatedAdmission } from './admission.ts'
 import { SimulatedApplier } from './applying.ts'
 import { Damage, SimulatedDisk } from './disk.ts'
+import { Door } from './door.ts'
 import { LogMirror } from './history.ts'
 import { SimulatedMachine } from './machine.ts'
 import type { Letter } from './network.ts'
 import type { NodeParts } from './node-parts.ts'
+import { isPiece, type Sent } from './pieces.ts'
 import { Snapshotting } from './snapshotting.ts'
 
 type Load = Extract<Effect, { kind: 'load' }>
@@ -36,13 +32,17 @@ export class SimulatedNode {
   paused = false
   /** found its disk damaged, and does not start (C5) */
   refuses = false
+  /** what the log has forgotten, which the machine may lose */
+  before: readonly Entry[] = []
+  /** somebody took the machine away, and no snapshot has come in its place */
+  hasLostMachine = false
   readonly #parts: NodeParts
   /** counts the disks that this node has had */
   #disks = 0
   /** of the disk before this one; it counts as a copy, since a minority may be lost */
   #lostDisk: SimulatedDisk | null = null
   readonly #retired: DurableImage[] = []
-  #admission: SimulatedAdmission
+  readonly #door: Door
   #first: Configuration
   #applier: SimulatedApplier
   readonly #snapshotting: Snapshotting
@@ -59,10 +59,11 @@ export class SimulatedNode {
     this.#snapshotting = new Snapshotting({
       ...parts,
       node: this,
-      send: message => this.#send(message),
-      later: happen => this.#later(happen),
+      send: sent => this.#send(sent),
+      after: (ticks, happen) => this.#after(ticks, happen),
+      restored: () => parts.witness.restored(this),
     })
-    this.#admission = this.#createAdmission(parts.met)
+    this.#door = new Door(this, parts, parts.met)
     this.up = parts.first !== NO_CONFIGURATION
     this.disk = this.#createDisk()
     this.#applier = this.#createApplier()
@@ -113,7 +114,7 @@ export class SimulatedNode {
     if (this.paused) return
     for (this.#time += this.#rate; this.#time >= 1; this.#time--) {
       this.step({ kind: 'tick' })
-      this.#introduceMembers()
+      this.#door.introduceMembers()
     }
   }
 
@@ -139,7 +140,12 @@ export class SimulatedNode {
   /** Nothing is taken from, and nothing meant for, another incarnation of the same name (B17). */
   receive({ message, fromIncarnation, toIncarnation }: Letter): void {
     if (!this.up || toIncarnation !== this.incarnation) return
-    if (this.#admits(message.from, fromIncarnation)) this.step({ kind: 'receive', message })
+    if (!this.#door.admits(message.from, fromIncarnation)) return
+    if (isPiece(message)) this.#now(() => this.#snapshotting.receive(message))
+    // Without its file the message means nothing.
+    else if (message.kind !== 'install-snapshot' || this.#snapshotting.isReady(message.header)) {
+      this.step({ kind: 'receive', message })
+    }
   }
 
   step(input: Input): void {
@@ -150,7 +156,7 @@ export class SimulatedNode {
     }
     const effects = this.raft.step(input)
     if (input.kind === 'snapshot-installed') this.log = this.#createMirror()
-    this.#admission.stepped(input, this.raft)
+    this.#door.stepped(input, this.raft)
     for (const effect of effects) if (effect.kind === 'persist') this.log.follow(effect)
     this.#parts.witness.stepped(this, input, effects)
     for (const effect of effects) this.#carryOut(effect)
@@ -187,6 +193,18 @@ export class SimulatedNode {
     this.#replaceDisk()
   }
 
+  /** The machine is gone, while the log and the vote are whole. */
+  loseMachine(): void {
+    if (this.up) this.crash()
+    this.machine.lose()
+    this.hasLostMachine = true
+  }
+
+  /** The machine ends before the log begins: nothing is applied and nobody is led until a snapshot comes. */
+  get lacksMachine(): boolean {
+    return this.machine.length < this.disk.image.base.index
+  }
+
   /** Begins anew on an empty disk, and waits to be added. */
   join(): void {
     if (this.up) this.crash()
@@ -201,9 +219,12 @@ export class SimulatedNode {
 
   #replaceDisk(): void {
     this.#disks++
-    this.#admission = this.#createAdmission(new Map())
+    this.#door.forget()
+    this.#snapshotting.forget()
     this.disk = this.#createDisk()
     this.machine = new SimulatedMachine()
+    this.before = []
+    this.hasLostMachine = false
   }
 
   #createDisk(): SimulatedDisk {
@@ -213,11 +234,6 @@ export class SimulatedNode {
       completed: writes => this.#completed(writes),
       failed: () => this.#stop(damage.happens(0.5) ? 'EIO' : 'ENOSPC'),
     })
-  }
-
-  #createAdmission(met: ReadonlyMap<NodeId, string>): SimulatedAdmission {
-    const { id, incarnation, founder } = this
-    return new SimulatedAdmission({ id, incarnation, founder, met })
   }
 
   #createApplier(): SimulatedApplier {
@@ -232,7 +248,7 @@ export class SimulatedNode {
       },
       read: (from, upTo) => this.#read(from, upTo),
       later: happen => this.#later(happen),
-      configured: configuration => this.#admission.take(configuration),
+      configured: configuration => this.#door.take(configuration),
       applied: (position, configuration) => {
         if (boot !== this.boot) return
         this.step({ kind: 'applied', position, configuration })
@@ -250,7 +266,7 @@ export class SimulatedNode {
       { ...options, ...own },
       this.disk.image.recovered(this.machine.position, current),
     )
-    this.#admission.started(raft)
+    this.#door.started(raft)
     return raft
   }
 
@@ -290,7 +306,7 @@ export class SimulatedNode {
       case 'unchanged':
         break
       case 'send-snapshot':
-        this.#snapshotting.send(effect.to)
+        this.#snapshotting.send(effect.to, effect.atLeast)
         break
       case 'install-snapshot':
         this.#snapshotting.install(effect)
@@ -304,32 +320,11 @@ export class SimulatedNode {
     }
   }
 
-  #send(message: Message): void {
-    this.#parts.witness.leaves(this, message)
+  #send(message: Sent): void {
+    if (!isPiece(message)) this.#parts.witness.leaves(this, message)
     const toIncarnation = this.#parts.incarnationOf(message.to)
-    if (!this.#admits(message.to, toIncarnation)) return
+    if (!this.#door.admits(message.to, toIncarnation)) return
     this.#parts.send({ message, fromIncarnation: this.incarnation, toIncarnation })
-  }
-
-  #admits(peer: NodeId, incarnation: string): boolean {
-    const { incarnationOf, reached } = this.#parts
-    const objection = this.#admission.objection(
-      peer,
-      incarnation,
-      incarnationOf(peer) === incarnation,
-    )
-    if (objection !== null) reached.add(`${objection} node refused`)
-    return objection === null
-  }
-
-  /** The leader tells the cluster who its members are (B17). */
-  #introduceMembers(): void {
-    const { weather, nextId } = this.#parts
-    if (!weather.membership.identify || this.raft.state.role.kind !== 'leader') return
-    const found = this.#admission.introduction()
-    if (!found) return
-    const change: MembershipChange = { kind: 'identify', ...found, address: '', gateway: null }
-    this.step({ kind: 'change', id: nextId(), change })
   }
 
   #completed(writes: readonly Persist[]): void {
@@ -371,21 +366,25 @@ export class SimulatedNode {
     return lastConfiguration(this.machine.entries) ?? this.#first
   }
 
-  /** The log behind its base, and what was there before as the machine has it. */
   #createMirror(): LogMirror {
-    const { base, entries } = this.disk.image
-    const before = this.machine.entries.slice(0, base.index)
-    return new LogMirror(this.#parts.histories, [...before, ...entries])
+    return new LogMirror(this.#parts.histories, [...this.before, ...this.disk.image.entries])
   }
 
   /** After some ticks, unless the node crashed meanwhile. */
   #later(happen: () => void): void {
-    const { chance, scheduler } = this.#parts
+    this.#after(this.#parts.chance.within(0, 2), happen)
+  }
+
+  #after(ticks: number, happen: () => void): void {
     const { boot } = this
-    scheduler.after(chance.within(0, 2), () => {
-      if (boot !== this.boot) return
-      if (this.paused) this.#backlog.push(happen)
-      else happen()
+    this.#parts.scheduler.after(ticks, () => {
+      if (boot === this.boot) this.#now(happen)
     })
+  }
+
+  /** Unless it stands still. */
+  #now(happen: () => void): void {
+    if (this.paused) this.#backlog.push(happen)
+    else happen()
   }
 }

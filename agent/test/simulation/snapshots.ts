@@ -1,22 +1,25 @@
-import { type Configuration, encodeConfiguration } from '../../src/raft/configuration.ts'
-import type { NodeId, SnapshotHeader } from '../../src/raft/types.ts'
+import { encodeConfiguration } from '../../src/raft/configuration.ts'
+import type { SnapshotHeader } from '../../src/raft/types.ts'
 import { SimulatedMachine } from './machine.ts'
+import type { SimulatedNode } from './node.ts'
 import { must } from './violation.ts'
 
 /** All snapshots that were ever taken: what a machine was, apart from what becomes of it. */
 export class Snapshots {
   readonly #files = new Map<string, SimulatedMachine>()
 
-  take(by: NodeId, machine: SimulatedMachine, configuration: Configuration): SnapshotHeader {
-    const id = `${by}-${this.#files.size}`
+  /** @param pieces of which its file is made */
+  take(node: SimulatedNode, pieces: number): SnapshotHeader {
+    const { machine, machineConfiguration } = node
+    const id = `${node.id}-${this.#files.size}`
     const file = new SimulatedMachine()
     file.restore(machine)
     this.#files.set(id, file)
     return {
       position: machine.position,
-      configuration: encodeConfiguration(configuration),
+      configuration: encodeConfiguration(machineConfiguration),
       id,
-      bytes: 0,
+      bytes: pieces,
       sha256: '',
     }
   }

@@ -1,9 +1,10 @@
 import type { Effect } from '../../src/raft/effect.ts'
-import type { Message } from '../../src/raft/message.ts'
-import type { NodeId, SnapshotHeader } from '../../src/raft/types.ts'
+import type { LogIndex, NodeId, SnapshotHeader } from '../../src/raft/types.ts'
 import type { Chance } from './chance.ts'
 import type { SimulatedNode } from './node.ts'
-import type { Scheduler } from './scheduler.ts'
+import type { Piece, Sent } from './pieces.ts'
+import { Receiving } from './receiving.ts'
+import { Sending } from './sending.ts'
 import type { Snapshots } from './snapshots.ts'
 import type { Tally } from './tally.ts'
 import type { Weather } from './weather.ts'
@@ -16,22 +17,27 @@ interface Parts {
   readonly snapshots: Snapshots
   readonly chance: Chance
   readonly damage: Chance
-  readonly scheduler: Scheduler
   readonly faults: Tally
   readonly reached: Tally
-  readonly send: (message: Message) => void
-  /** Some ticks later, unless the node crashes meanwhile. */
-  readonly later: (happen: () => void) => void
+  readonly send: (sent: Sent) => void
+  /** So many ticks later, unless the node crashes meanwhile. */
+  readonly after: (ticks: number, happen: () => void) => void
+  /** The machine is that of a snapshot. */
+  readonly restored: () => void
 }
 
 /** What a node does so that its log does not grow for ever, and for peers that are behind its base. */
 export class Snapshotting {
   readonly #parts: Parts
+  readonly #sending: Sending
+  readonly #receiving: Receiving
   /** an install is under way */
   #installing: SnapshotHeader | null = null
 
   constructor(parts: Parts) {
     this.#parts = parts
+    this.#sending = new Sending(parts)
+    this.#receiving = new Receiving(parts)
   }
 
   /** E5: the log forgets only what power loss cannot take from the machine. */
@@ -46,31 +52,30 @@ export class Snapshotting {
     reached.add('log compacted')
     const base = { index: entry.index, term: entry.term }
     node.step({ kind: 'compacted', base })
-    if (boot === node.boot) disk.image.compact(base)
+    if (boot !== node.boot) return
+    disk.image.compact(base)
+    node.before = machine.entries.slice(0, base.index)
   }
 
-  send(to: NodeId): void {
-    const { node, weather, snapshots, damage, scheduler, faults, reached, send } = this.#parts
-    const header = snapshots.take(node.id, node.machine, node.machineConfiguration)
-    const { boot, id: from } = node
-    scheduler.after(damage.within(1, 20), () => {
-      if (boot !== node.boot) return
-      const ok = !damage.happens(weather.snapshots.lost)
-      const { role, term } = node.raft.state
-      if (!ok) faults.add('snapshot lost')
-      else if (role.kind === 'leader') {
-        reached.add('snapshot sent')
-        send({ kind: 'install-snapshot', from, to, term, header })
-      }
-      node.step({ kind: 'snapshot-sent', to, ok })
-    })
+  send(to: NodeId, atLeast: LogIndex): void {
+    this.#sending.begin(to, atLeast)
+  }
+
+  receive(piece: Piece): void {
+    if (piece.kind === 'chunk-answer') this.#sending.answered(piece)
+    else this.#parts.send(this.#receiving.take(piece))
+  }
+
+  isReady(header: SnapshotHeader): boolean {
+    return this.#receiving.isReady(header)
   }
 
   /** Nothing is told to anybody before machine and log are the snapshot's. */
   install({ header, whenInstalled }: Install): void {
-    const { node, later, send } = this.#parts
+    const { node, damage, after, send } = this.#parts
     this.#installing = header
-    later(() => {
+    this.#receiving.mark(header)
+    after(damage.within(0, damage.oneOf([2, 40])), () => {
       this.#finish(header)
       for (const message of whenInstalled) send(message)
       const { position } = header
@@ -80,8 +85,15 @@ export class Snapshotting {
   }
 
   crash(): void {
+    this.#sending.crash()
     this.#interrupt()
+    this.#receiving.unmark()
     this.#loseSome()
+  }
+
+  /** The disk is gone. */
+  forget(): void {
+    this.#sending.forget()
   }
 
   /** From its marker on an install is finished by the next start; before, nothing has happened. */
@@ -104,12 +116,23 @@ export class Snapshotting {
   }
 
   #finish(header: SnapshotHeader): void {
-    const { node, reached, snapshots } = this.#parts
-    const { index } = header.position
+    const { node, reached, snapshots, restored } = this.#parts
+    const { image } = node.disk
+    const { position } = header
     this.#installing = null
+    this.#receiving.unmark()
     reached.add('snapshot installed')
-    if (node.log.length >= index) reached.add('snapshot over a conflicting log')
+    if (image.last.index >= position.index) {
+      reached.add(
+        image.holds(position)
+          ? 'machine refilled by a snapshot'
+          : 'snapshot over a conflicting log',
+      )
+    }
     node.machine.restore(snapshots.file(header))
-    node.disk.image.reset(header.position)
+    image.reset(position)
+    node.before = [...node.machine.entries]
+    node.hasLostMachine = false
+    restored()
   }
 }

@@ -45,6 +45,8 @@ export interface Weather {
     readonly rot: number
     /** a node comes back with an empty disk */
     readonly wipe: number
+    /** a node comes back without its machine, while log and vote are whole */
+    readonly machine: number
   }
   /** ticks of a node in one of the simulation: its clock runs at a rate in [slowest, fastest] */
   readonly clocks: { readonly slowest: number; readonly fastest: number }
@@ -87,8 +89,12 @@ export interface Weather {
     readonly every: number
     /** entries that are kept behind the machine's position */
     readonly trailing: number
-    /** share of transfers that fail */
+    /** share of transfers whose connection breaks on the way */
     readonly lost: number
+    /** share of files that arrive damaged */
+    readonly damaged: number
+    /** a file is sent in 1 to so many pieces */
+    readonly piecesMax: number
   }
   readonly clients: {
     /** proposals in bulk with this probability in a tick */
@@ -107,6 +113,7 @@ export function drawWeather(seed: number, nodes: number | null): Weather {
   const chance = new Chance(seed, 'weather')
   // Apart, so that the seeds of old keep the weather in which they found something.
   const damage = new Chance(seed, 'damage')
+  const machines = new Chance(seed, 'machines')
   const maybe = (share: number): number => (chance.happens(0.5) ? share : 0)
   const members = drawNodes(chance)
   const ticks = chance.within(400, 1200)
@@ -130,6 +137,7 @@ export function drawWeather(seed: number, nodes: number | null): Weather {
       clog: damage.happens(0.5) ? 0.02 * damage.share() : 0,
       rot: damage.happens(0.25) ? 0.004 : 0,
       wipe: damage.happens(0.15) ? 0.004 : 0,
+      machine: machines.happens(0.4) ? 0.02 * machines.share() : 0,
     },
     membership: drawMembership(new Chance(seed, 'membership')),
     snapshots: drawSnapshots(new Chance(seed, 'snapshots')),
@@ -169,9 +177,11 @@ function drawMembership(chance: Chance): Weather['membership'] {
 
 function drawSnapshots(chance: Chance): Weather['snapshots'] {
   return {
-    every: chance.happens(0.5) ? chance.within(5, 50) : 0,
-    trailing: chance.within(0, 10),
+    every: chance.happens(0.5) ? chance.within(3, chance.oneOf([8, 50])) : 0,
+    trailing: chance.within(0, chance.oneOf([2, 10])),
     lost: chance.oneOf([0, 0.2, 0.6]),
+    damaged: chance.oneOf([0, 0, 0.3]),
+    piecesMax: chance.within(1, 8),
   }
 }
 

@@ -15,6 +15,8 @@ export interface Witness {
   started(node: SimulatedNode, effects: readonly Effect[]): void
   leaves(node: SimulatedNode, message: Message): void
   applied(node: SimulatedNode, entry: Entry): void
+  /** Its machine is that of a snapshot; the core does not know yet. */
+  restored(node: SimulatedNode): void
   accepted(ids: readonly number[]): void
   rejected(reject: Reject): void
   settled(settled: Settled): void

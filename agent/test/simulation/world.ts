@@ -237,6 +237,7 @@ class World {
         this.#invariants.applied(node, entry)
         this.#clients.applied(entry)
       },
+      restored: node => this.#invariants.restored(node),
       accepted: ids => this.reached.add('write accepted', ids.length),
       rejected: ({ ids }) => this.#clients.refused(ids.filter(id => id >= 0)),
       settled: settled => {
