@@ -58,12 +58,15 @@ module.exports = {
       'lib/',
       'clock/clock\\.ts$',
     ),
+    // It makes a node's files without the node.
+    floor('backup', 'log/', 'machine/', 'raft/', 'lib/', 'config\\.ts$'),
     // It speaks HTTP to agents, and starts them.
     floor(
       'cli',
       'lib/',
       'config\\.ts$',
       'config/settings\\.ts$',
+      'backup/',
       'gateway/render-main\\.ts$',
       'main\\.ts$',
     ),

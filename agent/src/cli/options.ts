@@ -6,6 +6,12 @@ export function isInteger(text: string): string {
   throw new InvalidArgumentError('a whole number is needed.')
 }
 
+/** For commander: a whole number below 10^15. */
+export function asCount(text: string): number {
+  if (/^[0-9]{1,15}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('a whole number is needed.')
+}
+
 /** For commander: how many seconds, as milliseconds. */
 export function asSeconds(text: string): number {
   const seconds = Number(text)

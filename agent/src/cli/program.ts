@@ -1,4 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { addBackupCommands } from './backup-commands.ts'
 import { Client } from './client.ts'
 import { addClusterCommands } from './cluster-commands.ts'
 import { addConfigCommands } from './config-commands.ts'
@@ -28,6 +29,8 @@ Examples:
   tar c . | raft-nginx kv put backup/etc --cas 0       what comes on stdin, if there is no such key yet
   raft-nginx --endpoint 10.0.0.1:8185,10.0.0.2:8185 status
   raft-nginx add node3 10.0.0.4:8186
+  raft-nginx backup today.sqlite
+  raft-nginx restore --from today.sqlite --config agent.json --cluster-name edge-2
   raft-nginx nginx render --config agent.json --drop-in /etc/nginx --reload
 `
 
@@ -86,6 +89,7 @@ function build(program: Command, surroundings: Surroundings, host: Host): void {
     }
   addKvCommands(program, run)
   addClusterCommands(program, run)
+  addBackupCommands(program, run)
   addNginxCommands(program)
   addConfigCommands(program, run)
   program

@@ -5,6 +5,8 @@ import { LogRefusal } from './log-store.ts'
 
 const NAME = 'identity.json'
 const LOCK = 'identity.lock'
+/** Stands there while a backup is being made this node's data, until the identity does. */
+export const UNFINISHED = 'restore-unfinished'
 /** What a data directory may hold before it has an identity; a volume brings lost+found along. */
 const HARMLESS: readonly string[] = [LOCK, `${NAME}.tmp`, 'lost+found']
 const MAX_BYTES = 4096
@@ -32,16 +34,16 @@ export async function loadOrCreateIdentity(
   drawIncarnation: () => string,
   { disk = systemDisk, expected = [] }: IdentityOptions = {},
 ): Promise<Identity> {
-  await makeDirectoryDurably(disk, dataDir)
-  // Two processes that start on one new directory must not draw two incarnations.
-  const lock = disk.lock(join(dataDir, LOCK))
-  if (lock === null) throw new LogRefusal('owner', `${dataDir}: in use by another process`)
+  const lock = await lockDirectory(dataDir, disk)
   try {
     // A name that a dead run left may not be durable yet.
     await disk.syncDirectory(dataDir)
     const names = await disk.list(dataDir)
     if (names.includes(NAME)) return await load(disk, join(dataDir, NAME), name)
-    const other = names.find(found => ![...HARMLESS, ...expected].includes(found))
+    if (names.includes(UNFINISHED)) {
+      throw new LogRefusal('owner', `${dataDir}: a restore was cut short here: run it again`)
+    }
+    const [other] = othersIn(names, expected)
     if (other !== undefined) {
       throw new LogRefusal(
         'lost',
@@ -49,12 +51,40 @@ export async function loadOrCreateIdentity(
       )
     }
     const identity = { ...name, incarnation: drawIncarnation() }
-    const text = `${JSON.stringify(identity, null, 2)}\n`
-    await writeFileDurably(disk, join(dataDir, NAME), Buffer.from(text))
+    await saveIdentity(dataDir, identity, disk)
     return identity
   } finally {
     lock.release()
   }
+}
+
+/**
+ * Makes a data directory where it is missing. Two processes that start on a new one must not draw two incarnations.
+ * @throws LogRefusal while another process has the right to give it an identity
+ */
+export async function lockDirectory(
+  dataDir: string,
+  disk: Disk = systemDisk,
+): Promise<{ release(): void }> {
+  await makeDirectoryDurably(disk, dataDir)
+  const lock = disk.lock(join(dataDir, LOCK))
+  if (lock === null) throw new LogRefusal('owner', `${dataDir}: in use by another process`)
+  return lock
+}
+
+/** Names that a directory without an identity should not have. */
+export function othersIn(names: readonly string[], expected: readonly string[]): string[] {
+  return names.filter(found => ![...HARMLESS, ...expected].includes(found))
+}
+
+/** Makes the directory this node's own. Durable when it resolves. */
+export async function saveIdentity(
+  dataDir: string,
+  identity: Identity,
+  disk: Disk = systemDisk,
+): Promise<void> {
+  const text = `${JSON.stringify(identity, null, 2)}\n`
+  await writeFileDurably(disk, join(dataDir, NAME), Buffer.from(text))
 }
 
 async function load(disk: Disk, path: string, name: NodeName): Promise<Identity> {
