@@ -55,11 +55,7 @@ export class Invariants {
     this.#monotone(node, before)
     this.#shape(node)
     if (input.kind === 'tick') checkBounds(node)
-    for (const effect of effects) {
-      if (effect.kind === 'persist') this.#written(node, effect.entries, leads)
-      if (effect.kind === 'persist') this.#cut(node, effect)
-      if (effect.kind === 'apply') this.#appliesDurable(node, effect.upTo)
-    }
+    for (const effect of effects) this.#asked(node, effect, leads)
     if (leads && !(before.leads && before.term === state.term)) this.#elected(node)
     if (leads && before.leads && before.term === state.term) {
       const cuts = effects.some(each => each.kind === 'persist' && each.truncateFrom !== null)
@@ -76,6 +72,12 @@ export class Invariants {
       commit: state.commit,
       applied: state.applied,
     })
+  }
+
+  #asked(node: SimulatedNode, effect: Effect, leads: boolean): void {
+    if (effect.kind === 'persist') this.#written(node, effect.entries, leads)
+    if (effect.kind === 'persist') this.#cut(node, effect)
+    if (effect.kind === 'apply') this.#appliesDurable(node, effect.upTo)
   }
 
   /** A1: nothing speaks in the name of a term or a vote that a crash could take back. */

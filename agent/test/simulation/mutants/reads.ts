@@ -90,7 +90,7 @@ export const READ_MUTANTS: readonly Mutant[] = [
     file: 'src/raft/reading.ts',
     find: 'if (reads.round.ticks < options.electionTicks) return',
     replace: 'if (reads.round.ticks < options.heartbeatTicks) return',
-    scenario: null,
-    seeds: 200,
+    scenario: 'simulation/scenarios.test.ts',
+    seeds: 600,
   },
 ]

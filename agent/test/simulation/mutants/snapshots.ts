@@ -55,7 +55,7 @@ export const SNAPSHOT_MUTANTS: readonly Mutant[] = [
     file: 'src/raft/leading.ts',
     find: '    else peer.becomeProbe(asLogIndex(peer.match + 1))\n  }\n  replicate',
     replace: '  }\n  replicate',
-    scenario: null,
+    scenario: 'simulation/scenarios.test.ts',
     seeds: 2000,
   },
   {
