@@ -1,13 +1,17 @@
 /** Faults on real processes: see `USAGE`. */
 
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { type CounterReport, runCounter } from './faults/counter.ts'
+import { type CounterOptions, type CounterReport, runCounter } from './faults/counter.ts'
+import { whyNoPowerCuts } from './faults/disks.ts'
 import { SUBJECTS } from './faults/subjects.ts'
 import { UsageError, whole } from './lib/options.ts'
 
 const USAGE = `Faults on real processes: agents behind their nginx, clients that go on, and promises that are checked.
 
 usage: npm run faults -- counter --kills N [--seed S] [--nodes N] [--machine M] [--json]
+       npm run faults -- power-cut --cuts N [--seed S] [--nodes N] [--machine M] [--planted] [--json]
 
   counter   Increments, which are not idempotent, go through random gateways while agents are killed with -9: at any
             moment and between two steps of their work (agent/src/node/fault-points.ts), the leader rather than
@@ -15,17 +19,26 @@ usage: npm run faults -- counter --kills N [--seed S] [--nodes N] [--machine M] 
             In the end all nodes are level and show the same count and hash, and
             acknowledged <= count <= acknowledged + unknown.
 
+  power-cut The same, and with each agent that is killed its disk loses its power: what was not fsynced is gone. Each
+            node has a file system of its own, on a loop device; needs root. Where that cannot be had the run says
+            "not run", and fails.
+
   --kills N      how many agents have to be killed (default 200)
+  --cuts N       how many times a disk has to lose its power (default 100)
   --seed S       of what is drawn; the processes' own timing is not (default: drawn, and printed)
-  --nodes N      3 to 7 (default 3)
-  --machine M    counter (default): agent/examples/2-counter; sql: a row of the SQL machine
+  --nodes N      1 to 7 (default 3)
+  --machine M    counter: agent/examples/2-counter, the default of counter; sql: a row of the SQL machine, the other's
+  --planted      agents do not wait for their disks: what power-cut must find
   --json         the last line is one JSON object: acknowledged, unknown, count, kills, violations, and more
 
 Exit status: 0 every promise was kept; 1 one was broken, and the data and logs are kept and named; 2 bad usage.
 `
 
-const KILLS_MAX = 100_000
+const TIMES_MAX = 100_000
 const SEED_MAX = 0xffff_ffff
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+/** set where mounts are this run's own */
+const INSIDE = 'FAULTS_MOUNT_NAMESPACE'
 
 process.exitCode = await main(process.argv.slice(2))
 
@@ -39,10 +52,9 @@ async function main(args: readonly string[]): Promise<number> {
     }
     const [command = '', ...more] = positionals
     if (more.length > 0) throw new UsageError(`too many words: ${more.join(' ')}`)
-    if (command !== 'counter') {
-      throw new UsageError(command === '' ? 'say which faults' : `there are no faults ${command}`)
-    }
-    return await counter(values)
+    if (command === 'counter') return await counter(values)
+    if (command === 'power-cut') return await powerCut(values, args)
+    throw new UsageError(command === '' ? 'say which faults' : `there are no faults ${command}`)
   } catch (error) {
     console.error(`faults: ${error instanceof Error ? error.message : error}`)
     if (!(error instanceof UsageError)) return 1
@@ -58,7 +70,9 @@ function parse(args: readonly string[]) {
     kills: { type: 'string' },
     seed: { type: 'string' },
     nodes: { type: 'string' },
-    machine: { type: 'string', default: 'counter' },
+    cuts: { type: 'string' },
+    planted: { type: 'boolean', default: false },
+    machine: { type: 'string' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   } as const
@@ -69,21 +83,62 @@ function parse(args: readonly string[]) {
   }
 }
 
-async function counter({ machine, json, ...given }: Values): Promise<number> {
-  if (!Object.hasOwn(SUBJECTS, machine)) {
+async function counter(values: Values): Promise<number> {
+  if (values.cuts !== undefined) throw new UsageError('--cuts belongs to power-cut')
+  const kills = whole(values.kills, 200, { name: '--kills', min: 1, max: TIMES_MAX })
+  if (values.planted) throw new UsageError('--planted belongs to power-cut')
+  return play({ ...drawn(values, 'counter'), kills, power: false, planted: false }, values.json)
+}
+
+/** In a mount namespace of its own: whatever becomes of this process, no mount is left. */
+async function powerCut(values: Values, args: readonly string[]): Promise<number> {
+  if (values.kills !== undefined) throw new UsageError('--kills belongs to counter')
+  const kills = whole(values.cuts, 100, { name: '--cuts', min: 1, max: TIMES_MAX })
+  const options = { ...drawn(values, 'sql'), kills, power: true, planted: values.planted }
+  if (process.env[INSIDE] === undefined) return await inside(args)
+  const why = await whyNoPowerCuts()
+  if (why === null) return play(options, values.json)
+  console.error(`not run: ${why}`)
+  if (values.json) console.log(JSON.stringify({ notRun: why }))
+  return 1
+}
+
+/** The same command, where what it mounts is seen by its own processes only. */
+function inside(args: readonly string[]): Promise<number> {
+  const command = [process.execPath, ...process.execArgv, fileURLToPath(import.meta.url), ...args]
+  const child = spawn('unshare', ['--mount', '--propagation', 'private', ...command], {
+    stdio: 'inherit',
+    env: { ...process.env, [INSIDE]: '1' },
+  })
+  // Ctrl-C reaches both; this one waits for the other.
+  for (const signal of SIGNALS) process.on(signal, () => child.kill(signal))
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', (code, signal) => {
+      if (signal !== null) reject(new Error(`ended by ${signal}`))
+      else resolve(code ?? 1)
+    })
+  })
+}
+
+function drawn({ machine, seed, nodes }: Values, otherwise: string) {
+  const name = machine ?? otherwise
+  if (!Object.hasOwn(SUBJECTS, name)) {
     throw new UsageError(`--machine must be one of ${Object.keys(SUBJECTS).join(', ')}`)
   }
-  const kills = whole(given.kills, 200, { name: '--kills', min: 1, max: KILLS_MAX })
-  const nodes = whole(given.nodes, 3, { name: '--nodes', min: 3, max: 7 })
-  const drawn = Date.now() % 1_000_000_000
-  const seed = whole(given.seed, drawn, { name: '--seed', min: 0, max: SEED_MAX })
+  return {
+    machine: name,
+    nodes: whole(nodes, 3, { name: '--nodes', min: 1, max: 7 }),
+    seed: whole(seed, Date.now() % 1_000_000_000, { name: '--seed', min: 0, max: SEED_MAX }),
+  }
+}
+
+type Drawn = Pick<CounterOptions, 'kills' | 'power' | 'planted' | 'seed' | 'nodes' | 'machine'>
+
+async function play(options: Drawn, json: boolean): Promise<number> {
   const say = (line: string) => console.error(line)
-  say(`${kills} kills, seed ${seed}`)
-  const report = await runCounter({
-    ...{ kills, nodes, seed, machine, say },
-    points: [],
-    signal: interrupt(),
-  })
+  say(`${options.kills} ${options.power ? 'power cuts' : 'kills'}, seed ${options.seed}`)
+  const report = await runCounter({ ...options, say, points: [], signal: interrupt() })
   console.log(json ? JSON.stringify(report) : textOf(report))
   return report.violations === 0 ? 0 : 1
 }
@@ -91,7 +146,7 @@ async function counter({ machine, json, ...given }: Values): Promise<number> {
 /** The first Ctrl-C ends the run in good order: processes are ended, and what was found is told. */
 function interrupt(): AbortSignal {
   const controller = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  for (const signal of SIGNALS) {
     process.on(signal, () => controller.abort(new Error(`stopped by ${signal}`)))
   }
   return controller.signal
@@ -107,6 +162,11 @@ function textOf(report: CounterReport): string {
     `rounds: ${list(rounds).join(', ')}`,
     `ended at: ${list(faultPoints).join(', ')}`,
     ...why.map(text => `VIOLATED: ${text}`),
-    ...(directory === null ? [] : [`data and logs are kept in ${directory}`]),
+    ...(directory === null ? [] : [keptText(report, directory)]),
   ].join('\n')
+}
+
+function keptText({ cuts }: CounterReport, directory: string): string {
+  const images = cuts === 0 ? '' : '; each data.img is a file system: mount -o loop'
+  return `data and logs are kept in ${directory}${images}`
 }

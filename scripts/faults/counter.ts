@@ -3,14 +3,17 @@
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Prng } from '../../agent/src/lib/prng.ts'
 import type { FAULT_POINTS } from '../../agent/src/node/fault-points.ts'
 import { startCluster, type TestCluster, until } from '../../agent/test/cluster/harness.ts'
 import { agentStatus } from '../lib/agent-server.ts'
+import { DEFAULT_SHAPE, nodePlace } from '../lib/layout.ts'
 import { Clients } from './clients.ts'
+import { Disks } from './disks.ts'
 import { Fleet } from './fleet.ts'
 import { Lifetime } from './lifetime.ts'
-import { placeOf, ROUND_TO, Storm } from './storm.ts'
+import { placeOf, ROUND_TO, Storm, weightsOf } from './storm.ts'
 import { SUBJECTS, type Subject } from './subjects.ts'
 import { Tally } from './tally.ts'
 
@@ -23,6 +26,7 @@ const SETTINGS = {
   log: { trailing_logs: 4 },
 }
 
+const FORGETFUL = fileURLToPath(new URL('forgetful.cjs', import.meta.url))
 const PROGRESS_MS = 10_000
 /** How long a settled cluster may take after the last kill: one of the nodes may need a snapshot. */
 const SETTLED_MS = 60_000
@@ -30,7 +34,12 @@ const SETTLED_MS = 60_000
 const ROUNDS_PER_KILL_MAX = 4
 
 export interface CounterOptions {
+  /** of agents, or where `power` is set power cuts of a node's disk */
   readonly kills: number
+  /** every agent that is killed loses what it had not fsynced */
+  readonly power: boolean
+  /** plants a fault that has to be found: agents do not wait for their disk */
+  readonly planted: boolean
   readonly seed: number
   readonly nodes: number
   /** one of `SUBJECTS` */
@@ -48,6 +57,7 @@ export interface CounterReport {
   /** what every node shows in the end; null when they differ or do not say */
   readonly count: number | null
   readonly kills: number
+  readonly cuts: number
   readonly violations: number
   readonly seed: number
   readonly faultPoints: Readonly<Record<string, number>>
@@ -83,6 +93,7 @@ export async function runCounter(options: CounterOptions): Promise<CounterReport
     unknown: tally.unknown,
     count: seen.count,
     kills: seen.fleet?.kills ?? 0,
+    cuts: seen.fleet?.cuts ?? 0,
     violations: tally.violationCount,
     seed: options.seed,
     faultPoints: Object.fromEntries(seen.fleet?.reached ?? []),
@@ -113,12 +124,22 @@ async function play(
   onBegun: (seen: Seen) => void,
 ): Promise<Seen> {
   const subject = subjectOf(options.machine)
-  const shape = { nodes: options.nodes, machine: subject.machine() }
+  const { nodes, power } = options
+  const shape = { nodes, machine: subject.machine() }
+  const disks = power ? await makeDisks(directory, nodes) : null
+  lifetime.teardown(() => disks?.close())
   const cluster = await startCluster(lifetime, shape, SETTINGS, directory)
   await prepare(cluster, subject)
-  const fleet = new Fleet(cluster, text => tally.violation(text))
+  const env: Record<string, string> = options.planted
+    ? { NODE_OPTIONS: `--require=${FORGETFUL}` }
+    : {}
+  const fleet = new Fleet({ cluster, disks, env, onViolation: text => tally.violation(text) })
   const prng = new Prng(options.seed)
-  const storm = new Storm({ fleet, subject, tally, prng, settings: SETTINGS })
+  const storm = new Storm({
+    ...{ fleet, subject, tally, prng },
+    settings: SETTINGS,
+    weights: weightsOf(options),
+  })
   onBegun({ count: null, fleet, storm })
   const { seed } = options
   const clients = new Clients({ subject, tally, seed, gateways: () => cluster.gateways })
@@ -138,20 +159,27 @@ async function play(
 
 /** Rounds until there were kills enough, and each wanted point was reached. */
 async function rage(storm: Storm, fleet: Fleet, options: CounterOptions): Promise<void> {
-  const { kills, points, say, signal } = options
+  const { kills, power, points, say, signal } = options
+  const done = () => (power ? fleet.cuts : fleet.kills)
   const roundsMax = (kills + points.length) * ROUNDS_PER_KILL_MAX
   let said = performance.now()
   for (let round = 0; ; round++) {
     signal?.throwIfAborted()
     const missing = points.filter(point => !fleet.reached.has(point))
     const [next] = missing
-    if (fleet.kills >= kills && next === undefined) return
+    if (done() >= kills && next === undefined) return
     if (round >= roundsMax) throw new Error(`never reached: ${missing.join(', ') || 'the kills'}`)
     await storm.play(next === undefined ? storm.draw() : ROUND_TO[placeOf(next)])
     if (performance.now() - said < PROGRESS_MS) continue
     said = performance.now()
-    say(`${fleet.kills} of ${kills} kills`)
+    say(`${done()} of ${kills} ${power ? 'power cuts' : 'kills'}`)
   }
+}
+
+/** Where the agents will have their data. */
+function makeDisks(directory: string, nodes: number): Promise<Disks> {
+  const places = Array.from({ length: nodes }, (_, at) => nodePlace(directory, DEFAULT_SHAPE, at))
+  return Disks.make(places.map(({ dataDirectory }) => dataDirectory))
 }
 
 async function prepare(cluster: TestCluster, { prepare: ask }: Subject): Promise<void> {

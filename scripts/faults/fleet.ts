@@ -9,6 +9,7 @@ import type { NodePlace } from '../lib/layout.ts'
 import { parseLogLine } from '../lib/log-tail.ts'
 import { kill, stop } from '../lib/operations.ts'
 import type { Started } from '../lib/processes.ts'
+import type { Disks } from './disks.ts'
 
 /** How its end becomes known after it is gone, ms. */
 const EXIT_POLL_MS = 5
@@ -21,19 +22,34 @@ interface Life {
   readonly crash: PlannedCrash | null
 }
 
+export interface FleetOptions {
+  readonly cluster: TestCluster
+  /** where each node's disk loses its power when its agent ends */
+  readonly disks: Disks | null
+  /** of every agent that is started again */
+  readonly env: Readonly<Record<string, string>>
+  readonly onViolation: (text: string) => void
+}
+
 export class Fleet {
   readonly cluster: TestCluster
   /** agents that ended by SIGKILL, whoever sent it */
   kills = 0
   /** how often an agent ended itself there */
   readonly reached = new Map<FaultPoint, number>()
+  /** power cuts of a node's disk */
+  cuts = 0
+  readonly #disks: Disks | null
+  readonly #env: Readonly<Record<string, string>>
   readonly #onViolation: (text: string) => void
   readonly #lives = new Map<string, Life>()
   /** ended, and meant to */
   readonly #down = new Set<string>()
 
-  constructor(cluster: TestCluster, onViolation: (text: string) => void) {
+  constructor({ cluster, disks, env, onViolation }: FleetOptions) {
     this.cluster = cluster
+    this.#disks = disks
+    this.#env = env
     this.#onViolation = onViolation
   }
 
@@ -63,13 +79,21 @@ export class Fleet {
     return leaders[0]?.node ?? null
   }
 
-  /** kill -9 of those of them that run, at once. */
-  async kill(nodes: readonly NodePlace[]): Promise<void> {
+  /** kill -9 of those of them that run, at once; where disks can lose their power, those do so first. @param lingerMs how long agents go on without their disks */
+  async kill(nodes: readonly NodePlace[], lingerMs = 0): Promise<void> {
+    const victims = nodes.filter(node => agentPid(node) !== null)
+    // Without its disk it may end by itself before it is killed: that is no fault of it.
+    if (this.#disks !== null) for (const node of victims) this.#down.add(node.id)
+    if (this.#disks !== null) {
+      await this.#disks.cut(victims.map(({ dataDirectory }) => dataDirectory))
+      await sleep(lingerMs)
+    }
     await Promise.all(
-      nodes.map(async node => {
-        if (agentPid(node) === null || !(await kill(node))) return
-        this.kills += 1
-        this.#down.add(node.id)
+      victims.map(async node => {
+        const killed = await kill(node)
+        if (killed) this.kills += 1
+        if (killed) this.#down.add(node.id)
+        await this.#repower(node)
       }),
     )
   }
@@ -83,7 +107,8 @@ export class Fleet {
   }
 
   async start(node: NodePlace, crash: PlannedCrash | null = null): Promise<void> {
-    const env = crash === null ? {} : { RAFT_NGINX_FAIL: `${crash.point}:kill@${crash.at}` }
+    const fail = crash === null ? {} : { RAFT_NGINX_FAIL: `${crash.point}:kill@${crash.at}` }
+    const env = { ...this.#env, ...fail }
     this.#lives.set(node.id, { started: await startAgent(node, env), crash })
     this.#down.delete(node.id)
   }
@@ -94,6 +119,13 @@ export class Fleet {
     this.#down.delete(node.id)
   }
 
+  /** What it had not fsynced is gone. */
+  async #repower({ dataDirectory }: NodePlace): Promise<void> {
+    if (this.#disks === null) return
+    await this.#disks.restore(dataDirectory)
+    this.cuts += 1
+  }
+
   async #ended(node: NodePlace): Promise<void> {
     this.#down.add(node.id)
     const life = this.#lives.get(node.id)
@@ -102,6 +134,8 @@ export class Fleet {
       const { point } = life.crash
       this.kills += 1
       this.reached.set(point, (this.reached.get(point) ?? 0) + 1)
+      await this.#disks?.cut([node.dataDirectory])
+      await this.#repower(node)
       return
     }
     this.#onViolation(`the agent of ${node.id} ended by itself, ${how}: ${lastFatal(node)}`)

@@ -31,19 +31,31 @@ const AMBUSH_MS = 4_000
 /** What makes a node come by a point: its own work, being sent a snapshot, or sending one. */
 type Place = 'anywhere' | 'receiver' | 'sender'
 
-export type RoundKind = (typeof ROUNDS)[number][0]
+/** How often each kind of round is drawn, of the sum of all. */
+const KILLS = {
+  strike: 40,
+  ambush: 24,
+  laggard: 14,
+  courier: 8,
+  all: 6,
+  'lost machine': 4,
+  stop: 3,
+  replace: 1,
+}
 
-/** With their weights. */
-const ROUNDS = [
-  ['strike', 40],
-  ['ambush', 24],
-  ['laggard', 14],
-  ['courier', 8],
-  ['all', 6],
-  ['lost machine', 4],
-  ['stop', 3],
-  ['replace', 1],
-] as const
+export type RoundKind = keyof typeof KILLS
+export type Weights = Readonly<Record<RoundKind, number>>
+
+/** What one disk forgets the others still have: most is seen where all lose their power at once. No disk can be replaced. */
+const POWER_CUTS: Weights = { ...KILLS, strike: 24, all: 40, stop: 1, replace: 0 }
+
+/** With only one node there is nobody to catch up with. */
+const ALONE: Partial<Weights> = { laggard: 0, courier: 0, 'lost machine': 0, replace: 0 }
+
+export function weightsOf(cluster: { readonly nodes: number; readonly power: boolean }): Weights {
+  const weights = cluster.power ? POWER_CUTS : KILLS
+  return cluster.nodes === 1 ? { ...weights, ...ALONE } : weights
+}
 
 /** Rounds that bring a node to points of this kind. */
 export const ROUND_TO: Readonly<Record<Place, RoundKind>> = {
@@ -59,6 +71,7 @@ export interface StormOptions {
   readonly prng: Prng
   /** of a node that is added */
   readonly settings: Readonly<Record<string, unknown>>
+  readonly weights: Weights
 }
 
 export class Storm {
@@ -71,9 +84,12 @@ export class Storm {
   }
 
   draw(): RoundKind {
-    const total = ROUNDS.reduce((sum, [, weight]) => sum + weight, 0)
-    let left = this.#options.prng.between(0, total)
-    for (const [kind, weight] of ROUNDS) {
+    const rounds = Object.entries(this.#options.weights) as [RoundKind, number][]
+    let left = this.#between(
+      0,
+      rounds.reduce((sum, [, weight]) => sum + weight, 0),
+    )
+    for (const [kind, weight] of rounds) {
       left -= weight
       if (left < 0) return kind
     }
@@ -122,9 +138,10 @@ export class Storm {
   async #strike(): Promise<void> {
     const { fleet } = this.#options
     const first = await this.#victim()
-    const both = this.#chance(12) ? [first, this.#other(first)] : [first]
-    await fleet.kill(both)
-    if (this.#chance(15)) await this.#lag()
+    const both =
+      this.#chance(12) && fleet.cluster.nodes.length > 1 ? [first, this.#other(first)] : [first]
+    await fleet.kill(both, this.#chance(30) ? this.#between(0, 400) : 0)
+    if (this.#chance(15) && fleet.running.length > 0) await this.#lag()
     else await this.#rest(this.#chance(50) ? 50 : 900)
     for (const node of both) await this.#restart(node, this.#chance(25) ? 'anywhere' : null)
   }
@@ -167,7 +184,7 @@ export class Storm {
 
   async #all(): Promise<void> {
     const { fleet } = this.#options
-    await fleet.kill(fleet.running)
+    await fleet.kill(fleet.running, this.#chance(30) ? this.#between(0, 400) : 0)
     await this.#rest(100)
     for (const node of fleet.cluster.nodes) {
       await this.#restart(node, this.#chance(20) ? 'anywhere' : null)

@@ -20,7 +20,7 @@ export interface Begun {
 }
 
 /** Texts that are kept; each violation is counted. */
-const TEXTS_MAX = 50
+const TEXTS_MAX = 12
 
 /**
  * Judges every answer as it comes. An increment gets the count behind it, so that no two have the same

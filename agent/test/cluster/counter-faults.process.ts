@@ -22,6 +22,8 @@ for (const machine of ['counter', 'sql']) {
     const seed = Date.now() % 1_000_000_000
     const options = {
       nodes: 3,
+      power: false,
+      planted: false,
       seed,
       machine,
       say: (line: string) => t.comment(line),
