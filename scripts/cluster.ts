@@ -1,5 +1,6 @@
 /** A cluster on this machine: see `USAGE`. */
 
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { agentPid } from './lib/agent-server.ts'
 import { type NodePlace, nodeOf, type Place } from './lib/layout.ts'
@@ -25,6 +26,7 @@ import {
   UsageError,
   wantedPlace,
 } from './lib/options.ts'
+import { restoreCluster } from './lib/restoration.ts'
 import { statusText, viewCluster } from './lib/status.ts'
 
 const USAGE = `A raft-nginx cluster on this machine: nodes node0, node1, ..., each an agent and its nginx.
@@ -38,6 +40,8 @@ usage: cluster up [options]         start what does not run; returns when the cl
        cluster pause | resume NODE  SIGSTOP, SIGCONT
        cluster wipe NODE            end its agent and remove its data
        cluster add NODE [--edge]    a new node joins; returns when it votes, as an edge when it is fed
+       cluster restore FILE [options]
+                                    a new cluster, made of a backup; its nodes have no data yet
        cluster remove NODE          the cluster lets it go; then its processes are ended, its data stays
        cluster kill-nginx | start-nginx | reload-nginx NODE
 
@@ -124,6 +128,7 @@ async function perform(args: readonly string[]): Promise<string> {
     if (nodeId === undefined) throw new UsageError(`${name} needs a node, such as node0`)
     return command(existingPlace(values.data), nodeId, values)
   }
+  if (name === 'restore') return restored(nodeId, values)
   if (nodeId !== undefined) throw new UsageError(`${name} takes no ${nodeId}`)
   switch (name) {
     case 'up':
@@ -166,6 +171,12 @@ async function bringUp(values: Values): Promise<string> {
   )
   const text = strangers.join('') + statusText(await viewCluster(place))
   return began ? `ready\n${text}` : `runs already\n${text}`
+}
+
+async function restored(file: string | undefined, values: Values): Promise<string> {
+  if (file === undefined) throw new UsageError('restore needs a file')
+  const place = await restoreCluster(wantedPlace(values), resolve(file))
+  return `restored\n${statusText(await viewCluster(place))}`
 }
 
 async function end(data: string | undefined): Promise<string> {

@@ -24,6 +24,8 @@ export interface Shape {
   readonly nginx: boolean
   /** name of a state machine that ships, or absolute path of a module */
   readonly machine: string
+  /** a restored one has a name of its own */
+  readonly clusterName: string
 }
 
 /** `edge`: it never votes. */
@@ -43,6 +45,7 @@ export const DEFAULT_SHAPE: Shape = {
   inMemory: false,
   nginx: true,
   machine: 'sqlite-kv',
+  clusterName: 'raft-nginx',
 }
 
 /** One node's files and ports. */
@@ -159,7 +162,7 @@ export function agentSettings(place: Place, node: NodePlace): Record<string, unk
   const others = place.nodes.filter(member => member !== node)
   const join = others.map(({ httpPort }) => `127.0.0.1:${httpPort}`)
   return {
-    cluster_name: 'raft-nginx',
+    cluster_name: place.shape.clusterName,
     node_id: node.id,
     nodes: memberList(place, node),
     ...(node.entry === 'founder' ? {} : { join, voter: node.entry === 'voter' }),
