@@ -79,6 +79,8 @@ export interface Config {
   readonly edge: {
     /** where the nginx of this node takes what was applied */
     readonly socket: string | null
+    /** what keys begin with that it is to have; none: all keys */
+    readonly prefixes: readonly string[]
   }
   readonly limits: {
     readonly keyBytesMax: number
@@ -203,7 +205,10 @@ function toConfig(found: Settings, file: string): Config {
       socket: server.socket === undefined ? null : resolve(directory, server.socket),
       socketMode: Number.parseInt(server.socket_mode, 8),
     },
-    edge: { socket: edge.socket === undefined ? null : resolve(directory, edge.socket) },
+    edge: {
+      socket: edge.socket === undefined ? null : resolve(directory, edge.socket),
+      prefixes: edge.prefixes,
+    },
     limits: {
       keyBytesMax: limits.key_bytes_max,
       valueBytesMax: limits.value_bytes_max,

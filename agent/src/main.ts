@@ -174,11 +174,19 @@ async function makeNode(config: Config, { clock, contact, logger, reach }: Surro
   }
   const made = nodeOf(chosen, options)
   const { served } = made
-  const { socket } = config.edge
+  const { socket, prefixes } = config.edge
   const edge =
     socket === null || !('feed' in served)
       ? null
-      : edgeFiller({ socket, feed: served.feed, identity, node: served.node, clock, logger })
+      : edgeFiller({
+          socket,
+          prefixes,
+          feed: served.feed,
+          identity,
+          node: served.node,
+          clock,
+          logger,
+        })
   const backup = {
     snapshot: () => chosen.machine.snapshot(),
     directory: config.inMemory ? null : config.raftDir,

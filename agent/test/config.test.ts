@@ -49,7 +49,7 @@ t.test('the smallest configuration has every default, and absolute paths', async
       log: { dir: '/etc/raft/raft-data/log', trailingLogs: 10_240, level: 'info' },
       transport: { listen: 'localhost:8186', timeoutSec: 5 },
       server: { listen: 'localhost:8185', socket: null, socketMode: 0o660 },
-      edge: { socket: null },
+      edge: { socket: null, prefixes: [] },
       limits: { keyBytesMax: 512, valueBytesMax: 524_288, bodyBytesMax: 1_048_576 },
     },
   })

@@ -25,13 +25,19 @@ export interface Batch {
 }
 
 export type Verdict =
-  | { readonly status: 200; readonly index: number; readonly free: number }
+  | ({ readonly status: 200; readonly index: number } & Space)
   /** does not follow on what the zone holds: this */
   | { readonly status: 409; readonly watermark: Watermark | null }
   /** this took so long that it may have been repeated elsewhere */
   | { readonly status: 503; readonly error: string }
   /** the zone is full; nothing in it is served any more */
-  | { readonly status: 507; readonly error: string; readonly free: number }
+  | ({ readonly status: 507; readonly error: string } & Space)
+
+/** Bytes of the zone, and of those that no page of it uses. */
+interface Space {
+  readonly free: number
+  readonly capacity: number
+}
 
 /**
  * A worker that was held up for longer does not write on: by then the agent may have sent the batch again, to another
@@ -49,7 +55,12 @@ export function takeBatch(dict: Dict, batch: Batch, now: () => number): Verdict 
   } catch (error) {
     // In this order of trust: without a watermark nothing is served.
     dict.delete(WATERMARK)
-    return { status: 507, error: (error as Error).name, free: dict.freeSpace() }
+    return {
+      status: 507,
+      error: (error as Error).name,
+      free: dict.freeSpace(),
+      capacity: dict.capacity,
+    }
   }
 }
 
@@ -96,7 +107,7 @@ function write(dict: Dict, work: Work, now: () => number): Verdict {
   const done = batch.kind !== 'delta' || !batch.more
   const index = done ? batch.to : batch.from
   dict.set(WATERMARK, encode(batch, { index: index, next: batch.to, knownAt: batch.knownAt }))
-  return { status: 200, index: index, free: dict.freeSpace() }
+  return { status: 200, index: index, free: dict.freeSpace(), capacity: dict.capacity }
 }
 
 function encode(

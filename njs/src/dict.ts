@@ -4,7 +4,8 @@
  *
  * One zone holds everything, so that what loses the data loses the watermark too:
  *   `\0wm`            the watermark: which state of the store the rows are, and how old that knowledge is
- *   `k` + spelling    a key's value: `u` + its text, or `b` + base64 where it is no UTF-8
+ *   `k` + spelling    a key's value: `u`, a line that tells more of the key (consul-row.ts), and its text;
+ *                     or `b`, that line, and base64 where it is no UTF-8
  */
 
 /** The part of nginx's shared dict that is used. */
@@ -14,10 +15,12 @@ export interface Dict {
   delete(key: string): boolean
   clear(): void
   freeSpace(): number
+  /** bytes of the zone */
+  readonly capacity: number
 }
 
 /** Of these rows, this watermark and these batches. Another format is not read. */
-export const FORMAT = 1
+export const FORMAT = 2
 export const WATERMARK = '\0wm'
 export const ROW = 'k'
 
@@ -118,5 +121,5 @@ export function canonical(raw: string): string {
 
 /** The text of a stored row; undefined when the value is no text. */
 export function textOf(row: string): string | undefined {
-  return row.charAt(0) === 'u' ? row.slice(1) : undefined
+  return row.charAt(0) === 'u' ? row.slice(row.indexOf('\n') + 1) : undefined
 }

@@ -1,6 +1,7 @@
 /** Reads that nginx answers by itself, and how its memory is filled. What they decide is in dict.ts and batch.ts. */
 
 import { type Batch, takeBatch } from './batch.ts'
+import { aboutOf, kvHeaders, rawHeaders, rawOf, rowJson } from './consul-row.ts'
 import {
   canonical,
   type Dict,
@@ -18,8 +19,34 @@ const MISS_LENGTH_MAX = 128
 const DOT_SEGMENT = /(?:^|%2F)\.\.?(?:$|%2F)/
 const INDEX = /^[0-9]{1,15}$/
 
+/** What an answer has beside what every one has. */
+interface Content {
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string | Buffer
+}
+
+/** Null where only the agent can tell. */
+type ContentOf = (r: NginxHTTPRequest, spelling: string, found: Found) => Content | null
+
 /** `GET /key/<k>?stale` and `?max_stale=`: from this memory where it is young enough, else from the agent. */
 function get(r: NginxHTTPRequest): void {
+  serve(r, { path: '/key/', maxAge: r.variables.raft_max_stale, contentOf: keyContent })
+}
+
+/** The same of `GET /v1/kv/<k>`, also with `raw`. */
+function getKv(r: NginxHTTPRequest): void {
+  serve(r, { path: '/v1/kv/', maxAge: r.variables.raft_kv_max_stale, contentOf: kvContent })
+}
+
+interface Route {
+  /** what comes before the key */
+  readonly path: string
+  /** ms */
+  readonly maxAge: string | undefined
+  readonly contentOf: ContentOf
+}
+
+function serve(r: NginxHTTPRequest, route: Route): void {
   const asked = r.headersIn['X-Raft-Min-Index']
   const wanted = asked !== undefined && INDEX.test(asked) ? Number(asked) : 0
   const written = highest(pending())
@@ -29,20 +56,26 @@ function get(r: NginxHTTPRequest): void {
     return
   }
   const target = r.variables.request_uri as string
-  const spelling = canonical(target.slice('/key/'.length, target.indexOf('?')))
-  const maxAgeMs = Number(r.variables.raft_max_stale)
+  const spelling = canonical(target.slice(route.path.length, target.indexOf('?')))
+  const maxAgeMs = Number(route.maxAge)
   const found = exact(store(), spelling, { maxAgeMs: maxAgeMs, minIndex: need, now: Date.now() })
-  const body = found === null ? null : bodyOf(spelling, found)
-  if (found === null || body === null) {
+  const content = found === null ? null : route.contentOf(r, spelling, found)
+  if (found === null || content === null) {
     askAgent(r, String(Math.max(need, shown())))
     return
   }
-  r.headersOut['Content-Type'] = 'application/json'
-  r.headersOut['X-Raft-Index'] = String(found.index)
-  r.headersOut['X-Raft-Node'] = found.node
-  r.headersOut['X-Raft-Served-By'] = 'nginx'
-  r.headersOut['X-Raft-Staleness-Ms'] = String(found.ageMs)
-  r.return(200, body)
+  const out = r.headersOut
+  out['Content-Type'] = 'application/json'
+  out['X-Raft-Index'] = String(found.index)
+  out['X-Raft-Node'] = found.node
+  out['X-Raft-Served-By'] = 'nginx'
+  out['X-Raft-Staleness-Ms'] = String(found.ageMs)
+  const names = Object.keys(content.headers)
+  for (let at = 0; at < names.length; at++) {
+    const name = names[at] as string
+    out[name] = content.headers[name] as string
+  }
+  r.return(200, content.body)
 }
 
 /** `POST /apply` from this node's agent, on a socket that nobody else reaches. */
@@ -100,14 +133,32 @@ function isPlainRead(r: NginxHTTPRequest): boolean {
   return (length === undefined || length === '0') && r.headersIn['Transfer-Encoding'] === undefined
 }
 
-/** As the agent writes it, byte for byte; null where only the agent can. */
-function bodyOf(spelling: string, found: Found): string | null {
+/** As the agent writes it, byte for byte. */
+function keyContent(_: NginxHTTPRequest, spelling: string, found: Found): Content | null {
   if (found.row === undefined && !mayBeKey(spelling)) return null
   const value = found.row === undefined ? '' : textOf(found.row)
-  if (value === undefined) return null
+  const key = keyOf(spelling)
+  if (value === undefined || key === null) return null
+  return { headers: {}, body: `{${JSON.stringify(key)}:${JSON.stringify(value)}}` }
+}
+
+/** That there is no such key only the agent can tell: since when there is none is not known here. */
+function kvContent(r: NginxHTTPRequest, spelling: string, found: Found): Content | null {
+  const row = found.row
+  const about = row === undefined ? null : aboutOf(row)
+  if (row === undefined || about === null || r.headersIn['If-None-Match'] !== undefined) return null
+  const headers = kvHeaders(about, found.ageMs)
+  if (/(?:^|&)raw/.test(r.variables.args || '')) {
+    return { headers: Object.assign(headers, rawHeaders(about)), body: rawOf(row) }
+  }
+  const key = keyOf(spelling)
+  return key === null ? null : { headers: headers, body: `[${rowJson(key, row, about)}]` }
+}
+
+/** Null where it is no text. */
+function keyOf(spelling: string): string | null {
   try {
-    const key = decodeURIComponent(spelling)
-    return `{${JSON.stringify(key)}:${JSON.stringify(value)}}`
+    return decodeURIComponent(spelling)
   } catch {
     return null
   }
@@ -123,4 +174,4 @@ function askAgent(r: NginxHTTPRequest, index: string | undefined): void {
   r.internalRedirect('@raft_read')
 }
 
-export default { get, apply, wrote }
+export default { get, getKv, apply, wrote }

@@ -1,13 +1,8 @@
 import t from 'tap'
 import { takeBatch } from '../src/batch.ts'
-import { type Dict, WATERMARK } from '../src/dict.ts'
+import { FORMAT, WATERMARK } from '../src/dict.ts'
 import kv from '../src/raft-kv.ts'
-
-class MapDict extends Map<string, string> implements Dict {
-  freeSpace(): number {
-    return 1
-  }
-}
+import { MapDict } from './map-dict.ts'
 
 /** nginx's own object, with a zone that a copy of the store was begun or finished in. */
 function nginxWith(dict: MapDict | undefined): void {
@@ -15,14 +10,14 @@ function nginxWith(dict: MapDict | undefined): void {
   Object.assign(globalThis, { ngx: { shared } })
 }
 
-const common = { format: 1, epoch: 'e', node: 'n', copy: 'c', more: false } as const
+const common = { format: FORMAT, epoch: 'e', node: 'n', copy: 'c', more: false } as const
 
 function filled(knownAt: number, only: readonly string[] = []): MapDict {
   const dict = new MapDict()
   const ops = [
-    ['a', 'uone'],
-    ['b%2F%C3%A9', 'u{"x":1}'],
-    ['binary', 'b/w=='],
+    ['a', 'u3,1\none'],
+    ['b%2F%C3%A9', 'u\n{"x":1}'],
+    ['binary', 'b\n/w=='],
   ]
   const at = { from: 7, to: 7, knownAt, only }
   takeBatch(dict, { ...common, ...at, kind: 'reset', part: 0, ops: [] }, () => 0)
@@ -47,8 +42,8 @@ t.test('nothing is told from a copy that is unfinished, or where there is none',
   const begun = filled(Date.now())
   const reset = { kind: 'reset', from: 9, to: 9, knownAt: 0, part: 0, only: [], ops: [] } as const
   takeBatch(begun, { ...common, ...reset }, () => 0)
-  takeBatch(begun, { ...common, ...reset, kind: 'fill', part: 1, ops: [['a', 'utwo']] }, () => 0)
-  t.equal(begun.get('ka'), 'utwo')
+  takeBatch(begun, { ...common, ...reset, kind: 'fill', part: 1, ops: [['a', 'u\ntwo']] }, () => 0)
+  t.equal(begun.get('ka'), 'u\ntwo')
   const other = filled(Date.now())
   other.set(WATERMARK, '{"format":0,"whole":true,"index":7}')
   for (const dict of [begun, other, new MapDict(), undefined]) {

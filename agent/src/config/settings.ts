@@ -94,6 +94,11 @@ const edge = z.strictObject({
     .refine(text => Buffer.byteLength(text) <= 107, 'must have at most 107 bytes')
     .optional()
     .describe('Unix socket where the nginx of this node takes what was applied. Default: none.'),
+  prefixes: z
+    .array(z.string().min(1).max(512))
+    .max(100)
+    .default([])
+    .describe('What keys begin with that nginx is to have. Default: all keys.'),
 })
 
 const limits = z.strictObject({

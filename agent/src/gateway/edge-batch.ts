@@ -3,7 +3,7 @@
 import { type Op, opOf, spellingOf } from './edge-rows.ts'
 import type { EntryChange } from './edge-source.ts'
 
-export const FORMAT = 1
+export const FORMAT = 2
 
 /** The same for all batches of one filler. */
 export interface Sender {
@@ -63,10 +63,10 @@ export function cutDelta(
   const ops = new Map<string, Op>()
   let bytes = 0
   for (const [at, { index, changes }] of entries.entries()) {
-    for (const { key, value } of changes) {
+    for (const { key, value, row } of changes) {
       const spelling = spellingOf(key)
       if (!isKept(spelling, only)) continue
-      ops.set(spelling, opOf(spelling, value))
+      ops.set(spelling, opOf(spelling, value, row))
       bytes += spelling.length + (value?.length ?? 0)
     }
     const full = ops.size >= OPS_MAX || bytes >= BYTES_MAX

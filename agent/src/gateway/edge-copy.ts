@@ -1,6 +1,7 @@
+import type { ListedRow } from '../machine/kv/row.ts'
 import { type Batch, cutDelta, isKept, split } from './edge-batch.ts'
 import { type Op, opOf, spellingOf } from './edge-rows.ts'
-import type { EdgeSource, KeyValue } from './edge-source.ts'
+import type { EdgeSource } from './edge-source.ts'
 
 type Part = Pick<Batch, 'kind' | 'from' | 'to'> & Partial<Batch>
 
@@ -25,7 +26,7 @@ export async function* copyOf(
   let paged = false
   for (;;) {
     if (!paged) {
-      const rows: readonly KeyValue[] = await source.page(after)
+      const rows: readonly ListedRow[] = await source.page(after)
       for (const ops of nonEmpty(split(opsOf(rows, only)))) yield fill(ops)
       after = rows.at(-1)?.key ?? null
       paged = after === null
@@ -43,10 +44,10 @@ export async function* copyOf(
   }
 }
 
-function opsOf(rows: readonly KeyValue[], only: readonly string[]): Op[] {
-  const spelled = rows.map(({ key, value }) => ({ spelling: spellingOf(key), value }))
+function opsOf(rows: readonly ListedRow[], only: readonly string[]): Op[] {
+  const spelled = rows.map(row => ({ spelling: spellingOf(row.key), row }))
   const kept = spelled.filter(({ spelling }) => isKept(spelling, only))
-  return kept.map(({ spelling, value }) => opOf(spelling, value))
+  return kept.map(({ spelling, row }) => opOf(spelling, row.value, row))
 }
 
 function nonEmpty(parts: readonly (readonly Op[])[]): (readonly Op[])[] {

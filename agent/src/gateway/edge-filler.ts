@@ -26,6 +26,8 @@ const GAP_MS = 5
 const FULL_RETRY_MS = 30_000
 /** So many heartbeats without an answer, and nginx counts as stuck. */
 const MISSED_MAX = 3
+/** Less of the memory free than this, and it is said. */
+const FREE_SHARE_MIN = 0.2
 
 /** What is known of nginx's memory. */
 type Known =
@@ -46,7 +48,9 @@ export class EdgeFiller {
   /** for what was sent last: nothing beyond it was committed by then, Unix ms */
   #knownAt = 0
   #state: EdgeState = 'starting'
-  #counts = { batches: 0, copies: 0, free: 0, missed: 0 }
+  #counts = { batches: 0, copies: 0, free: 0, capacity: 0, missed: 0 }
+  /** whether it was said that there is little room */
+  #warned = false
   #stopped = false
   #running: Promise<void> | null = null
 
@@ -78,7 +82,8 @@ export class EdgeFiller {
 
   status(): EdgeStatus {
     const index = this.#known.kind === 'at' ? this.#known.index : null
-    return { state: this.#state, index, ...this.#counts }
+    const { only } = this.#options.sender
+    return { state: this.#state, index, only, ...this.#counts }
   }
 
   async #run(): Promise<void> {
@@ -148,8 +153,6 @@ export class EdgeFiller {
 
   async #copy(): Promise<void> {
     const { source, sender } = this.#options
-    this.#become('copying', '')
-    this.#counts.copies += 1
     const how = { id: randomUUID(), fresh: () => this.#fresh() }
     for await (const part of copyOf(source, sender.only, how)) {
       if (this.#stopped || !(await this.#send(part))) return
@@ -188,7 +191,10 @@ export class EdgeFiller {
       this.#taken(batch, body)
       return true
     }
-    if (status === 409) {
+    if (status === 409 && batch.kind === 'reset') {
+      this.#known = { kind: 'useless' }
+      this.#become('unreachable', 'this nginx has scripts of another version: reload it')
+    } else if (status === 409) {
       this.#known = this.#judge(body)
     } else if (status === 507) {
       this.#known = { kind: 'useless' }
@@ -202,11 +208,24 @@ export class EdgeFiller {
 
   #taken({ kind, from, to, more }: Batch, body: string): void {
     this.#counts.batches += 1
-    const { free } = JSON.parse(body) as { free: number }
-    this.#counts.free = free
+    this.#room(JSON.parse(body) as { free: number; capacity: number })
+    if (kind === 'reset') {
+      this.#counts.copies += 1
+      this.#become('copying', '')
+    }
     if (kind !== 'delta' && kind !== 'last') return
     this.#known = { kind: 'at', index: more ? from : to, next: to }
     this.#become('following', '')
+  }
+
+  #room({ free, capacity }: { readonly free: number; readonly capacity: number }): void {
+    this.#counts.free = free
+    this.#counts.capacity = capacity
+    const little = free < capacity * FREE_SHARE_MIN
+    if (little && !this.#warned) {
+      this.#options.logger.warn({ free, capacity }, 'edge reads: nginx’s memory is nearly full')
+    }
+    this.#warned = little
   }
 
   #judge(body: string): Known {

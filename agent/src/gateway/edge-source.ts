@@ -1,20 +1,19 @@
 /** What the filler of nginx's memory follows: this node's applied changes, and what there was before them. */
 
+import type { KvRow, ListedRow } from '../machine/kv/row.ts'
+
 export interface KeyChange {
   readonly key: Uint8Array
   /** null: the key is gone */
   readonly value: Uint8Array | null
+  /** null: not known, or the key is gone */
+  readonly row: KvRow | null
 }
 
 /** What one entry has changed. */
 export interface EntryChange {
   readonly index: number
   readonly changes: readonly KeyChange[]
-}
-
-export interface KeyValue {
-  readonly key: Uint8Array
-  readonly value: Uint8Array
 }
 
 export interface EdgeSource {
@@ -27,7 +26,7 @@ export interface EdgeSource {
   /** Calls back after each batch that changed something. Returns how to stop it. */
   listen(changed: () => void): () => void
   /** The next keys in order of their bytes, as they are now; none: there are no more. */
-  page(after: Uint8Array | null): Promise<readonly KeyValue[]>
+  page(after: Uint8Array | null): Promise<readonly ListedRow[]>
   /** How old `last()` can be, ms; null: no one knows. Never less than it is. */
   stalenessMs(): number | null
 }

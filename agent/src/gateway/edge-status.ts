@@ -11,7 +11,10 @@ export interface EdgeStatus {
   readonly state: EdgeState
   /** the entry as of which it is the store; null: it is not, or nobody knows */
   readonly index: number | null
-  /** bytes of it that are free, in whole pages, as told last */
+  /** spellings that keys begin with, where only some are kept there; empty: all keys */
+  readonly only: readonly string[]
+  /** bytes of it, and of those the ones in pages that nothing uses, as told last */
+  readonly capacity: number
   readonly free: number
   /** batches taken, and full copies begun, since this agent started */
   readonly batches: number

@@ -1,5 +1,6 @@
 /** The filler of nginx's memory over a real node. */
 
+import { createHash } from 'node:crypto'
 import type { Clock } from '../clock/clock.ts'
 import type { ChangeFeed } from '../machine/kv/change-feed.ts'
 import type { KvAnswer, KvQuery } from '../machine/kv/query.ts'
@@ -9,11 +10,14 @@ import type { Identity } from '../raft/types.ts'
 import { FORMAT } from './edge-batch.ts'
 import { EdgeClient } from './edge-client.ts'
 import { EdgeFiller } from './edge-filler.ts'
+import { spellingOf } from './edge-rows.ts'
 import type { EdgeSource } from './edge-source.ts'
 
 export interface EdgeSettings {
   /** where nginx listens for it */
   readonly socket: string
+  /** what keys begin with that are kept there; none: all keys */
+  readonly prefixes: readonly string[]
   readonly feed: ChangeFeed
   readonly identity: Identity
   readonly node: Pick<NodeApi<KvQuery, KvAnswer>, 'query' | 'status'>
@@ -26,14 +30,17 @@ const TIMEOUT_MS = 1_000
 const PAGE_BYTES = 256 * 1024
 const EVERYTHING = new Uint8Array(0)
 
-export function edgeFiller({ socket, identity, clock, logger, ...rest }: EdgeSettings): EdgeFiller {
+export function edgeFiller(settings: EdgeSettings): EdgeFiller {
+  const { socket, prefixes, identity, clock, logger, ...rest } = settings
   const client = new EdgeClient(socket, TIMEOUT_MS)
+  const only = prefixes.map(prefix => spellingOf(Buffer.from(prefix, 'utf8')))
+  const kept = createHash('sha256').update(JSON.stringify(only)).digest('base64url').slice(0, 12)
   return new EdgeFiller({
     // A node that lost its data has another incarnation: its indexes may mean other entries.
     sender: {
-      epoch: `${FORMAT} ${identity.clusterId} ${identity.incarnation}`,
+      epoch: `${FORMAT} ${identity.clusterId} ${identity.incarnation} ${kept}`,
       node: identity.nodeId,
-      only: [],
+      only,
     },
     source: sourceOf(rest),
     post: body => client.post(body),

@@ -129,6 +129,7 @@ function edgeValues(edge: RenderOptions['edge']): [string, string][] {
   return [
     ['edge_http', included('http')],
     ['edge_read', included('read')],
+    ['edge_read_kv', included('read-kv')],
     ['edge_server', included('server')],
     ['edge_wrote', edge === null ? '' : 'js_header_filter raft_edge.wrote;'],
     ['edge_size', edge?.size ?? ''],

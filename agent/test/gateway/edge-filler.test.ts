@@ -2,19 +2,20 @@ import { equal, notEqual } from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { takeBatch } from '../../../njs/src/batch.ts'
-import { type Dict, exact } from '../../../njs/src/dict.ts'
+import { type Dict, exact, textOf } from '../../../njs/src/dict.ts'
+import { MapDict } from '../../../njs/test/map-dict.ts'
 import { cutDelta, split } from '../../src/gateway/edge-batch.ts'
 import type { Answer } from '../../src/gateway/edge-client.ts'
 import { EdgeFiller } from '../../src/gateway/edge-filler.ts'
 import type { Op } from '../../src/gateway/edge-rows.ts'
-import type { EdgeSource, EntryChange, KeyValue } from '../../src/gateway/edge-source.ts'
+import type { EdgeSource, EntryChange } from '../../src/gateway/edge-source.ts'
+import type { KvRow, ListedRow } from '../../src/machine/kv/row.ts'
 
 const KEYS = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
 
-class MapDict extends Map<string, string> implements Dict {
-  freeSpace(): number {
-    return 1
-  }
+function rowWith(text: string): KvRow {
+  const indexes = { createIndex: 1, modifyIndex: 1, lockIndex: 0 }
+  return { ...indexes, value: Buffer.from(text), flags: 0n, session: '', contentType: '' }
 }
 
 /** A store that remembers all its states. */
@@ -32,10 +33,10 @@ class Store implements EdgeSource {
   }
 
   /** One key a page: a copy takes long enough for everything to happen in between. */
-  async page(after: Uint8Array | null): Promise<readonly KeyValue[]> {
+  async page(after: Uint8Array | null): Promise<readonly ListedRow[]> {
     const past = after === null ? '' : Buffer.from(after).toString()
     const next = [...this.#now()].sort().find(([key]) => key > past)
-    return next === undefined ? [] : [{ key: Buffer.from(next[0]), value: Buffer.from(next[1]) }]
+    return next === undefined ? [] : [{ key: Buffer.from(next[0]), ...rowWith(next[1]) }]
   }
 
   write(keys: readonly string[], deletes: boolean): void {
@@ -46,8 +47,10 @@ class Store implements EdgeSource {
       else state.set(key, `${key}${index}`)
     }
     this.states.push(state)
-    const value = (key: string) => (deletes ? null : Buffer.from(`${key}${index}`))
-    const changes = keys.map(key => ({ key: Buffer.from(key), value: value(key) }))
+    const changes = keys.map(key => {
+      const row = deletes ? null : rowWith(`${key}${index}`)
+      return { key: Buffer.from(key), value: row?.value ?? null, row }
+    })
     if (changes.length > 0) this.kept.push({ index, changes })
   }
 
@@ -78,7 +81,8 @@ function checkReaders(dict: Dict, store: Store): void {
     const found = exact(dict, key, need)
     if (found === null) continue
     const wanted = store.states[found.index]?.get(key)
-    equal(found.row, wanted === undefined ? undefined : `u${wanted}`, `${key} at ${found.index}`)
+    const text = found.row === undefined ? undefined : textOf(found.row)
+    equal(text, wanted, `${key} at ${found.index}`)
   }
 }
 
@@ -184,6 +188,7 @@ t.test('a batch ends with an entry, within the limits where it can', async t => 
     changes: Array.from({ length: keys }, (_, at) => ({
       key: Buffer.from(`k${index}-${at}`),
       value: Buffer.from('v'),
+      row: null,
     })),
   })
   const sizes = (cut: { readonly parts: readonly (readonly Op[])[] }) =>
@@ -206,4 +211,68 @@ t.test('batches are small in bytes too', async t => {
     [2, 2, 2, 2, 2],
   )
   t.strictSame(split([['long', 'x'.repeat(600_000)]]).length, 1, 'a value is never cut')
+})
+
+/** A filler whose time passes at once, and the pauses that it took, ms. */
+function fillerWith(post: (body: string) => Promise<Answer>) {
+  const pauses: number[] = []
+  const warnings: unknown[] = []
+  const filler = new EdgeFiller({
+    sender: { epoch: 'e', node: 'node0', only: ['a'] },
+    source: new Store(),
+    post,
+    clock: {
+      now: () => 0,
+      wallMs: () => 1_000,
+      every: () => () => {},
+      after: (ms, callback) => {
+        pauses.push(ms)
+        const timer = setImmediate(callback)
+        return () => clearImmediate(timer)
+      },
+      soon: callback => void setImmediate(callback),
+    },
+    logger: { info() {}, warn: fields => void warnings.push(fields), error() {} },
+  })
+  filler.start()
+  return { filler, pauses, warnings }
+}
+
+t.test('an nginx with scripts of another version is not asked without a pause', async t => {
+  const refuse = async (): Promise<Answer> => {
+    return { kind: 'answer', status: 409, body: '{"status":409,"watermark":null}' }
+  }
+  const { filler, pauses, warnings } = fillerWith(refuse)
+  while (pauses.length < 20) await new Promise(setImmediate)
+  await filler.stop()
+  t.match(filler.status(), { state: 'unreachable', index: null, copies: 0 })
+  t.ok(pauses.slice(2).every(ms => ms >= 250))
+  t.equal(warnings.length, 1, 'and it is said once')
+})
+
+t.test('how much room nginx’s memory has is known, and said where it is little', async t => {
+  const dict = new MapDict()
+  let free = 50
+  const take = async (body: string): Promise<Answer> => {
+    const verdict = takeBatch(dict, JSON.parse(body), () => 0)
+    const told = { ...verdict, free, capacity: 100 }
+    return { kind: 'answer', status: verdict.status, body: JSON.stringify(told) }
+  }
+  const { filler, pauses, warnings } = fillerWith(take)
+  const turn = async () => {
+    const before = pauses.length
+    while (pauses.length < before + 4) await new Promise(setImmediate)
+  }
+  await turn()
+  t.match(filler.status(), { state: 'following', free: 50, capacity: 100, only: ['a'] })
+  t.strictSame(warnings, [])
+  free = 19
+  await turn()
+  t.strictSame(warnings, [{ free: 19, capacity: 100 }], 'once')
+  free = 20
+  await turn()
+  free = 5
+  await turn()
+  t.equal(warnings.length, 2, 'and again')
+  await filler.stop()
 })

@@ -153,7 +153,7 @@ t.test(
     const key = Buffer.from('k')
     const entry = {
       index: 40,
-      changes: [{ key, value: key, flags: 0n }],
+      changes: [{ key, value: key, flags: 0n, row: null }],
       sessions: false,
       lifetimes: [],
     }

@@ -14,6 +14,8 @@ const AGENT = fileURLToPath(new URL('../../../agent/dist/main.js', import.meta.u
 /** One gateway. */
 export interface EdgeNode {
   readonly port: number
+  /** of its agent */
+  readonly httpPort: number
   readonly prefix: string
   readonly nginx: Nginx
   readonly agent: ChildProcess
@@ -22,8 +24,8 @@ export interface EdgeNode {
 export interface ClusterOptions {
   /** configuration files of its own for each nginx: names and texts */
   readonly sites?: (at: number) => ReadonlyMap<string, string>
-  /** beside the usual settings of an agent */
-  readonly settings?: Readonly<Record<string, unknown>>
+  /** of an agent's settings, beside the usual ones of `edge` */
+  readonly edge?: (at: number) => Readonly<Record<string, unknown>>
   /** added to the renderer's command line */
   readonly args?: readonly string[]
 }
@@ -32,7 +34,7 @@ const COUNT = 3
 
 /** Returns once writes are taken. */
 export async function startEdgeCluster(t: Owner, options: ClusterOptions = {}) {
-  const { sites = () => new Map<string, string>(), settings = {}, args = [] } = options
+  const { sites = () => new Map<string, string>(), edge = () => ({}), args = [] } = options
   const folder = temporaryFolder(t)
   const ports: { readonly http: number; readonly raft: number; readonly gateway: number }[] = []
   for (let at = 0; at < COUNT; at++) {
@@ -44,7 +46,7 @@ export async function startEdgeCluster(t: Owner, options: ClusterOptions = {}) {
     raft_bind: `127.0.0.1:${raft}`,
   }))
   const nodes: EdgeNode[] = []
-  for (const [at, { gateway: port }] of ports.entries()) {
+  for (const [at, { gateway: port, http: httpPort }] of ports.entries()) {
     const prefix = path.join(folder, `prefix${at}`)
     for (const [name, text] of sites(at)) {
       mkdirSync(path.join(prefix, 'sites'), { recursive: true })
@@ -56,9 +58,9 @@ export async function startEdgeCluster(t: Owner, options: ClusterOptions = {}) {
       node_id: `node${at}`,
       in_memory: true,
       server: { socket: path.join(folder, `agent${at}.sock`) },
-      edge: { socket: path.join(prefix, 'run/edge.sock') },
+      edge: { socket: path.join(prefix, 'run/edge.sock'), ...edge(at) },
     }
-    writeFileSync(config, JSON.stringify({ ...own, ...settings }))
+    writeFileSync(config, JSON.stringify(own))
     const listen = ['--listen', `127.0.0.1:${port}`, '--edge-reads', '4m', '--workers', '2']
     const where = ['--config', config, '--prefix', prefix, '--nginx', NGINX]
     if ((await render([...where, ...listen, ...args])) !== 0) {
@@ -68,7 +70,7 @@ export async function startEdgeCluster(t: Owner, options: ClusterOptions = {}) {
     t.teardown(() => end(agent))
     const nginx = await Nginx.start(prefix, port)
     t.teardown(() => nginx.stop())
-    nodes.push({ port, prefix, nginx, agent })
+    nodes.push({ port, httpPort, prefix, nginx, agent })
   }
   const post = (pairs: Readonly<Record<string, string>>, at = 0) =>
     postPairs(portOf(nodes, at), pairs)
@@ -76,6 +78,13 @@ export async function startEdgeCluster(t: Owner, options: ClusterOptions = {}) {
   return {
     nodes,
     post,
+    /** `PUT /v1/kv/<key>` through the first; `body` is latin1 */
+    put: (key: string, body: string, query = '', ...headers: string[]) => {
+      const bytes = Buffer.from(body, 'latin1')
+      const target = `/v1/kv/${encodeURI(key)}${query}`
+      const head = request('PUT', target, `Content-Length: ${bytes.length}`, ...headers)
+      return send(portOf(nodes, 0), Buffer.concat([Buffer.from(head, 'latin1'), bytes]))
+    },
     remove: (key: string, at = 0) =>
       send(portOf(nodes, at), request('DELETE', `/key/${encodeURIComponent(key)}`)),
   }
@@ -95,9 +104,10 @@ export function postPairs(
   port: number,
   pairs: Readonly<Record<string, string>>,
 ): Promise<RawAnswer> {
-  const body = JSON.stringify(pairs)
-  const length = `Content-Length: ${Buffer.byteLength(body)}`
-  return send(port, request('POST', '/key', 'Content-Type: application/json', length) + body)
+  const body = Buffer.from(JSON.stringify(pairs))
+  const length = `Content-Length: ${body.length}`
+  const head = request('POST', '/key', 'Content-Type: application/json', length)
+  return send(port, Buffer.concat([Buffer.from(head), body]))
 }
 
 function portOf(nodes: readonly EdgeNode[], at: number): number {

@@ -4,7 +4,8 @@ import path from 'node:path'
 import { SystemClock } from '../../../agent/src/clock/system-clock.ts'
 import { EdgeClient } from '../../../agent/src/gateway/edge-client.ts'
 import { EdgeFiller } from '../../../agent/src/gateway/edge-filler.ts'
-import type { EdgeSource, EntryChange, KeyValue } from '../../../agent/src/gateway/edge-source.ts'
+import type { EdgeSource, EntryChange } from '../../../agent/src/gateway/edge-source.ts'
+import type { KvRow, ListedRow } from '../../../agent/src/machine/kv/row.ts'
 import { type Fleet, Nginx, type Owner, startFleet, until } from './fleet.ts'
 import { type RawAnswer, request, send } from './raw-client.ts'
 
@@ -12,7 +13,7 @@ const PAGE_KEYS = 300
 
 /** A store that applies one entry after another, as a node does. */
 export class Store implements EdgeSource {
-  readonly rows = new Map<string, Uint8Array>()
+  readonly rows = new Map<string, KvRow>()
   /** how old what it has applied can be; null: it has never heard of a leader */
   age: number | null = 0
   /** entries that it still can tell */
@@ -38,14 +39,14 @@ export class Store implements EdgeSource {
     return () => this.#listeners.delete(changed)
   }
 
-  async page(after: Uint8Array | null): Promise<readonly KeyValue[]> {
+  async page(after: Uint8Array | null): Promise<readonly ListedRow[]> {
     const past = after === null ? '' : Buffer.from(after).toString('latin1')
     const keys = [...this.rows.keys()].filter(key => key > past || after === null).sort()
     const page = keys.slice(0, PAGE_KEYS)
-    return page.map(key => ({
-      key: Buffer.from(key, 'latin1'),
-      value: this.rows.get(key) ?? new Uint8Array(0),
-    }))
+    return page.flatMap(key => {
+      const row = this.rows.get(key)
+      return row === undefined ? [] : [{ key: Buffer.from(key, 'latin1'), ...row }]
+    })
   }
 
   stalenessMs(): number | null {
@@ -54,19 +55,24 @@ export class Store implements EdgeSource {
 
   /** One entry. A key or value that is a string stands for its UTF-8; null deletes. */
   write(...pairs: readonly (readonly [string | Uint8Array, string | Uint8Array | null])[]): number {
-    const changes = pairs.map(([key, value]) => ({
-      key: bytes(key),
-      value: value === null ? null : bytes(value),
-    }))
-    for (const { key, value } of changes) {
-      const name = Buffer.from(key).toString('latin1')
-      if (value === null) this.rows.delete(name)
-      else this.rows.set(name, value)
-    }
     this.#last += 1
+    const changes = pairs.map(([given, text]) => {
+      const key = bytes(given)
+      const name = Buffer.from(key).toString('latin1')
+      const row = text === null ? null : this.#row(name, bytes(text))
+      if (row === null) this.rows.delete(name)
+      else this.rows.set(name, row)
+      return { key, value: row?.value ?? null, row }
+    })
     this.kept.push({ index: this.#last, changes })
     for (const listener of this.#listeners) listener()
     return this.#last
+  }
+
+  #row(name: string, value: Uint8Array): KvRow {
+    const createIndex = this.rows.get(name)?.createIndex ?? this.#last
+    const indexes = { createIndex, modifyIndex: this.#last, lockIndex: 0 }
+    return { value, ...indexes, flags: 0n, session: '', contentType: '' }
   }
 
   /** Nobody can follow any more: as after a restart, or when a snapshot was installed. */

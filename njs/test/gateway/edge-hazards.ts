@@ -41,7 +41,7 @@ function batches(t: Test): void {
     t.equal(await reader(), 'nginx')
     t.equal(await tell(fleet, { kind: 'reset', from: 7, to: 7 }), 200)
     t.equal(await reader(), 'agent')
-    const ops = [['a', 'uone']] as const
+    const ops = [['a', 'u\none']] as const
     t.equal(await tell(fleet, { kind: 'fill', from: 7, to: 7, part: 1, ops }), 200)
     t.equal(await reader(), 'agent')
     t.equal(
@@ -67,7 +67,7 @@ function batches(t: Test): void {
     const fleet = await edgeOnly(t)
     t.equal(await tell(fleet, { kind: 'reset', from: 7, to: 7 }), 200)
     t.equal(await tell(fleet, { kind: 'last', from: 7, to: 7, part: 1 }), 200)
-    const ops = [['a', 'unew']] as const
+    const ops = [['a', 'u\nnew']] as const
     t.equal(await tell(fleet, { kind: 'delta', from: 8, to: 9, ops }), 409, 'a gap')
     t.equal(await tell(fleet, { kind: 'delta', from: 6, to: 9, ops }), 409, 'an overlap')
     t.equal(
@@ -75,12 +75,12 @@ function batches(t: Test): void {
       409,
       'another history',
     )
-    t.equal(await tell(fleet, { kind: 'delta', from: 7, to: 9, format: 2 as 1, ops }), 409)
+    t.equal(await tell(fleet, { kind: 'delta', from: 7, to: 9, format: 3 as 2, ops }), 409)
     t.equal((await fleet.read('a')).body, '{"a":""}', 'nothing of it is here')
     t.equal(await tell(fleet, { kind: 'delta', from: 7, to: 9, ops, more: true }), 200)
     t.equal(servedBy(await fleet.read('a')), 'agent', 'between two entries')
     t.equal(await tell(fleet, { kind: 'delta', from: 7, to: 8, ops }), 409, 'shorter than begun')
-    t.equal(await tell(fleet, { kind: 'delta', from: 7, to: 9, ops: [['b', 'ux']] }), 200)
+    t.equal(await tell(fleet, { kind: 'delta', from: 7, to: 9, ops: [['b', 'u\nx']] }), 200)
     t.equal((await fleet.read('a')).body, '{"a":"new"}')
     const junk = await fleet.client().post('{"kind":')
     t.match(junk, { kind: 'answer', status: 400 })
@@ -311,7 +311,7 @@ async function check(t: Test, fleet: EdgeFleet, what: string): Promise<void> {
   const wrong: string[] = []
   const names = ['key0', 'key1', 'nothing', ...keys.filter((_, at) => at % step === 0)]
   for (const name of names) {
-    const value = Buffer.from(fleet.store.rows.get(name) ?? '').toString('utf8')
+    const value = Buffer.from(fleet.store.rows.get(name)?.value ?? '').toString('utf8')
     const answer = await fleet.read(name)
     const right = answer.body === JSON.stringify({ [name]: value })
     if (!right || servedBy(answer) !== 'nginx') wrong.push(`${name}: ${answer.text}`)

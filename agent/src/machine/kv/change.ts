@@ -1,4 +1,5 @@
 import type { Lifetime } from './expiry.ts'
+import type { KvRow } from './row.ts'
 
 /** One key's new state, as an entry made it. Views of the log's own bytes: not to be modified. */
 export interface Change {
@@ -6,6 +7,8 @@ export interface Change {
   /** null: the key is gone */
   readonly value: Uint8Array | null
   readonly flags: bigint
+  /** all of the key as of this entry; null: it is gone, or who made the change does not tell */
+  readonly row: KvRow | null
 }
 
 /** What one entry really changed: a refused comparison changes nothing. */
@@ -30,12 +33,13 @@ export class ChangeRecorder {
   #sessions = false
   #lifetimes: Lifetime[] = []
 
-  set(key: Uint8Array, value: Uint8Array, flags: bigint): void {
-    this.#changes.push({ key, value, flags })
+  set(key: Uint8Array, row: KvRow): void {
+    const { value, flags } = row
+    this.#changes.push({ key, value, flags, row })
   }
 
   delete(key: Uint8Array): void {
-    this.#changes.push({ key, value: null, flags: 0n })
+    this.#changes.push({ key, value: null, flags: 0n, row: null })
   }
 
   session(): void {

@@ -33,8 +33,7 @@ export class Executor {
     switch (command.kind) {
       case 'set':
         for (const { key, value } of command.pairs) {
-          this.rows.putPlain(key, value, index)
-          this.#recorder.set(key, value, 0n)
+          this.#recorder.set(key, this.rows.putPlain(key, value, index))
         }
         return DONE
       case 'delete':
@@ -87,8 +86,9 @@ export class Executor {
         this.rows.delete(row.key, index)
         this.#recorder.delete(row.key)
       } else {
-        this.rows.put({ ...row, session: '', modifyIndex: index })
-        this.#recorder.set(row.key, row.value, row.flags)
+        const released = { ...row, session: '', modifyIndex: index }
+        this.rows.put(released)
+        this.#recorder.set(row.key, released)
       }
       if (session.lockDelayMs > 0) {
         this.sessions.beginDelay(row.key, session.lockDelayMs, index)

@@ -1,8 +1,9 @@
 import type { Database, Statement } from 'better-sqlite3'
+import { assert } from '../../lib/assert.ts'
 import { crc32c } from '../../lib/crc32c.ts'
 import { MachineDamaged } from '../state-machine.ts'
 import type { Scope } from './query.ts'
-import type { ListedRow } from './row.ts'
+import type { KvRow, ListedRow } from './row.ts'
 import { Tombstones } from './tombstones.ts'
 
 /** A row of `kv`, whole. */
@@ -12,6 +13,9 @@ export interface KeptRow extends ListedRow {
 }
 
 type Found = Omit<KeptRow, 'flags'> & { readonly flags: string; readonly checksum: number }
+
+/** What a plain write leaves as it was. */
+type Standing = Pick<KvRow, 'createIndex' | 'lockIndex' | 'session'>
 
 const COLUMNS = `key, value, create_index AS createIndex, modify_index AS modifyIndex, checksum, flags,
   lock_index AS lockIndex, session, ttl_ms AS ttlMs, content_type AS contentType`
@@ -25,6 +29,7 @@ export class Rows {
     [Uint8Array, Uint8Array, number, number, number, string, number, string, number, string]
   >
   readonly #plain: Statement<[Uint8Array, Uint8Array, number, number, number]>
+  readonly #standing: Statement<[Uint8Array], Standing>
   readonly #delete: Statement<[Uint8Array]>
   readonly #held: Statement<[string], Found>
   readonly #list: Ranged<Found>
@@ -41,6 +46,9 @@ export class Rows {
       `INSERT INTO kv(key, value, create_index, modify_index, checksum) VALUES(?, ?, ?, ?, ?)
        ON CONFLICT(key) DO UPDATE SET value = excluded.value, modify_index = excluded.modify_index,
          checksum = excluded.checksum, flags = '0', ttl_ms = 0, content_type = ''`,
+    )
+    this.#standing = db.prepare(
+      'SELECT create_index AS createIndex, lock_index AS lockIndex, session FROM kv WHERE key = ?',
     )
     this.#delete = db.prepare('DELETE FROM kv WHERE key = ?')
     this.#held = db.prepare(
@@ -75,9 +83,12 @@ export class Rows {
     )
   }
 
-  /** As a `put` of the value alone, whatever was there; a lock on it stays. */
-  putPlain(key: Uint8Array, value: Uint8Array, index: number): void {
+  /** As a `put` of the value alone, whatever was there; a lock on it stays. @returns the row that this makes */
+  putPlain(key: Uint8Array, value: Uint8Array, index: number): KvRow {
     this.#plain.run(key, value, index, index, checksumOf(key, value))
+    const standing = this.#standing.get(key)
+    assert(standing !== undefined, 'a key that was put is there')
+    return { ...standing, value, modifyIndex: index, flags: 0n, contentType: '' }
   }
 
   /** @returns whether there was one */

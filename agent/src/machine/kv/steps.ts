@@ -94,9 +94,9 @@ export class Steps {
   }
 
   #put(row: KeptRow): StepAnswer {
-    const { key, value, flags, ttlMs, modifyIndex } = row
+    const { key, ttlMs, modifyIndex } = row
     this.#rows.put(row)
-    this.#recorder.set(key, value, flags)
+    this.#recorder.set(key, row)
     if (ttlMs > 0)
       this.#recorder.lives({ what: 'key', id: key, index: modifyIndex, lifetimeMs: ttlMs })
     return [row]
