@@ -23,7 +23,7 @@ t.test('who follows the feed has the machine’s rows after every entry, whole',
         const { rows } = machine.query({ kind: 'rows', scope: EVERYTHING })
         deepEqual(comparable(followed), comparable(rows.map(row => [hex(row.key), row])))
       }
-      machine.close()
+      await machine.close()
     }),
   )
   t.pass('for all of them')
