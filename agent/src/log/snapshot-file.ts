@@ -19,11 +19,19 @@ export class SnapshotDamage extends Error {
   override readonly name = 'SnapshotDamage'
 }
 
-/** Reads a whole file. @param onPiece sees each piece in turn */
+/** How a whole file is read. */
+export interface Reading {
+  /** Sees each piece in turn. */
+  readonly onPiece?: (bytes: Uint8Array) => void
+  /** Rejects at the next piece with its reason. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Reads a whole file. */
 export async function sumFile(
   disk: Disk,
   path: string,
-  onPiece: (bytes: Uint8Array) => void = () => {},
+  { onPiece = () => {}, signal }: Reading,
 ): Promise<FileSums> {
   return withFile(disk, path, async file => {
     const pieces: number[] = []
@@ -36,6 +44,7 @@ export async function sumFile(
         at += bytes.length
       }
       if (bytes.length < PIECE_BYTES) return { bytes: at, pieces }
+      signal?.throwIfAborted()
       await sleep(PAUSE_MS)
     }
   })

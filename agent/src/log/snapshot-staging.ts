@@ -108,13 +108,13 @@ export class SnapshotStaging {
     }
   }
 
-  /** The whole file, maybe changed since, is what will be installed: durable, and known from now on. */
-  async accept(header: SnapshotHeader): Promise<void> {
+  /** The whole file, changed since or not, is what will be installed: durable, and known from now on. */
+  async accept(header: SnapshotHeader, signal?: AbortSignal): Promise<void> {
     if (this.#whole === null || !sameSnapshot(this.#whole, header)) {
       throw new Error('only a snapshot that was received can be accepted')
     }
     const { disk } = this.#options
-    const record = { header, sums: await sumFile(disk, this.#path) }
+    const record = { header, sums: await sumFile(disk, this.#path, { signal }) }
     // Makes both names durable.
     await writeFileDurably(disk, this.#recordPath, encodeSnapshotRecord(record))
     this.#whole = null

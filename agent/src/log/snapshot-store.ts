@@ -18,6 +18,7 @@ import {
   type SnapshotRecord,
 } from './snapshot-record.ts'
 import {
+  RESERVE_BYTES,
   type Received,
   type SnapshotPiece,
   SnapshotStaging,
@@ -25,7 +26,7 @@ import {
 } from './snapshot-staging.ts'
 
 export { SnapshotDamage } from './snapshot-file.ts'
-export { SnapshotRefused } from './snapshot-staging.ts'
+export { SnapshotRefused, sameSnapshot } from './snapshot-staging.ts'
 
 const RECORD = '.record'
 const FILE = '.snapshot'
@@ -65,6 +66,7 @@ export class SnapshotStore {
   readonly #directory: string
   readonly #retain: number
   readonly #disk: Disk
+  readonly #freeBytes: (directory: string) => Promise<number>
   readonly #onDamage: (words: string) => void
   readonly #staging: SnapshotStaging
   /** the newest first */
@@ -79,6 +81,7 @@ export class SnapshotStore {
     this.#directory = directory
     this.#retain = retain
     this.#disk = disk
+    this.#freeBytes = freeBytes
     this.#onDamage = options.onDamage ?? (() => {})
     this.#staging = new SnapshotStaging({ directory, disk, freeBytes })
   }
@@ -113,15 +116,21 @@ export class SnapshotStore {
     return record === undefined ? null : this.#storedOf(record)
   }
 
-  /** One at a time. Rejects with nothing left of it when it cannot be written. */
-  async build({ applied, writeTo }: SnapshotSource): Promise<StoredSnapshot> {
+  /** Whether there is more than what has to stay free. */
+  async hasRoom(): Promise<boolean> {
+    return (await this.#freeBytes(this.#directory)) >= RESERVE_BYTES
+  }
+
+  /** One at a time. Rejects with nothing left of it when it cannot be written, or with the signal's reason. */
+  async build({ applied, writeTo }: SnapshotSource, signal?: AbortSignal): Promise<StoredSnapshot> {
     if (this.#building) throw new Error('a snapshot is being built')
     this.#building = true
     const file = join(this.#directory, BUILD)
     try {
       await writeTo(file)
       const hash = createHash('sha256')
-      const sums = await sumFile(this.#disk, file, bytes => void hash.update(bytes))
+      const onPiece = (bytes: Uint8Array) => void hash.update(bytes)
+      const sums = await sumFile(this.#disk, file, { onPiece, signal })
       const { index, term, configuration } = applied
       const position = { index, term }
       const id = `${padded(index)}-${padded(term)}-${randomBytes(4).toString('hex')}`
@@ -199,8 +208,8 @@ export class SnapshotStore {
   }
 
   /** What was received whole is what will be installed, as its file is now. Durable when it resolves. */
-  accept(header: SnapshotHeader): Promise<void> {
-    return this.#alone(() => this.#staging.accept(header))
+  accept(header: SnapshotHeader, signal?: AbortSignal): Promise<void> {
+    return this.#alone(() => this.#staging.accept(header, signal))
   }
 
   /** File of the accepted snapshot of this name. */
