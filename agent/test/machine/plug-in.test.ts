@@ -159,7 +159,7 @@ t.test('a file with one changed byte is refused, wherever that is', async t => {
 t.test(
   'a large state is written when the log has grown as much, and not for each command',
   async t => {
-    const large = 'x'.repeat(50_000)
+    const large = 'x'.repeat(300_000)
     const machine = adapter({ directory: t.testdir() })
     await machine.open(IDENTITY)
     machine.apply([entry(1, 1, bytes(large))], NONE)
@@ -171,6 +171,16 @@ t.test(
     await machine.close()
   },
 )
+
+t.test('a small state is written whenever that is asked', async t => {
+  const machine = adapter({ directory: t.testdir() })
+  await machine.open(IDENTITY)
+  machine.apply([entry(1, 1, bytes('x'.repeat(50_000)))], NONE)
+  t.equal((await machine.checkpoint()).index, 1)
+  machine.apply([entry(2, 1, bytes('word'))], NONE)
+  t.equal((await machine.checkpoint()).index, 2)
+  await machine.close()
+})
 
 t.test('a machine is chosen by its name or its path; anything else is said in words', async t => {
   const module = (t: Test, source: string) => {

@@ -26,6 +26,8 @@ import { judge } from './rejection.ts'
 const DONE: Result = { kind: 'done', value: null }
 /** What an entry counts for in a checkpoint's due date, beside its command. */
 const ENTRY_BYTES = 64
+/** A file up to this size is written whenever a checkpoint asks for it, so that the log need not keep what it holds. */
+const SMALL_BYTES = 256 * 1024
 
 /** What exists between `open` and `close`. */
 interface Open {
@@ -114,12 +116,13 @@ export class MemoryMachineAdapter implements StateMachine<Uint8Array, PlugInAnsw
   }
 
   /**
-   * Replaces the file, unless it is larger than what the log has gained since: a machine is not written
-   * again and again for a few commands. A call during another joins it.
+   * Replaces the file, unless it is large, and larger than what the log has gained since: a machine is not
+   * written again and again for a few commands. A call during another joins it.
    */
   checkpoint(): Promise<LogPosition> {
     const open = this.#opened()
-    if (this.#bytesSince < this.#fileBytes) return Promise.resolve(this.durablePosition())
+    const worthIt = this.#fileBytes <= SMALL_BYTES || this.#bytesSince >= this.#fileBytes
+    if (!worthIt) return Promise.resolve(this.durablePosition())
     return this.#store(open)
   }
 
