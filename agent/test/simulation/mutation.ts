@@ -1,6 +1,6 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { runChild } from './child.ts'
+import { runChild } from '../child.ts'
+import { SourceCopy } from '../source-copy.ts'
 import type { Mutant } from './mutants/mutant.ts'
 import { FIRST_SEED, MUTANTS } from './mutants.ts'
 
@@ -13,8 +13,6 @@ type Verdict =
   | { readonly kind: 'broken'; readonly why: string }
 
 const AGENT = join(import.meta.dirname, '../..')
-/** Below the repository, so that packages resolve, and ignored by all tools. */
-const BUILD = join(AGENT, '../build')
 const WORKERS = 2
 
 /**
@@ -27,52 +25,47 @@ export async function killMutants(
 ): Promise<number> {
   const mutants = MUTANTS.filter(({ id }) => only === null || id === only)
   if (mutants.length === 0) throw new RangeError(`no mutant ${only}`)
-  mkdirSync(BUILD, { recursive: true })
-  const directory = mkdtempSync(join(BUILD, 'mutants-'))
+  const benches: readonly Bench[] = Array.from({ length: WORKERS }, () => new Bench())
   try {
     const queue = [...mutants]
     let unnoticed = 0
-    const work = async (name: string): Promise<void> => {
-      const bench = new Bench(join(directory, name))
+    const work = async (bench: Bench): Promise<void> => {
       for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
         const verdict = await bench.try(mutant)
         if (verdict.kind !== 'killed') unnoticed++
         say(`${mutant.id} ${show(verdict)}: ${mutant.change}`)
       }
     }
-    await Promise.all(Array.from({ length: WORKERS }, (_, at) => work(`worker-${at}`)))
+    await Promise.all(benches.map(work))
     say(`${mutants.length} mutants, ${unnoticed} unnoticed`)
     return unnoticed
   } finally {
-    rmSync(directory, { recursive: true, force: true })
+    for (const bench of benches) bench.remove()
   }
 }
 
 /** A copy of the sources that holds one mutant at a time. */
 class Bench {
-  readonly #agent: string
-
-  constructor(directory: string) {
-    this.#agent = join(directory, 'agent')
-    for (const part of ['src', 'test']) {
-      cpSync(join(AGENT, part), join(this.#agent, part), { recursive: true })
-    }
-  }
+  readonly #copy = new SourceCopy('mutants')
 
   async try(mutant: Mutant): Promise<Verdict> {
-    const path = join(this.#agent, mutant.file)
-    const source = readFileSync(path, 'utf8')
-    const found = source.split(mutant.find).length - 1
-    if (found !== 1) return { kind: 'broken', why: `its line occurs ${found} times` }
-    writeFileSync(
-      path,
-      source.replace(mutant.find, () => mutant.replace),
-    )
+    const { file, find, replace } = mutant
+    let undo = () => {}
+    try {
+      undo = this.#copy.patch({ file, find, replace })
+    } catch (error) {
+      if (error instanceof RangeError) return { kind: 'broken', why: error.message }
+      throw error
+    }
     try {
       return await this.#judge(mutant)
     } finally {
-      writeFileSync(path, source)
+      undo()
     }
+  }
+
+  remove(): void {
+    this.#copy.remove()
   }
 
   async #judge({ scenario, seeds }: Mutant): Promise<Verdict> {
@@ -81,7 +74,7 @@ class Bench {
       if (name !== null) return { kind: 'killed', by: `by scenario "${name}"` }
     }
     if (seeds === 0) return { kind: 'survived' }
-    const mutated = await this.#walk(this.#agent, seeds)
+    const mutated = await this.#walk(this.#copy.agent, seeds)
     if (mutated.by !== null) return { kind: 'killed', by: mutated.by }
     const original = await this.#walk(AGENT, seeds)
     return { kind: mutated.hash === original.hash ? 'not reached' : 'survived' }
@@ -89,7 +82,7 @@ class Bench {
 
   /** The name of the first test that fails; null: none does. */
   async #scenario(file: string): Promise<string | null> {
-    const { code, output } = await runChild([join(this.#agent, 'test', file)])
+    const { code, output } = await runChild([join(this.#copy.agent, 'test', file)])
     if (code === 0) return null
     const failed = /^not ok \d+ - (.*?)(?: # time=.*)?$/m.exec(output)
     return failed?.[1]?.replaceAll('\\', '') ?? `${file} crashes`

@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import t from 'tap'
-import { runChild } from './child.ts'
+import { runChild } from '../child.ts'
 import { STATES } from './coverage.ts'
 import { killMutants } from './mutation.ts'
 

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 
-const LOADER = join(import.meta.dirname, '../../../node_modules/tsx/dist/loader.mjs')
+const LOADER = join(import.meta.dirname, '../../node_modules/tsx/dist/loader.mjs')
 const RUN_MS_MAX = 240_000
 
 export interface ChildEnd {
