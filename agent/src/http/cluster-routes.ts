@@ -20,10 +20,20 @@ const NO_MEMBER = refuse(404, 'NOT_FOUND', 'no member has this name')
 /** `GET /v1/cluster/members`: as this node knows them. */
 export const getMembers: Handler = async api => membersReply(api.node.status())
 
-/** `DELETE /v1/cluster/members/<id>`: it is not fed any more and does not vote; gone already is 200 too. */
+/**
+ * `DELETE /v1/cluster/members/<id>`: it is not fed any more and does not vote; gone already is 200 too. With
+ * `?incarnation=` only that data directory leaves, and 200 says that it is no member in what the cluster has now.
+ */
 export const deleteMember: Handler = async (api, exchange) => {
-  const id = memberIn(exchange.target.path)
-  return id === null ? NO_MEMBER : carryOut(api, exchange, { kind: 'remove', id })
+  const { path, query } = exchange.target
+  const id = memberIn(path)
+  const incarnation = query.get('incarnation')
+  if (id === null) return NO_MEMBER
+  if (incarnation === undefined) return carryOut(api, exchange, { kind: 'remove', id })
+  // A leader that was deposed without knowing it might tell of a removal that was undone since.
+  const { kind } = await api.node.linearizable(api.limits.consistentWaitMs)
+  if (kind !== 'ready') return outcomeReply({ kind }, api.node.status())
+  return carryOut(api, exchange, { kind: 'remove', id, incarnation })
 }
 
 /** `POST /v1/cluster/members/<id>/promote`: a learner votes now, caught up or not. */

@@ -23,7 +23,7 @@ export async function passOn(api: Api, exchange: Exchange, body: string): Promis
       {
         ...address,
         method,
-        path: exchange.target.path,
+        path: exchange.target.path + exchange.target.search,
         headers: { [MARK]: '1' },
         signal: AbortSignal.timeout(api.limits.passOnMs),
       },

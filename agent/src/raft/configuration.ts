@@ -158,7 +158,8 @@ export type MembershipChange =
       readonly raftBind: string
       readonly edge: boolean
     }
-  | { readonly kind: 'remove'; readonly id: NodeId }
+  /** With an incarnation: only that data directory; whoever has come under its name since stays. */
+  | { readonly kind: 'remove'; readonly id: NodeId; readonly incarnation?: string }
   /** learner → voter */
   | { readonly kind: 'promote'; readonly id: NodeId }
   /** What the leader learnt of a member at its handshake. */
@@ -179,6 +180,7 @@ export type MembershipChange =
 
 type Reconfigure = Extract<MembershipChange, { kind: 'reconfigure' }>
 type Add = Extract<MembershipChange, { kind: 'add' }>
+type Remove = Extract<MembershipChange, { kind: 'remove' }>
 type Identify = Extract<MembershipChange, { kind: 'identify' }>
 
 export type Plan =
@@ -203,7 +205,7 @@ export function planChange(configuration: Configuration, change: MembershipChang
     case 'add':
       return planAdd(configuration, change)
     case 'remove':
-      return planRemove(configuration, change.id)
+      return planRemove(configuration, change)
     case 'promote':
       return planPromote(configuration, change.id)
     case 'identify':
@@ -229,8 +231,14 @@ function planAdd(configuration: Configuration, { id, raftBind, edge }: Add): Pla
   return withMembers(configuration, [...configuration.members, member])
 }
 
-function planRemove(configuration: Configuration, id: NodeId): Plan {
-  if (memberOf(configuration, id) === null) return SAME
+function planRemove(configuration: Configuration, { id, incarnation }: Remove): Plan {
+  const member = memberOf(configuration, id)
+  if (member === null) return SAME
+  if (incarnation !== undefined && member.incarnation !== incarnation) {
+    return member.incarnation === ''
+      ? refused(`the cluster has not recorded whose data directory ${id} has`)
+      : SAME
+  }
   const voters = votersOf(configuration)
   if (voters.length === 1 && voters[0] === id) return refused(`${id} is the last voter`)
   return withMembers(

@@ -99,6 +99,13 @@ t.test('members leave, are promoted, and hand over', async t => {
     { kind: 'promote', id: 'node1' },
     { kind: 'reconfigure', voters: ['node0', 'node2'] },
   ])
+  t.equal(await status('DELETE /v1/cluster/members/node1?incarnation=i-1'), 200)
+  t.same(node.changes.at(-1), { kind: 'remove', id: 'node1', incarnation: 'i-1' })
+  t.equal(node.confirmations, 1, 'and what is answered is what the cluster has now')
+  node.cutOff = true
+  t.equal(await status('DELETE /v1/cluster/members/node1?incarnation=i-2'), 503)
+  t.equal(node.changes.length, 4, 'without a majority nothing is said of members')
+  node.cutOff = false
   const twice = '{"voters":["node0","node0"]}'
   const wrong = ['', '{}', '{"voters":[]}', '{"voters":[""]}', '{"voters":["a"],"x":1}', twice]
   for (const body of wrong) {
@@ -132,7 +139,7 @@ t.test('members leave, are promoted, and hand over', async t => {
   const done = await request(tcp, 'POST /v1/cluster/leader', { body: '{"id":"node1"}' })
   t.same(json(done), { leader: 'node1' })
   t.equal(await status('POST /v1/cluster/leader', '{"to":"node1"}'), 400)
-  t.equal(node.changes.length, 3)
+  t.equal(node.changes.length, 4)
 })
 
 t.test('none of it is for the nginx beside the agent', async t => {
@@ -187,11 +194,15 @@ t.test('a follower passes on to the leader, once', async t => {
   t.same(json(moved), { leader: 'node0' })
   t.match(leader.node.changes, [{ kind: 'add', id: 'node3', edge: false }, { kind: 'remove' }])
 
+  const guarded = 'DELETE /v1/cluster/members/node2?incarnation=i-2'
+  t.equal((await request(follower.tcp, guarded)).status, 503)
+  t.match(leader.node.changes.at(-1), { id: 'node2', incarnation: 'i-2' }, 'with its query')
+
   leader.node.leader = 'node2'
   t.equal((await join(follower.tcp, node3)).status, 421, 'it does not lead either')
   const hop = await join(follower.tcp, node3, 'X-Raft-Passed-On: 1')
   t.equal(hop.status, 421, 'not passed on again')
-  t.equal(leader.node.changes.length, 3)
+  t.equal(leader.node.changes.length, 4)
 })
 
 t.test('a leader whose agent does not answer may have done it all the same', async t => {

@@ -68,6 +68,11 @@ t.test('add: a learner or an edge, in the order of ids; asked again, nothing is 
 t.test('remove: one at a time, and never the last voter', async t => {
   t.equal(plan(abc, { kind: 'remove', id: id('b') }), 'a c')
   t.equal(plan(abc, { kind: 'remove', id: id('z') }), 'same')
+  const disk = (incarnation: string) => ({ kind: 'remove' as const, id: id('b'), incarnation })
+  t.equal(plan(abc, disk('i-b')), 'a c')
+  t.equal(plan(abc, disk('i-b-before')), 'same', 'another disk has come under its name since')
+  const unknown = of(member('a'), member('b', 'voter', ''))
+  t.equal(plan(unknown, disk('i-b')), 'the cluster has not recorded whose data directory b has')
   const last = of(member('a'), member('d', 'learner'))
   t.equal(plan(last, { kind: 'remove', id: id('a') }), 'a is the last voter')
   t.equal(plan(last, { kind: 'remove', id: id('d') }), 'a')

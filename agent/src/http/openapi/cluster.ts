@@ -5,6 +5,10 @@ import { json } from './answers.ts'
 import { header, inPath, JSON_TYPE, type Meaning, type Operation, query } from './operation.ts'
 
 const ID = inPath('id', 'The name of a member.')
+const INCARNATION = query(
+  'incarnation',
+  'Only this data directory leaves; who has come under the name since stays.',
+)
 const MEMBERS = '/v1/cluster/members'
 
 const members = z.strictObject({
@@ -85,11 +89,16 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
     path: `${MEMBERS}/{id}`,
     tag: 'cluster',
     summary: 'Remove a member; its agent is not stopped.',
-    parameters: [ID],
+    parameters: [ID, INCARNATION],
     answers: CHANGED,
     examples: [
       { name: 'a member', target: `${MEMBERS}/node4`, status: 200 },
       { name: 'gone already', target: `${MEMBERS}/node4`, status: 200 },
+      {
+        name: 'another disk',
+        target: `${MEMBERS}/node0?incarnation=an-earlier-one`,
+        status: 200,
+      },
       { name: 'the last voter', target: `${MEMBERS}/node0`, status: 409 },
     ],
   },
