@@ -51,6 +51,17 @@ module.exports = {
       'clock/clock\\.ts$',
     ),
     floor(
+      'repair',
+      'log/',
+      'node/',
+      'http/leave-client\\.ts$',
+      'machine/(?:registry|state-machine)\\.ts$',
+      'raft/',
+      'lib/',
+      'clock/clock\\.ts$',
+      'config\\.ts$',
+    ),
+    floor(
       'gateway',
       'node/',
       'machine/kv/(?:query|row|change|change-feed)\\.ts$',

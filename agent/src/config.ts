@@ -49,6 +49,10 @@ export interface Config {
   readonly electionTimeoutMs: number
   readonly heartbeatIntervalMs: number
   readonly commitTimeoutMs: number
+  /** between two comparisons of all machines; 0: never */
+  readonly checkIntervalMs: number
+  /** what becomes of a damaged disk of this node */
+  readonly repair: Settings['repair']
   /** accepted, not used yet */
   readonly snapshot: {
     readonly enabled: boolean
@@ -188,6 +192,8 @@ function toConfig(found: Settings, file: string): Config {
     electionTimeoutMs: found.election_timeout_ms,
     heartbeatIntervalMs: found.heartbeat_interval_ms,
     commitTimeoutMs: found.commit_timeout_ms,
+    checkIntervalMs: found.check_interval_sec * 1000,
+    repair: found.repair,
     snapshot: {
       enabled: snapshot.enabled,
       intervalSec: snapshot.snapshot_interval_sec,

@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { basename, dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
 import { collectDefaultMetrics } from 'prom-client'
@@ -13,6 +13,7 @@ import { withoutKeys } from './http/exchange.ts'
 import { startJoining } from './http/join-client.ts'
 import { startHttp } from './http/server.ts'
 import { Expirer } from './lifetimes/expirer.ts'
+import { systemDisk } from './log/disk.ts'
 import { loadOrCreateIdentity } from './log/identity-file.ts'
 import type { LogStore } from './log/log-store.ts'
 import { MemoryLogStore } from './log/memory-log-store.ts'
@@ -24,6 +25,10 @@ import { RaftNode } from './node/node.ts'
 import type { NodeOptions } from './node/node-options.ts'
 import { encodeFlightLog } from './node/recording-file.ts'
 import type { Identity } from './raft/types.ts'
+import { foreignNames, isOwnDamage, repairOf } from './repair/agent-repair.ts'
+import { markDamaged, QuarantineFile } from './repair/quarantine-file.ts'
+import { type Rejoin, readRejoin } from './repair/rejoin.ts'
+import { newestSetAside } from './repair/set-aside.ts'
 import {
   FilePeerIdentities,
   MemoryPeerIdentities,
@@ -81,13 +86,9 @@ interface Told {
 async function runAgent(config: Config, { logger, reach }: Told): Promise<void> {
   const clock = new SystemClock()
   const contact = contactOf(config)
-  const { node, served, machine, expirer, edge } = await makeNode(config, {
-    clock,
-    contact,
-    logger,
-    reach,
-  })
-  await node.start()
+  const quarantine = new AbortController()
+  const around = { clock, contact, logger, reach, quarantine }
+  const { node, served, machine, expirer, edge, join } = await startNode(config, around)
   expirer?.start()
   collectDefaultMetrics()
   const http = await startHttp({
@@ -99,8 +100,14 @@ async function runAgent(config: Config, { logger, reach }: Told): Promise<void> 
   })
   const { listen: raft } = config.transport
   logger.info({ version, machine, ...config.server, raft }, 'serving')
-  edge?.start()
-  const { join, nodeId: id } = config
+  const standAside = () => {
+    http.endWatches()
+    void edge?.forget()
+  }
+  quarantine.signal.addEventListener('abort', standAside)
+  if (node.status().quarantine === null) edge?.start()
+  else standAside()
+  const { nodeId: id } = config
   const stopJoining =
     join === null
       ? () => {}
@@ -134,15 +141,40 @@ async function runAgent(config: Config, { logger, reach }: Told): Promise<void> 
 interface Surroundings extends Told {
   readonly clock: Clock
   readonly contact: Contact
+  /** Aborted when this node's machine is found to be wrong. */
+  readonly quarantine: AbortController
 }
 
-async function makeNode(config: Config, { clock, contact, logger, reach }: Surroundings) {
-  const { identity, identities, log, chosen } = await storageOf(config)
+/** With a disk that is mended on the way, where that can be done. */
+async function startNode(config: Config, around: Surroundings) {
+  const { clock, logger } = around
+  const repair = config.inMemory ? null : repairOf(config, { clock, log: logger })
+  for (;;) {
+    await repair?.before()
+    const made = await makeNode(config, around)
+    try {
+      await made.node.start()
+      return made
+    } catch (error) {
+      // Of what was opened; why it could not go on is what counts.
+      await Promise.allSettled([made.node.stop()])
+      if (repair === null) throw error
+      await repair.after(error, made.unstarted)
+    }
+  }
+}
+
+async function makeNode(
+  config: Config,
+  { clock, contact, logger, reach, quarantine }: Surroundings,
+) {
+  const { identity, identities, log, chosen, rejoin, life } = await storageOf(config)
+  const join = rejoin ?? config.join
   const seed = randomBytes(4).readUInt32LE()
   const options = {
     identity,
     contact,
-    founders: config.join === null ? config.nodes : null,
+    founders: join === null ? config.nodes : null,
     log,
     transport: new TcpTransport({
       identity,
@@ -163,10 +195,14 @@ async function makeNode(config: Config, { clock, contact, logger, reach }: Surro
     electionTimeoutMs: config.electionTimeoutMs,
     heartbeatIntervalMs: config.heartbeatIntervalMs,
     commitTimeoutMs: config.commitTimeoutMs,
+    checkIntervalMs: config.checkIntervalMs,
+    onQuarantine: () => quarantine.abort(),
+    ...(config.inMemory ? {} : { quarantine: new QuarantineFile(config.raftDir) }),
     // What is in memory is not to be trusted any more, so nothing is closed in good order.
     onFatal: (error: unknown, recording: Recording | null) => {
       const flightLog =
         recording === null ? null : saveFlightLog(config, recording, messageOf(error))
+      if (isOwnDamage(config, error)) markDamaged(config.raftDir, messageOf(error))
       logger.fatal({ err: error, flightLog }, `stopped: ${messageOf(error)}`)
       process.exit(1)
     },
@@ -183,6 +219,7 @@ async function makeNode(config: Config, { clock, contact, logger, reach }: Surro
           prefixes,
           feed: served.feed,
           identity,
+          life,
           node: served.node,
           clock,
           logger,
@@ -192,7 +229,8 @@ async function makeNode(config: Config, { clock, contact, logger, reach }: Surro
     directory: config.inMemory ? null : config.raftDir,
     clusterId: identity.clusterId,
   }
-  return { ...made, served: { ...served, backup }, machine: chosen.name, edge }
+  const unstarted = { identity, machine: chosen.machine }
+  return { ...made, served: { ...served, backup }, machine: chosen.name, edge, join, unstarted }
 }
 
 function configuration(): Config {
@@ -261,6 +299,10 @@ async function storageOf(config: Config): Promise<{
   readonly identities: PeerIdentities
   readonly log: LogStore
   readonly chosen: Chosen
+  /** how it came back, where it gave up what it was */
+  readonly rejoin: Rejoin | null
+  /** changes when what the machine held was given up */
+  readonly life: string
 }> {
   const name = { clusterId: config.clusterName, nodeId: config.nodeId }
   if (config.inMemory) {
@@ -270,10 +312,13 @@ async function storageOf(config: Config): Promise<{
       identities: new MemoryPeerIdentities(),
       log: new MemoryLogStore(),
       chosen: await chooseMachine(config.machine, { directory: null }),
+      rejoin: null,
+      life: '',
     }
   }
-  // The earlier Go program's configurations have "raft_dir": "./".
-  const expected = dirname(config.file) === config.raftDir ? [basename(config.file)] : []
+  const rejoin = await readRejoin(systemDisk, config.raftDir)
+  // What a node left when it gave up what it was tells nothing of the past.
+  const expected = rejoin === null ? foreignNames(config) : await systemDisk.list(config.raftDir)
   const identity = await loadOrCreateIdentity(config.raftDir, name, randomUUID, { expected })
   const identities = await FilePeerIdentities.open(config.raftDir)
   return {
@@ -281,6 +326,8 @@ async function storageOf(config: Config): Promise<{
     identities,
     log: new SegmentLogStore({ directory: config.log.dir, mustExist: identities.hasMetPeers }),
     chosen: await chooseMachine(config.machine, { directory: config.raftDir }),
+    rejoin,
+    life: await newestSetAside(systemDisk, config.raftDir),
   }
 }
 

@@ -144,6 +144,15 @@ export const settings = z.strictObject({
   commit_timeout_ms: whole(100, 600_000)
     .default(10_000)
     .describe('After this long, ms, a write that is not committed is answered as unknown.'),
+  check_interval_sec: whole(0, 86_400)
+    .default(10)
+    .describe(
+      'Seconds between two comparisons of all machines, if something was written; 0: never.',
+    ),
+  repair: z
+    .enum(['auto', 'never'])
+    .default('auto')
+    .describe('Whether a damaged disk of this node is mended at its start, from the other nodes.'),
   bootstrap_expect: whole(1, 1_000)
     .optional()
     .describe('If given, must be the number of `nodes`, unless `single_node` is true.'),

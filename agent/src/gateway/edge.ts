@@ -20,6 +20,8 @@ export interface EdgeSettings {
   readonly prefixes: readonly string[]
   readonly feed: ChangeFeed
   readonly identity: Identity
+  /** Changes when what the machine held was given up, and fetched anew. */
+  readonly life: string
   readonly node: Pick<NodeApi<KvQuery, KvAnswer>, 'query' | 'status'>
   readonly clock: Clock
   readonly logger: Logger
@@ -31,14 +33,15 @@ const PAGE_BYTES = 256 * 1024
 const EVERYTHING = new Uint8Array(0)
 
 export function edgeFiller(settings: EdgeSettings): EdgeFiller {
-  const { socket, prefixes, identity, clock, logger, ...rest } = settings
+  const { socket, prefixes, identity, life, clock, logger, ...rest } = settings
   const client = new EdgeClient(socket, TIMEOUT_MS)
   const only = prefixes.map(prefix => spellingOf(Buffer.from(prefix, 'utf8')))
   const kept = createHash('sha256').update(JSON.stringify(only)).digest('base64url').slice(0, 12)
   return new EdgeFiller({
-    // A node that lost its data has another incarnation: its indexes may mean other entries.
+    // A node that lost its data has another incarnation: its indexes may mean other entries. What nginx was given by a
+    // machine that was wrong is not gone on with either.
     sender: {
-      epoch: `${FORMAT} ${identity.clusterId} ${identity.incarnation} ${kept}`,
+      epoch: `${FORMAT} ${identity.clusterId} ${identity.incarnation} ${kept} ${life}`.trim(),
       node: identity.nodeId,
       only,
     },

@@ -96,7 +96,7 @@ function membersIn({ body }: Answer): readonly Acquaintance[] {
 }
 
 /** Of a problem; else its beginning. */
-function detailOf({ body }: { readonly body: string }): string {
+export function detailOf({ body }: { readonly body: string }): string {
   try {
     const { detail } = JSON.parse(body) as { readonly detail?: unknown }
     if (typeof detail === 'string') return detail

@@ -71,6 +71,16 @@ async function plugInAt(path: string, place: PlugInPlace): Promise<Chosen> {
   }
 }
 
+/**
+ * How the names of its files begin, behind which there is a dot or a hyphen or nothing: those of the machine that
+ * this directory is bound to, open or not.
+ */
+export async function machineFilesIn(directory: string): Promise<string> {
+  const stored = await readIfThere(join(directory, 'machine'))
+  const name = stored === null ? DEFAULT_MACHINE : Buffer.from(stored).toString().trim()
+  return { 'sqlite-kv': 'kv.sqlite', sql: 'sql.sqlite' }[name] ?? name
+}
+
 /** Entries of one machine mean nothing to another: a directory is bound to the one that it began with. */
 async function bindDirectory(directory: string, name: string): Promise<void> {
   const file = join(directory, 'machine')
