@@ -230,7 +230,9 @@ async function makeNode(
     clusterId: identity.clusterId,
   }
   const unstarted = { identity, machine: chosen.machine }
-  return { ...made, served: { ...served, backup }, machine: chosen.name, edge, join, unstarted }
+  const view = edge === null ? null : () => edge.status()
+  const all = { ...served, backup, edge: view }
+  return { ...made, served: all, machine: chosen.name, edge, join, unstarted }
 }
 
 function configuration(): Config {

@@ -95,6 +95,10 @@ export class EdgeFiller {
 
   /** @returns how long to wait for the next, unless something is to be sent */
   async #step(): Promise<{ readonly leastMs: number; readonly mostMs: number }> {
+    if (!this.#options.source.serves()) {
+      await this.#withhold()
+      return { leastMs: HEARTBEAT_MS, mostMs: HEARTBEAT_MS }
+    }
     switch (this.#known.kind) {
       case 'nothing':
         await this.#ask()
@@ -126,6 +130,15 @@ export class EdgeFiller {
     }
   }
 
+  /** Whoever reads from nginx has to be as safe from what this node has as who asks the node itself. */
+  async #withhold(): Promise<void> {
+    if (this.#state === 'withheld') return
+    const last = this.#options.source.last()
+    const emptied = await this.#send({ kind: 'reset', from: last, to: last })
+    this.#known = { kind: 'useless' }
+    if (emptied) this.#become('withheld', 'this node is quarantined')
+  }
+
   /** A heartbeat that fits, or an answer that tells what is there. */
   async #ask(): Promise<void> {
     const last = this.#options.source.last()
@@ -154,8 +167,13 @@ export class EdgeFiller {
   async #copy(): Promise<void> {
     const { source, sender } = this.#options
     const how = { id: randomUUID(), fresh: () => this.#fresh() }
-    for await (const part of copyOf(source, sender.only, how)) {
-      if (this.#stopped || !(await this.#send(part))) return
+    try {
+      for await (const part of copyOf(source, sender.only, how)) {
+        if (this.#stopped || !(await this.#send(part))) return
+      }
+    } catch (error) {
+      // It came to be not relied on meanwhile: the next step sees to that.
+      if (source.serves()) throw error
     }
   }
 

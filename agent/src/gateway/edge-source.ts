@@ -29,4 +29,6 @@ export interface EdgeSource {
   page(after: Uint8Array | null): Promise<readonly ListedRow[]>
   /** How old `last()` can be, ms; null: no one knows. Never less than it is. */
   stalenessMs(): number | null
+  /** False: what this node has is not to be relied on, and must not be shown. `page` may reject then. */
+  serves(): boolean
 }

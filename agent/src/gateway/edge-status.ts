@@ -2,9 +2,17 @@ import type { Watermark } from './edge-batch.ts'
 
 /**
  * `following`: nginx's memory is kept equal to the store. `copying`: all of it is being sent. `full`: it does not fit.
- * `unreachable`: this nginx does not run, or takes nothing. `stuck`: it runs and does not answer.
+ * `unreachable`: this nginx does not run, or takes nothing. `stuck`: it runs and does not answer. `withheld`: it was
+ * emptied, since what this node has is not to be relied on.
  */
-export type EdgeState = 'starting' | 'copying' | 'following' | 'full' | 'unreachable' | 'stuck'
+export type EdgeState =
+  | 'starting'
+  | 'copying'
+  | 'following'
+  | 'full'
+  | 'unreachable'
+  | 'stuck'
+  | 'withheld'
 
 /** What an agent knows of the memory of its nginx. */
 export interface EdgeStatus {

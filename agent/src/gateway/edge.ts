@@ -63,5 +63,6 @@ function sourceOf({ feed, node }: Pick<EdgeSettings, 'feed' | 'node'>): EdgeSour
       return answer.kind === 'page' ? answer.rows : []
     },
     stalenessMs: () => node.status().stalenessMs,
+    serves: () => node.status().quarantine === null,
   }
 }

@@ -10,6 +10,7 @@ import { abandonBody, checkBodyLength } from './body.ts'
 import { textReply } from './consul/consul-reply.ts'
 import { CONSUL_KEY_RESOURCES, speaksConsul } from './consul/resources.ts'
 import { checkDoor } from './door.ts'
+import type { EdgeView } from './edge-view.ts'
 import { type Head, readHead } from './head.ts'
 import type { HttpLimits } from './limits.ts'
 import type { HttpMeasures } from './measures.ts'
@@ -46,6 +47,8 @@ export interface Api {
   /** What was changed on this node lately. */
   readonly feed: ChangeFeed
   readonly watches: Watches
+  /** Null: its nginx keeps nothing in its memory. */
+  readonly edge: (() => EdgeView) | null
   /** Null: this agent gives none. */
   readonly backups: Backups | null
   /** Aborted when the server ends: whoever waits for changes is answered at once. */

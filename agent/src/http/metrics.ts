@@ -3,6 +3,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { Histogram as Counts } from '../lib/histogram.ts'
 import type { NodeMeasures } from '../node/measures.ts'
 import type { NodeStatus } from '../node/node-api.ts'
+import { EDGE_STATES, type EdgeView } from './edge-view.ts'
 import { type Api, statusIfAny } from './exchange.ts'
 import type { HttpMeasures } from './measures.ts'
 
@@ -38,6 +39,25 @@ export function registerMeasures(registry: Registry, api: Api): void {
     registerWork(into, status, measures)
   }
   registerHttp(into, api.measures)
+  if (api.edge !== null) registerEdge(into, api.edge())
+}
+
+function registerEdge(into: Metrics, edge: EdgeView): void {
+  const plain = (name: string, help: string, value: number) =>
+    into.gauge({ name, help }, [[value, {}]])
+  into.gauge(
+    { name: 'edge_state', help: "1 for the state of nginx's own memory.", labels: ['state'] },
+    EDGE_STATES.map(state => [edge.state === state ? 1 : 0, { state }]),
+  )
+  const { index } = edge
+  if (index !== null) plain('edge_index', "Entry as of which nginx's memory is the store.", index)
+  plain('edge_capacity_bytes', "Size of nginx's memory; 0 before it was told.", edge.capacity)
+  plain('edge_free_bytes', 'Of that, in pages that nothing uses.', edge.free)
+  plain('edge_missed_batches', 'Batches in a row that nginx has not answered.', edge.missed)
+  const batches = { name: 'edge_batches_total', help: 'Batches that nginx has taken.' }
+  into.counter(batches, [[edge.batches, {}]])
+  const copies = { name: 'edge_copies_total', help: 'Copies of everything that were begun.' }
+  into.counter(copies, [[edge.copies, {}]])
 }
 
 /** A registry, with one call a metric: samples are values with their labels. */

@@ -22,6 +22,8 @@ export interface HttpOptions {
   readonly plugIn?: Api['plugIn']
   /** Default: one that stays empty. */
   readonly feed?: Api['feed']
+  /** Default null: its nginx keeps nothing in its memory. */
+  readonly edge?: Api['edge']
   /** Default null: it gives no backups. */
   readonly backup?: BackupSource | null
   readonly server: {
@@ -57,6 +59,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     node,
     plugIn = null,
     feed = new ChangeFeed(),
+    edge = null,
     backup = null,
     server,
     version,
@@ -78,6 +81,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     measures,
     closing: end.signal,
     watches,
+    edge,
     backups: backup === null ? null : new Backups(backup),
   }
   const connections = new Connections()

@@ -48,6 +48,7 @@ function full(api: Api, status: NodeStatus): object {
     version: api.version,
     uptimeMs: status.uptimeMs,
     chain: status.chain,
+    edge: api.edge?.() ?? null,
   }
 }
 

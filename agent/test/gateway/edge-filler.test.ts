@@ -26,6 +26,8 @@ class Store implements EdgeSource {
   since = () => this.#since
   last = () => this.states.length - 1
   stalenessMs = () => 0
+  trusted = true
+  serves = () => this.trusted
   listen = () => () => {}
 
   read(after: number): readonly EntryChange[] | null {
@@ -214,12 +216,12 @@ t.test('batches are small in bytes too', async t => {
 })
 
 /** A filler whose time passes at once, and the pauses that it took, ms. */
-function fillerWith(post: (body: string) => Promise<Answer>) {
+function fillerWith(post: (body: string) => Promise<Answer>, source = new Store()) {
   const pauses: number[] = []
   const warnings: unknown[] = []
   const filler = new EdgeFiller({
     sender: { epoch: 'e', node: 'node0', only: ['a'] },
-    source: new Store(),
+    source,
     post,
     clock: {
       now: () => 0,
@@ -274,5 +276,56 @@ t.test('how much room nginx’s memory has is known, and said where it is little
   free = 5
   await turn()
   t.equal(warnings.length, 2, 'and again')
+  await filler.stop()
+})
+
+t.test('a node that is not to be relied on has its nginx emptied, once', async t => {
+  const dict = new MapDict()
+  const store = new Store()
+  store.write(['a'], false)
+  let batches = 0
+  const take = async (body: string): Promise<Answer> => {
+    batches++
+    const verdict = takeBatch(dict, JSON.parse(body), () => 0)
+    return { kind: 'answer', status: verdict.status, body: JSON.stringify(verdict) }
+  }
+  const { filler, pauses } = fillerWith(take, store)
+  const turns = async (count: number) => {
+    const before = pauses.length
+    while (pauses.length < before + count) await new Promise(setImmediate)
+  }
+  const shown = () => exact(dict, 'a', { maxAgeMs: 1e15, minIndex: 0, now: Date.now() })
+  await turns(6)
+  t.match(shown(), { index: 1 })
+  store.trusted = false
+  store.page = () => Promise.reject(new Error('it does not answer'))
+  await turns(4)
+  t.equal(shown(), null)
+  t.equal(dict.has('ka'), false)
+  t.match(filler.status(), { state: 'withheld', index: null })
+  const before = batches
+  await turns(6)
+  t.equal(batches, before, 'nothing more is sent')
+  store.trusted = true
+  store.page = Store.prototype.page
+  await turns(10)
+  t.match(shown(), { index: 1 })
+  await filler.stop()
+})
+
+t.test('a node that comes to be not relied on during a copy ends it', async t => {
+  const dict = new MapDict()
+  const store = new Store()
+  store.page = () => {
+    store.trusted = false
+    return Promise.reject(new Error('it does not answer'))
+  }
+  const take = async (body: string): Promise<Answer> => {
+    const verdict = takeBatch(dict, JSON.parse(body), () => 0)
+    return { kind: 'answer', status: verdict.status, body: JSON.stringify(verdict) }
+  }
+  const { filler, pauses } = fillerWith(take, store)
+  while (pauses.length < 8) await new Promise(setImmediate)
+  t.equal(filler.status().state, 'withheld')
   await filler.stop()
 })

@@ -3,6 +3,7 @@ import type { NetConnectOpts } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { BackupSource } from '../../src/http/backup/backups.ts'
+import type { EdgeView } from '../../src/http/edge-view.ts'
 import type { HttpLimits } from '../../src/http/limits.ts'
 import { type HttpServer, startHttp } from '../../src/http/server.ts'
 import { SimulatedNode } from './simulated-node.ts'
@@ -21,12 +22,13 @@ interface Settings {
   readonly lean?: boolean
   readonly limits?: Partial<HttpLimits>
   readonly backup?: BackupSource
+  readonly edge?: () => EdgeView
 }
 
 /** A server on a free port and on a socket of its own; both go with the test. */
 export async function serve(
   t: { teardown(end: () => Promise<void>): void },
-  { lean = true, limits = {}, backup }: Settings = {},
+  { lean = true, limits = {}, backup, edge }: Settings = {},
 ): Promise<Harness> {
   const directory = mkdtempSync(join(tmpdir(), 'raft-http-'))
   const socket = join(directory, 'agent.sock')
@@ -36,6 +38,7 @@ export async function serve(
     node,
     feed: node.machine.changes,
     ...(backup && { backup }),
+    ...(edge && { edge }),
     server: { listen: '127.0.0.1:0', socket, socketMode: 0o660 },
     limits: { closeGraceMs: 100, ...limits },
     version: '1.2.3',

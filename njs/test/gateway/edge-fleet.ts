@@ -49,6 +49,10 @@ export class Store implements EdgeSource {
     })
   }
 
+  serves(): boolean {
+    return true
+  }
+
   stalenessMs(): number | null {
     return this.age
   }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { EDGE_STATES } from '../edge-view.ts'
 import { json, TEXT } from './answers.ts'
 import { type Operation, query } from './operation.ts'
 
@@ -21,6 +22,19 @@ const status = z.looseObject({
   links: z.array(z.looseObject({ peer: z.string(), connected: z.boolean() })),
   version: z.string(),
   uptimeMs: z.number(),
+  edge: z
+    .object({
+      state: z.enum(EDGE_STATES),
+      index: index.nullable(),
+      only: z.array(z.string()),
+      capacity: index,
+      free: index,
+      batches: index,
+      copies: index,
+      missed: index,
+    })
+    .nullable()
+    .describe("What is known of nginx's own memory; null: it keeps none."),
   chain: z
     .object({ index, hash: z.string() })
     .describe('Hash over all that this node has applied up to the index: equal on every node.'),
