@@ -16,7 +16,7 @@ const BEGINNING = {
 
 async function backupOfKeys(t: Test): Promise<string> {
   const machine = new KvMachine({ file: join(t.testdir(), 'kv.db') })
-  machine.open(IDENTITY)
+  await machine.open(IDENTITY)
   await machine.apply([entry(1, 1, setText('k', 'v'))], NONE)
   const file = join(t.testdirName, 'backup')
   const view = await machine.snapshot()
@@ -30,13 +30,13 @@ t.test(
   'a copy is one file, which says whose it was and is read without writing beside it',
   async t => {
     const file = await backupOfKeys(t)
-    t.strictSame(readdirSync(t.testdirName).sort(), ['backup', 'kv.db', 'kv.db.lock'])
+    t.strictSame(readdirSync(t.testdirName).sort(), ['backup', 'kv.db', 'kv.db.lock', 'kv.db.sums'])
     const db = new Database(file, { readonly: true })
     t.equal(db.pragma('journal_mode', { simple: true }), 'delete')
     t.strictSame(db.prepare('SELECT cluster_id, node_id, applied_index FROM _raft').all(), [
       { cluster_id: 'cluster-1', node_id: 'node0', applied_index: 1 },
     ])
-    t.strictSame(readdirSync(t.testdirName).sort(), ['backup', 'kv.db', 'kv.db.lock'])
+    t.strictSame(readdirSync(t.testdirName).sort(), ['backup', 'kv.db', 'kv.db.lock', 'kv.db.sums'])
     db.close()
   },
 )
@@ -44,14 +44,14 @@ t.test(
 t.test('a backup of keys is none of SQL, whatever tables clients may have made', async t => {
   const file = await backupOfKeys(t)
   const sql = new SqlMachine({ directory: null })
-  sql.open(HEIR)
+  await sql.open(HEIR)
   t.teardown(() => sql.close())
   await t.rejects(
     sql.adopt(file, () => BEGINNING),
     /its tables are not those of this program/,
   )
   const keys = new KvMachine({ file: null })
-  keys.open(HEIR)
+  await keys.open(HEIR)
   t.teardown(() => keys.close())
   t.match(await keys.adopt(file, () => BEGINNING), BEGINNING.position)
 })

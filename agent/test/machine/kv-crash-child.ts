@@ -13,7 +13,7 @@ if (file === undefined || seed === undefined) throw new Error('usage: <file> <se
 
 const prng = new Prng(Number(seed))
 const machine = new KvMachine({ file })
-let { index } = machine.open(IDENTITY) as { index: number }
+let { index } = (await machine.open(IDENTITY)) as { index: number }
 for (;;) {
   const batch = Array.from({ length: prng.between(1, 20) }, () => {
     index += 1

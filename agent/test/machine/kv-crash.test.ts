@@ -44,7 +44,7 @@ t.test(
     for (let round = 0; round < ROUNDS; round++) {
       const acknowledged = await runAndKill(file, prng.next(), prng.between(1, 300))
       const machine = new KvMachine({ file })
-      const { index } = machine.open(IDENTITY)
+      const { index } = await machine.open(IDENTITY)
       t.comment(`acknowledged ${acknowledged}, found ${index}`)
       t.ok(index >= acknowledged - TRANSACTION_ENTRIES_MAX, 'the log has little to replay')
       const get = (key: string) => machine.query({ kind: 'get', key: text(key) }).row
@@ -82,7 +82,7 @@ t.test(
     t.ok(applied <= index && applied % 10 === 0, `back to ${applied}`)
     t.equal(Number(counter), applied)
     const machine = new KvMachine({ file })
-    t.equal(machine.open(IDENTITY).index, applied)
+    t.equal((await machine.open(IDENTITY)).index, applied)
     const { row } = machine.query({ kind: 'get', key: text('counter') })
     t.equal(Number(Buffer.from(row?.value ?? [])), applied)
     await machine.close()

@@ -12,7 +12,7 @@ const [file] = process.argv.slice(2)
 if (file === undefined) throw new Error('usage: <file>')
 
 const machine = new KvMachine({ file })
-machine.open(IDENTITY)
+await machine.open(IDENTITY)
 let index = 0
 let failure: unknown = null
 while (failure === null) {

@@ -14,7 +14,7 @@ const die = (at: string) => {
   if (at === step) process.kill(process.pid, 'SIGKILL')
 }
 const machine = new KvMachine({ file, onRestore: die })
-machine.open(RECEIVER)
+await machine.open(RECEIVER)
 const write = async (first: number, last: number) => {
   for (let index = first; index <= last; index++) {
     await machine.apply([entry(index, 1, crashCommand(index))], NONE)

@@ -4,7 +4,6 @@ import { existsSync, readdirSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import { KvMachine } from '../../src/machine/kv/kv-machine.ts'
 import { plain } from './account.contract.ts'
@@ -12,6 +11,7 @@ import { entry, NONE } from './entries.ts'
 import { CRASH_KEYS, crashCommand } from './kv-crash-command.ts'
 import { RECEIVER, SENDER } from './kv-restore-parts.ts'
 import { setText, text } from './kv-subject.ts'
+import { tamperSealed } from './tamper.ts'
 
 const CHILD = fileURLToPath(new URL('./kv-restore-child.ts', import.meta.url))
 const SNAPSHOT_INDEX = 500
@@ -19,7 +19,7 @@ const SNAPSHOT_INDEX = 500
 /** A snapshot of 500 entries of term 2. */
 async function snapshotIn(directory: string): Promise<{ file: string; applied: unknown }> {
   const machine = new KvMachine({ file: join(directory, 'sender.db') })
-  machine.open(SENDER)
+  await machine.open(SENDER)
   const entries = Array.from({ length: SNAPSHOT_INDEX }, (_, at) =>
     entry(at + 1, 2, crashCommand(at + 1)),
   )
@@ -64,7 +64,7 @@ for (const [step, old] of [
     const [, signal] = await once(child, 'exit')
     t.equal(signal, 'SIGKILL')
     const machine = new KvMachine({ file })
-    const found = machine.open(RECEIVER)
+    const found = await machine.open(RECEIVER)
     isWhole(t, machine)
     t.equal(existsSync(snapshot), old, 'the file is there as long as it is needed')
     if (old) {
@@ -79,7 +79,7 @@ for (const [step, old] of [
     isWhole(t, machine)
     await machine.close()
     const again = new KvMachine({ file })
-    t.equal(again.open(RECEIVER).index, next)
+    t.equal((await again.open(RECEIVER)).index, next)
     await again.close()
   })
 }
@@ -88,7 +88,7 @@ t.test('tables that are not ours, a trigger or a flipped byte of a value are ref
   const directory = t.testdir()
   const machine = new KvMachine({ file: join(directory, 'receiver.db') })
   t.teardown(() => machine.close())
-  machine.open(RECEIVER)
+  await machine.open(RECEIVER)
   for (const [what, sql, message] of [
     ['a trigger', 'CREATE TRIGGER evil AFTER INSERT ON kv BEGIN DELETE FROM kv; END', /tables/],
     ['a view', 'CREATE VIEW evil AS SELECT * FROM kv', /tables/],
@@ -98,7 +98,7 @@ t.test('tables that are not ours, a trigger or a flipped byte of a value are ref
     ['no position', 'DELETE FROM _raft', /belongs to clusterId undefined/],
   ] as const) {
     const { file } = await snapshotIn(await mkdtemp(join(directory, 'from-')))
-    new Database(file).exec(sql).close()
+    await tamperSealed(file, sql)
     await t.rejects(machine.inspect(file), message, what)
   }
 })
@@ -108,7 +108,7 @@ t.test(
   async t => {
     const directory = t.testdir()
     const machine = new KvMachine({ file: join(directory, 'kv.db') })
-    machine.open(SENDER)
+    await machine.open(SENDER)
     for (let index = 1; index <= 40; index++) {
       const value = 'x'.repeat(500_000)
       await machine.apply([entry(index, 1, setText(`k${index}`, value))], NONE)

@@ -30,7 +30,7 @@ function entryOf(index: number, { key, command, timeMs = 1_000 }: Request): Comm
 
 async function machineWith(...requests: readonly Request[]) {
   const machine = new KvMachine({ file: null })
-  machine.open(IDENTITY)
+  await machine.open(IDENTITY)
   const results = await machine.apply(
     requests.map((request, at) => entryOf(at + 1, request)),
     NONE,

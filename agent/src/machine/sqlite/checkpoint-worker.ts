@@ -1,14 +1,18 @@
 import type { DatabaseThreadData } from './database-thread.ts'
 
 /**
- * `copy`: moves what it can into the database, while the writer goes on. `restart`: moves the rest and
- * makes the WAL start over; the writer must hold still. `close`: closes the connection.
+ * `pin`: the next `copy` goes no further than what is committed now. `copy`: moves what it can into the
+ * database, while the writer goes on. `restart`: moves the rest and makes the WAL start over; the writer must
+ * hold still. `close`: closes the connection.
  */
-export type CheckpointRequest = 'copy' | 'restart' | 'close'
+export type CheckpointRequest = 'pin' | 'copy' | 'restart' | 'close'
 
 export type CheckpointAnswer =
-  /** `complete`: the whole WAL is in the database, both are fsynced, and the WAL has started over. */
-  | { readonly kind: 'done'; readonly complete: boolean }
+  /**
+   * `complete`: the whole WAL is in the database, both are fsynced, and the WAL has started over. `frames`:
+   * so many it had.
+   */
+  | { readonly kind: 'done'; readonly complete: boolean; readonly frames: number }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
 
 export interface CheckpointWorkerData extends DatabaseThreadData {
@@ -36,29 +40,44 @@ db.pragma('synchronous = NORMAL')
 db.pragma('wal_autocheckpoint = 0')
 db.pragma('journal_size_limit = ' + workerData.walKeptBytes)
 
+// A reader: no checkpoint goes beyond what the oldest of them sees.
+const reader = new Database(workerData.file, { readonly: true, fileMustExist: true })
+const unpin = () => {
+  if (reader.inTransaction) reader.exec('COMMIT')
+}
 const checkpoint = mode => {
   const [row] = db.pragma('wal_checkpoint(' + mode + ')')
-  return row.busy === 0 && row.log === row.checkpointed
+  return { complete: row.busy === 0 && row.log === row.checkpointed, frames: row.log }
 }
 const actions = {
+  pin() {
+    unpin()
+    reader.exec('BEGIN')
+    reader.prepare('SELECT 1 FROM _raft').get()
+    return { complete: false, frames: 0 }
+  },
   copy() {
-    checkpoint('PASSIVE')
-    return false
+    const { frames } = checkpoint('PASSIVE')
+    unpin()
+    return { complete: false, frames }
   },
   restart() {
-    if (!checkpoint('RESTART')) return false
+    unpin()
+    const done = checkpoint('RESTART')
+    if (!done.complete) return done
     const count = db.pragma('user_version', { simple: true })
     db.pragma('user_version = ' + ((count + 1) % 0x7fffffff))
-    return true
+    return done
   },
   close() {
+    reader.close()
     db.close()
-    return false
+    return { complete: false, frames: 0 }
   },
 }
 parentPort.on('message', request => {
   try {
-    parentPort.postMessage({ kind: 'done', complete: actions[request]() })
+    parentPort.postMessage({ kind: 'done', ...actions[request]() })
   } catch (error) {
     parentPort.postMessage({ kind: 'failed', code: String(error.code), message: String(error) })
   }

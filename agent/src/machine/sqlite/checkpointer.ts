@@ -11,6 +11,9 @@ import { startDatabaseThread } from './database-thread.ts'
 const BUSY_MS = 200
 const WAL_KEPT_BYTES = 64 * 1024 * 1024
 
+/** How a checkpoint ended. */
+export type Moved = Pick<Extract<CheckpointAnswer, { kind: 'done' }>, 'complete' | 'frames'>
+
 /** Runs the checkpoints of one file on a thread, which the first of them starts. One call at a time. */
 export class Checkpointer {
   readonly #file: string
@@ -22,6 +25,11 @@ export class Checkpointer {
     this.#file = file
   }
 
+  /** The next `copy` goes no further than what is committed now. */
+  async pin(): Promise<void> {
+    await this.#ask('pin')
+  }
+
   /** Moves the bulk of the WAL into the database; commits and reads go on meanwhile. */
   async copy(): Promise<void> {
     await this.#ask('copy')
@@ -29,9 +37,9 @@ export class Checkpointer {
 
   /**
    * Moves the rest, and lets the WAL start over from its beginning. Nobody may commit meanwhile.
-   * @returns false when a reader outside this process stood in the way: the next call tries again
+   * @returns not complete when a reader outside this process stood in the way: the next call tries again
    */
-  restart(): Promise<boolean> {
+  restart(): Promise<Moved> {
     return this.#ask('restart')
   }
 
@@ -47,11 +55,11 @@ export class Checkpointer {
     }
   }
 
-  async #ask(request: CheckpointRequest): Promise<boolean> {
+  async #ask(request: CheckpointRequest): Promise<Moved> {
     if (this.#failure !== null) throw this.#failure
     this.#worker ??= startWorker(this.#file)
     const answer = await exchange(this.#worker, request)
-    if (answer.kind === 'done') return answer.complete
+    if (answer.kind === 'done') return answer
     const error = new Error(`${request} of ${this.#file}: ${answer.message}`)
     // A full disk loses nothing and may have room later. After any other error pages can be clean in
     // the cache but not on the disk, where a second fsync would "succeed": it is not tried.

@@ -3,8 +3,7 @@ import type { Identity } from '../../raft/types.ts'
 import { Chain } from '../chain.ts'
 import { MachineDamaged } from '../state-machine.ts'
 import type { EngineKind } from './engine.ts'
-
-const SCHEMA_VERSION = 3
+import { SCHEMA_VERSION, UNSEALED_VERSION } from './schema-version.ts'
 
 /** Before it, a checkpoint on a second connection could damage the file (sqlite.org/wal.html#walresetbug). */
 const SQLITE_MIN = [3, 51, 3] as const
@@ -77,7 +76,7 @@ export function openDatabase(
 /** Whether SQLite met bytes that no database holds. */
 export function saysDamage(error: unknown): boolean {
   const { code } = error as { readonly code?: unknown }
-  return typeof code === 'string' && /^SQLITE_(?:CORRUPT|NOTADB)/.test(code)
+  return typeof code === 'string' && /^(?:SQLITE_CORRUPT|SQLITE_NOTADB|DAMAGED)/.test(code)
 }
 
 /** @throws unless `version` (as in "3.53.2") is at least the one that we need */
@@ -128,6 +127,10 @@ function create(
 }
 
 function check(db: Database.Database, identity: Identity): void {
+  db.prepare('UPDATE _raft SET schema_version = ? WHERE schema_version = ?').run(
+    SCHEMA_VERSION,
+    UNSEALED_VERSION,
+  )
   const version = db.prepare('SELECT schema_version FROM _raft').pluck().get()
   if (version !== SCHEMA_VERSION) {
     throw new Error(`schema ${String(version)}, but this program knows ${SCHEMA_VERSION} only`)

@@ -1,6 +1,7 @@
 import type { Identity } from '../../raft/types.ts'
 import type { Beginning } from '../state-machine.ts'
 import type { DatabaseThreadData } from './database-thread.ts'
+import { SCHEMA_VERSION, UNSEALED_VERSION } from './schema-version.ts'
 
 /** What a file of the own machine must be like. */
 export interface OwnFile {
@@ -11,16 +12,20 @@ export interface OwnFile {
   readonly shape: 'program' | 'clients'
   /** SQLite's; 0 in files of earlier versions */
   readonly applicationId: number
+  /** Its pages are those that its seal names; else it must be of a version that had none. */
+  readonly sealed: boolean
 }
 
 /**
  * `pin` begins a view, `copy` writes it to a file, `release` ends it. The others need no view: `inspect` verifies a
- * file of the own cluster, and `examine` one of any; `adopt` makes what was examined the own.
+ * file of the own cluster, and `examine` one of any; `adopt` makes what was examined the own. `require-whole` looks
+ * at a database for which there are no checksums of its pages.
  */
 export type SnapshotRequest =
   | { readonly kind: 'pin' }
   | { readonly kind: 'copy'; readonly to: string }
   | { readonly kind: 'release' }
+  | { readonly kind: 'require-whole'; readonly shape: OwnFile['shape'] }
   | ({ readonly kind: 'inspect'; readonly identity: Identity } & OwnFile)
   | ({ readonly kind: 'examine' } & OwnFile)
   | {
@@ -50,6 +55,9 @@ export interface SnapshotWorkerData extends DatabaseThreadData {
   /** The copy is fsynced whenever it has grown by so much: one large fsync at its end would hold up the log's. */
   readonly syncBytes: number
 }
+
+/** Code of an answer: the file's bytes are not those that were written. */
+export const DAMAGED = 'DAMAGED'
 
 const schemaSql = (which: string): string =>
   `SELECT coalesce(group_concat(type || ' ' || name || ' ' || coalesce(sql, ''), ';'), '')
@@ -96,20 +104,23 @@ const syncFile = path => {
   fs.fsyncSync(fd)
   fs.closeSync(fd)
 }
-const requireWhole = (db, shape) => {
-  const [first] = db.pragma('quick_check(1)')
-  if (first.quick_check !== 'ok') throw new Error('damaged: ' + first.quick_check)
+const damaged = problem => Object.assign(new Error(problem), { code: '${DAMAGED}' })
+const requireWhole = (db, shape, check = 'quick_check') => {
+  const first = db.pragma(check + '(1)', { simple: true })
+  if (first !== 'ok') throw damaged(first)
   if (shape === 'clients') return
   for (const { key, value, checksum } of db.prepare('SELECT key, value, checksum FROM kv').iterate()) {
-    if ((crc32c(key) ^ crc32c(value)) !== checksum) throw new Error('damaged: a value differs from its checksum')
+    if ((crc32c(key) ^ crc32c(value)) !== checksum) throw damaged('a value differs from its checksum')
   }
 }
-const requireShape = (db, { schema, shape, applicationId }) => {
+const requireShape = (db, { schema, shape, applicationId, sealed }) => {
   const id = db.pragma('application_id', { simple: true })
   // Of the tables that clients make nothing says whose they are.
   const known = id === applicationId || (id === 0 && shape === 'program')
   const same = db.prepare(SCHEMA[shape]).pluck().get() === schema
   if (!known || !same) throw new Error('its tables are not those of this program')
+  const version = db.prepare('SELECT schema_version FROM _raft').pluck().get()
+  if (!sealed && version !== undefined && version !== ${UNSEALED_VERSION}) throw damaged('its end is missing')
 }
 const requireOurs = (db, { clusterId }) => {
   const owner = db.prepare('SELECT cluster_id FROM _raft').pluck().get()
@@ -170,6 +181,13 @@ const actions = {
     view = null
     return null
   },
+  'require-whole'({ shape }) {
+    within(file, db => {
+      if (shape === 'program' && db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'kv'").get() === undefined) return
+      requireWhole(db, shape, 'integrity_check')
+    })
+    return null
+  },
   inspect(request) {
     const { file, shape, identity } = request
     within(file, db => {
@@ -178,7 +196,7 @@ const actions = {
       requireWhole(db, shape)
     })
     return write(file, db =>
-      db.prepare('UPDATE _raft SET node_id = ?, incarnation = ?').run(identity.nodeId, identity.incarnation),
+      db.prepare('UPDATE _raft SET schema_version = ${SCHEMA_VERSION}, node_id = ?, incarnation = ?').run(identity.nodeId, identity.incarnation),
     )
   },
   examine(request) {
@@ -192,7 +210,7 @@ const actions = {
     return write(file, db =>
       db
         .prepare(
-          'UPDATE _raft SET cluster_id = ?, node_id = ?, incarnation = ?, applied_index = ?, applied_term = ?, configuration = ?',
+          'UPDATE _raft SET schema_version = ${SCHEMA_VERSION}, cluster_id = ?, node_id = ?, incarnation = ?, applied_index = ?, applied_term = ?, configuration = ?',
         )
         .run(clusterId, nodeId, incarnation, position.index, position.term, configuration),
     )

@@ -3,8 +3,15 @@ import type { Worker } from 'node:worker_threads'
 import type { Identity } from '../../raft/types.ts'
 import { asLogIndex, asTerm } from '../../raft/types.ts'
 import { Chain } from '../chain.ts'
-import type { Applied, Beginning, Former, SnapshotView } from '../state-machine.ts'
+import {
+  type Applied,
+  type Beginning,
+  type Former,
+  MachineDamaged,
+  type SnapshotView,
+} from '../state-machine.ts'
 import { startDatabaseThread } from './database-thread.ts'
+import { saysDamage } from './schema.ts'
 import {
   type OwnFile,
   SNAPSHOT_WORKER,
@@ -13,6 +20,7 @@ import {
   type SnapshotWorkerData,
   type StoredAccount,
 } from './snapshot-worker.ts'
+import { type Seal, sealFile, verifySeal } from './sums/seal.ts'
 
 /** 1 MiB in a step of 512 pages; with the pause a copy takes at most some 200 MiB/s from the others. */
 const STEP_PAGES = 512
@@ -24,14 +32,15 @@ export interface PinnedView extends SnapshotView {
   end(): Promise<void>
 }
 
-/**
- * A fixed view of a database, as of its last commit; the writer goes on meanwhile.
- * @param onEnd called once, when the view has let go of the database
- */
-export async function pinView(
-  file: string,
-  onEnd: (view: PinnedView) => void,
-): Promise<PinnedView> {
+interface PinOptions {
+  /** Rejects when a copy has a page that the database never had. */
+  readonly verify: (copy: Seal) => Promise<void>
+  /** Called once, when the view has let go of the database. */
+  readonly onEnd: (view: PinnedView) => void
+}
+
+/** A fixed view of a database, as of its last commit; the writer goes on meanwhile. */
+export async function pinView(file: string, { verify, onEnd }: PinOptions): Promise<PinnedView> {
   const thread = new SnapshotThread(file)
   let ended: Promise<void> | null = null
   const end = () => {
@@ -46,6 +55,7 @@ export async function pinView(
     applied: appliedOf(account),
     writeTo: async to => {
       await thread.ask({ kind: 'copy', to })
+      await sealFile(to, verify)
     },
     release: () => void end(),
     end,
@@ -53,37 +63,59 @@ export async function pinView(
   return view
 }
 
+type Unverified = Omit<OwnFile, 'sealed'>
+
 /** As `StateMachine.inspect`. */
-export function inspectFile(own: OwnFile, identity: Identity): Promise<Applied> {
-  return onFile(own.file, thread => thread.ask({ kind: 'inspect', ...own, identity }))
+export function inspectFile(own: Unverified, identity: Identity): Promise<Applied> {
+  return take(own, (thread, file) => thread.ask({ kind: 'inspect', ...file, identity }))
 }
 
 /** As `StateMachine.adopt`. */
 export function adoptFile(
-  own: OwnFile,
+  own: Unverified,
   identity: Identity,
   begin: (former: Former) => Beginning,
 ): Promise<Applied> {
-  const { file } = own
-  return onFile(file, async thread => {
-    const account = await thread.ask({ kind: 'examine', ...own })
+  return take(own, async (thread, file) => {
+    const account = await thread.ask({ kind: 'examine', ...file })
     const beginning = begin({
       clusterId: account?.clusterId ?? '',
       applied: appliedOf(account),
     })
-    return thread.ask({ kind: 'adopt', file, identity, beginning })
+    return thread.ask({ kind: 'adopt', file: file.file, identity, beginning })
   })
+}
+
+/**
+ * Looks at every page and value of a database that has no checksums of its pages.
+ * @throws MachineDamaged
+ */
+export async function requireWhole(file: string, shape: OwnFile['shape']): Promise<void> {
+  await onFile(file, thread => thread.ask({ kind: 'require-whole', shape }))
+}
+
+/** Verifies a file's seal, lets `act` change the file, and seals it again. */
+async function take(
+  own: Unverified,
+  act: (thread: SnapshotThread, own: OwnFile) => Promise<StoredAccount | null>,
+): Promise<Applied> {
+  const sealed = (await verifySeal(own.file)) !== null
+  const account = await onFile(own.file, thread => act(thread, { ...own, sealed }))
+  await sealFile(own.file)
+  return appliedOf(account)
 }
 
 async function onFile(
   file: string,
   act: (thread: SnapshotThread) => Promise<StoredAccount | null>,
-): Promise<Applied> {
+): Promise<StoredAccount | null> {
   const thread = new SnapshotThread(file)
   try {
-    return appliedOf(await act(thread))
+    return await act(thread)
   } catch (cause) {
-    throw new Error(`${file}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    const problem = cause instanceof Error ? cause.message : String(cause)
+    if (saysDamage(cause)) throw new MachineDamaged(file, problem, { cause })
+    throw new Error(`${file}: ${problem}`, { cause })
   } finally {
     await thread.end()
   }

@@ -1,15 +1,16 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import type { Database } from 'better-sqlite3'
 import { type Identity, type LogPosition, ORIGIN } from '../../raft/types.ts'
 import { writeSynced } from '../plug-in/durable-file.ts'
-import type {
-  Applied,
-  Beginning,
-  CommittedEntry,
-  Former,
-  Result,
-  SnapshotView,
-  StateMachine,
+import {
+  type Applied,
+  type Beginning,
+  type CommittedEntry,
+  type Former,
+  MachineDamaged,
+  type Result,
+  type SnapshotView,
+  type StateMachine,
 } from '../state-machine.ts'
 import { Checkpointer } from './checkpointer.ts'
 import type { EngineKind } from './engine.ts'
@@ -17,8 +18,10 @@ import { lockOwner } from './owner-lock.ts'
 import { type ReplaceStep, replaceDatabase } from './replace-file.ts'
 import { openDatabase, type Place } from './schema.ts'
 import type { OwnFile } from './snapshot-worker.ts'
-import { adoptFile, inspectFile, type PinnedView, pinView } from './snapshots.ts'
+import { adoptFile, inspectFile, type PinnedView, pinView, requireWhole } from './snapshots.ts'
 import { SqliteStore } from './sqlite-store.ts'
+import { PageGuard } from './sums/page-guard.ts'
+import { sealed, unsealed, verifySeal } from './sums/seal.ts'
 
 /** A transaction is committed after so many entries, or so long after it began, ms: what a kill makes the log replay. */
 const COMMIT_ENTRIES = 5_000
@@ -31,6 +34,7 @@ interface Open<Query, Answer> {
   /** null in memory, as is the next one */
   readonly lock: Database | null
   checkpointer: Checkpointer | null
+  guard: PageGuard | null
 }
 
 /** A state machine in SQLite: an engine's tables, and the applied position in the same transactions. */
@@ -67,19 +71,12 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
   }
 
   /** @throws also when another machine owns the file, when SQLite is too old, or the schema too new */
-  open(identity: Identity): Applied {
+  open(identity: Identity): Applied | Promise<Applied> {
     if (this.#open !== null) throw new Error('the machine is open already')
-    const file = this.#file
-    const lock = file === null ? null : lockOwner(file)
-    try {
-      const store = this.#storeAt({ file }, identity)
-      const checkpointer = file === null ? null : new Checkpointer(file)
-      this.#open = { identity, store, lock, checkpointer }
-      return this.#started(store)
-    } catch (error) {
-      lock?.close()
-      throw error
-    }
+    if (this.#file !== null) return this.#openFile(this.#file, identity)
+    const store = this.#storeAt({ file: null }, identity)
+    this.#open = { identity, store, lock: null, checkpointer: null, guard: null }
+    return this.#started(store)
   }
 
   async apply(
@@ -125,7 +122,10 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     const { store } = this.#opened()
     store.commit()
     if (this.#file === null) return imageView(store)
-    const view = await pinView(this.#file, ended => void this.#views.delete(ended))
+    const view = await pinView(this.#file, {
+      verify: seal => this.#opened().guard?.verifyCopy(seal) ?? Promise.resolve(),
+      onEnd: ended => void this.#views.delete(ended),
+    })
     this.#views.add(view)
     return view
   }
@@ -161,6 +161,7 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     this.#durable = ORIGIN
     if (this.#commitTimer !== null) clearTimeout(this.#commitTimer)
     if (this.#failure === null) open.store.commit()
+    await open.guard?.record()
     await open.store.endReaders()
     // In this order: whoever closes last copies the rest of the WAL, which belongs on the thread; and
     // the owner's lock must outlive both.
@@ -169,14 +170,39 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     open.lock?.close()
   }
 
+  async #openFile(file: string, identity: Identity): Promise<Applied> {
+    const lock = lockOwner(file)
+    try {
+      const guard = (await PageGuard.open(file)) ?? (await this.#begin(file, identity))
+      const store = this.#storeAt({ file }, identity)
+      this.#open = { identity, store, lock, checkpointer: new Checkpointer(file), guard }
+      return this.#started(store)
+    } catch (error) {
+      lock.close()
+      throw error
+    }
+  }
+
+  /** Makes a new file, or takes one of an earlier version over; leaves no WAL. */
+  async #begin(file: string, identity: Identity): Promise<PageGuard> {
+    if (existsSync(file) && statSync(file).size > 0) await requireWhole(file, this.#kind.shape)
+    const db = openDatabase({ file }, identity, this.#kind)
+    const pageBytes = Number(db.pragma('page_size', { simple: true }))
+    db.close()
+    return PageGuard.begin(file, pageBytes)
+  }
+
   async #runCheckpoint(): Promise<LogPosition> {
-    const { store, checkpointer } = this.#opened()
-    if (checkpointer === null || store.position === this.#durable) return this.#durable
+    const { store, checkpointer, guard } = this.#opened()
+    const done = store.position === this.#durable
+    if (checkpointer === null || guard === null || done) return this.#durable
     store.commit()
+    await checkpointer.pin()
+    await guard.record()
     await checkpointer.copy()
     if (this.#views.size > 0) return this.#durable
     store.commit()
-    const restart = checkpointer.restart().finally(() => {
+    const restart = this.#restartWal(checkpointer, guard).finally(() => {
       this.#gate = null
     })
     this.#gate = settled(restart)
@@ -185,7 +211,16 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     return this.#durable
   }
 
-  #own(file: string, store: SqliteStore<Query, Answer>): OwnFile {
+  async #restartWal(checkpointer: Checkpointer, guard: PageGuard): Promise<boolean> {
+    await guard.record()
+    const { complete, frames } = await checkpointer.restart()
+    if (frames <= guard.frames) return complete
+    const problem = `frame ${guard.frames + 1} of its WAL differs from its checksum`
+    this.#failure = new MachineDamaged(this.#file ?? '', problem)
+    throw this.#failure
+  }
+
+  #own(file: string, store: SqliteStore<Query, Answer>): Omit<OwnFile, 'sealed'> {
     const { shape, applicationId } = this.#kind
     return { file, schema: store.schema(), shape, applicationId }
   }
@@ -205,17 +240,23 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
 
   async #replace(open: Open<Query, Answer>, file: string): Promise<Applied> {
     try {
+      const seal = await verifySeal(file)
+      if (seal === null) throw new Error(`${file} was not inspected`)
       if (this.#checkpoint !== null) await settled(this.#checkpoint)
       await this.#endViews()
       open.store.commit()
+      await open.guard?.record()
       await open.store.endReaders()
       // What is in the database without its WAL must be a whole state, in case a crash leaves no more.
       await open.checkpointer?.copy()
       await open.checkpointer?.close()
       open.store.close()
       // From here to the end nothing waits: a query finds the old state or the new one.
-      const place = this.#file === null ? { file: null, image: readFileSync(file) } : null
-      if (this.#file !== null) replaceDatabase(this.#file, file, this.#onRestore)
+      const place = this.#file === null ? { file: null, image: unsealed(readFileSync(file)) } : null
+      if (this.#file !== null) {
+        replaceDatabase(this.#file, file, this.#onRestore)
+        open.guard = PageGuard.unseal(this.#file, seal)
+      }
       open.store = this.#storeAt(place ?? { file: this.#file }, open.identity)
       open.checkpointer = this.#file === null ? null : new Checkpointer(this.#file)
       return this.#started(open.store)
@@ -246,7 +287,7 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
 
 /** A database in memory is small, and copied at once. */
 function imageView(store: SqliteStore<unknown, unknown>): SnapshotView {
-  const [applied, image] = [store.applied(), store.image()]
+  const [applied, image] = [store.applied(), sealed(store.image())]
   return { applied, writeTo: file => writeSynced(file, image), release: () => undefined }
 }
 
