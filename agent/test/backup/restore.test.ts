@@ -98,7 +98,15 @@ t.test('a backup becomes the first node of another cluster, which goes on behind
   t.match(former, FORMER)
   t.strictSame(position, { index: BACKUP_INDEX + 1001, term: BACKUP_TERM + 1 })
   t.strictSame(readFileSync(file), bytes, 'the backup stays as it was')
-  const files = ['identity.json', 'identity.lock', 'kv.sqlite', 'kv.sqlite.lock', 'log', 'machine']
+  const files = [
+    'identity.json',
+    'identity.lock',
+    'kv.sqlite',
+    'kv.sqlite.lock',
+    'kv.sqlite.sums',
+    'log',
+    'machine',
+  ]
   t.strictSame(readdirSync(config.raftDir).sort(), files)
 
   const log = new SegmentLogStore({ directory: config.log.dir })
@@ -107,7 +115,7 @@ t.test('a backup becomes the first node of another cluster, which goes on behind
   t.strictSame({ base, last, marker }, { base: position, last: position, marker: null })
   t.strictSame(hardState, { term: position.term, vote: null, commit: position.index })
   const machine = new KvMachine({ file: join(config.raftDir, 'kv.sqlite') })
-  const applied = machine.open(identity)
+  const applied = await machine.open(identity)
   await machine.close()
   t.match(applied, position)
   const [own] = config.nodes
@@ -227,7 +235,7 @@ t.test('a machine in memory and one of SQL are restored too', async t => {
   await counter.open(IDENTITY)
   counter.apply([entry(1, 1, Buffer.from('41'))], new Uint8Array(0))
   const sql = new SqlMachine({ directory: null })
-  sql.open(IDENTITY)
+  await sql.open(IDENTITY)
   await sql.apply([entry(1, 1, null)], new Uint8Array(0))
   const kinds = [
     { machine: COUNTER, file: await backupOf(counter, join(directory, 'counter.image')) },

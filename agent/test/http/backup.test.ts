@@ -64,7 +64,7 @@ t.test(
   'one file with all that was applied, which says whose it is and is what its head says',
   async t => {
     const machine = new KvMachine({ file: join(t.testdir(), 'kv.sqlite') })
-    machine.open(IDENTITY)
+    await machine.open(IDENTITY)
     t.teardown(() => machine.close())
     for (let index = 1; index <= 3; index++) {
       const position = { index, term: index } as SnapshotView['applied']
