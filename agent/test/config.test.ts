@@ -45,6 +45,8 @@ t.test('the smallest configuration has every default, and absolute paths', async
       electionTimeoutMs: 1_000,
       heartbeatIntervalMs: 100,
       commitTimeoutMs: 10_000,
+      checkIntervalMs: 10_000,
+      repair: 'auto',
       snapshot: { enabled: true, intervalSec: 120, threshold: 8_192, retain: 2 },
       log: { dir: '/etc/raft/raft-data/log', trailingLogs: 10_240, level: 'info' },
       transport: { listen: 'localhost:8186', timeoutSec: 5 },
