@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
+import type { BodyBudget } from './body-budget.ts'
 import type { Head } from './head.ts'
 import { isRefusal, type Refusal, refuse } from './refusal.ts'
 
@@ -25,20 +26,26 @@ export function checkBodyHead(head: Head): Refusal | null {
   return null
 }
 
+/** Where bodies are kept, and how long each may be. */
+export interface BodyLimits {
+  readonly bodies: BodyBudget
+  readonly bytesMax: number
+}
+
 /** For every request: one whose length is announced is refused before a byte of it is read. */
 export function checkBodyLength(head: Head, bytesMax: number): Refusal | null {
   return head.contentLength !== null && head.contentLength > bytesMax ? tooLarge(bytesMax) : null
 }
 
 /**
- * The whole body as text, or why not. Never holds more than `bytesMax`.
+ * The whole body as text, or why not. Never holds more than `bytesMax`, nor, with all others, than their budget.
  * A client that leaves half-way gives a refusal too, which nobody will read.
  */
 export async function readText(
   incoming: IncomingMessage,
-  bytesMax: number,
+  limits: BodyLimits,
 ): Promise<{ readonly text: string } | Refusal> {
-  const bytes = await readBody(incoming, bytesMax)
+  const bytes = await readBody(incoming, limits)
   if (isRefusal(bytes)) return bytes
   // A byte order mark is valid UTF-8; JSON has no use for it and the scanner refuses it.
   if (!isUtf8(bytes)) return refuse(400, 'BAD_BODY', 'the body is not UTF-8')
@@ -48,30 +55,39 @@ export async function readText(
 /** As `readText`, of any content. */
 export async function readBody(
   incoming: IncomingMessage,
-  bytesMax: number,
+  limits: BodyLimits,
 ): Promise<Buffer | Refusal> {
-  const bytes = await readBytes(incoming, bytesMax)
-  if (bytes === 'too-large') return tooLarge(bytesMax)
+  const bytes = await readBytes(incoming, limits)
+  if (bytes === 'too-large') return tooLarge(limits.bytesMax)
+  if (bytes === 'no-room') {
+    return refuse(
+      503,
+      'OVERLOADED',
+      'the bodies of other requests fill the memory; nothing happened',
+    )
+  }
   if (bytes === 'aborted') return refuse(400, 'BODY_INCOMPLETE', 'the body ended early')
   return bytes
 }
 
 function readBytes(
   incoming: IncomingMessage,
-  bytesMax: number,
-): Promise<Buffer | 'too-large' | 'aborted'> {
+  { bodies, bytesMax }: BodyLimits,
+): Promise<Buffer | 'too-large' | 'no-room' | 'aborted'> {
   return new Promise(resolve => {
     const chunks: Buffer[] = []
     let length = 0
     const onData = (chunk: Buffer): void => {
       length += chunk.length
-      if (length <= bytesMax) {
+      const fits = length <= bytesMax
+      if (fits && bodies.take(incoming, chunk.length)) {
         chunks.push(chunk)
         return
       }
       incoming.off('data', onData)
       chunks.length = 0
-      resolve('too-large')
+      bodies.release(incoming)
+      resolve(fits ? 'no-room' : 'too-large')
     }
     if (incoming.destroyed) resolve('aborted') // the client left while the request waited its turn
     incoming.on('data', onData)

@@ -6,7 +6,8 @@ import type { Logger } from '../node/logger.ts'
 import type { NodeApi, NodeStatus } from '../node/node-api.ts'
 import { NotServing } from '../node/not-serving.ts'
 import type { Backups } from './backup/backups.ts'
-import { abandonBody, checkBodyLength } from './body.ts'
+import { abandonBody, type BodyLimits, checkBodyLength } from './body.ts'
+import type { BodyBudget } from './body-budget.ts'
 import { textReply } from './consul/consul-reply.ts'
 import { CONSUL_KEY_RESOURCES, speaksConsul } from './consul/resources.ts'
 import { checkDoor } from './door.ts'
@@ -40,6 +41,7 @@ export interface Api {
   /** The machine that serves `/fsm/<name>/` in place of keys; null: the machine is one of keys. */
   readonly plugIn: PlugIn | null
   readonly limits: HttpLimits
+  readonly bodies: BodyBudget
   readonly measures: HttpMeasures
   /** of this agent */
   readonly version: string
@@ -93,6 +95,11 @@ export function receive(api: Api, incoming: IncomingMessage): Exchange | Refusal
     checkMethod(target.resource, incoming.method ?? '') ??
     checkBodyLength(head, api.limits.bodyBytesMax)
   return refusal ?? { incoming, target, head }
+}
+
+/** Of what clients send. */
+export function bodyLimits({ bodies, limits }: Pick<Api, 'bodies' | 'limits'>): BodyLimits {
+  return { bodies, bytesMax: limits.bodyBytesMax }
 }
 
 /** The routes of keys stay there where another machine runs, to say so. */

@@ -1,7 +1,7 @@
 import { type MachineHost, Unserved, type WebApp } from '../machine/plug-in/host.ts'
 import { NotServing } from '../node/not-serving.ts'
 import { readBody } from './body.ts'
-import { type Api, type Exchange, fault, refuseRequest } from './exchange.ts'
+import { type Api, bodyLimits, type Exchange, fault, refuseRequest } from './exchange.ts'
 import { raftHeaders } from './headers.ts'
 import { awaitLevel, idempotencyOf } from './levels.ts'
 import { isRefusal, refuse } from './refusal.ts'
@@ -56,7 +56,7 @@ async function serve(mounted: Mounted, exchange: Exchange): Promise<Response> {
   const { api, app, requests, prefix } = mounted
   const { incoming, target } = exchange
   const method = incoming.method ?? 'GET'
-  const body = await readBody(incoming, api.limits.bodyBytesMax)
+  const body = await readBody(incoming, bodyLimits(api))
   if (isRefusal(body)) return toResponse(refuseRequest(api, incoming, body))
   const url = `http://agent/${target.path.slice(prefix.length)}${target.search}`
   const bodiless = method === 'GET' || method === 'HEAD'

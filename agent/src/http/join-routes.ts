@@ -41,7 +41,10 @@ export async function readJson(
   api: Api,
   incoming: IncomingMessage,
 ): Promise<{ readonly value: unknown } | Refusal> {
-  const body = await readText(incoming, api.limits.operatorBodyBytesMax)
+  const body = await readText(incoming, {
+    bodies: api.bodies,
+    bytesMax: api.limits.operatorBodyBytesMax,
+  })
   if (isRefusal(body)) return body
   if (body.text === '') return { value: undefined }
   try {

@@ -3,7 +3,7 @@ import type { AnswerTo } from '../machine/kv/query.ts'
 import type { NodeStatus } from '../node/node-api.ts'
 import { checkBodyHead, readText } from './body.ts'
 import { parseDuration } from './consul/duration.ts'
-import type { Api, Exchange, Handler } from './exchange.ts'
+import { type Api, bodyLimits, type Exchange, type Handler } from './exchange.ts'
 import { awaitLevel } from './levels.ts'
 import { parsePairs } from './pairs.ts'
 import { propose } from './propose.ts'
@@ -16,7 +16,7 @@ export const postPairs: Handler = async (api, exchange) => {
   const { incoming, head } = exchange
   const refusal = checkBodyHead(head)
   if (refusal !== null) return refusal
-  const body = await readText(incoming, api.limits.bodyBytesMax)
+  const body = await readText(incoming, bodyLimits(api))
   if (isRefusal(body)) return body
   const pairs = parsePairs(body.text, api.limits)
   if (isRefusal(pairs)) return pairs

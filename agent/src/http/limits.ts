@@ -3,6 +3,8 @@ export interface HttpLimits {
   readonly keyBytesMax: number
   readonly valueBytesMax: number
   readonly bodyBytesMax: number
+  /** of the bodies of all requests together, from their first byte to the end of their answer */
+  readonly bodiesBytesMax: number
   /** of what operators and joining nodes send */
   readonly operatorBodyBytesMax: number
   /** how long the leader's agent may take for what is passed on to it; above the commit deadline */
@@ -38,6 +40,7 @@ export const HTTP_LIMITS: HttpLimits = {
   keyBytesMax: 512,
   valueBytesMax: 512 * 1024,
   bodyBytesMax: 1024 * 1024,
+  bodiesBytesMax: 64 * 1024 * 1024,
   operatorBodyBytesMax: 16 * 1024,
   passOnMs: 15_000,
   namesMax: 1000,

@@ -106,11 +106,12 @@ function hotHandler({ target, incoming }: Exchange): Handler | null {
 }
 
 /** Counts the request once its answer has left, or its client. */
-function measure({ measures }: Api, outgoing: ServerResponse, route: string): void {
+function measure({ measures, bodies }: Api, outgoing: ServerResponse, route: string): void {
   const began = performance.now()
   measures.inFlight++
   outgoing.once('close', () => {
     measures.inFlight--
+    bodies.release(outgoing.req)
     const code = outgoing.headersSent ? outgoing.statusCode : CLIENT_LEFT
     const seconds = (performance.now() - began) / 1000
     measures.ended(route, outgoing.req.method ?? '', { code, seconds })

@@ -5,7 +5,6 @@ import type { NodeMeasures } from '../node/measures.ts'
 import type { NodeStatus } from '../node/node-api.ts'
 import { EDGE_STATES, type EdgeView } from './edge-view.ts'
 import { type Api, statusIfAny } from './exchange.ts'
-import type { HttpMeasures } from './measures.ts'
 
 type Labels = Readonly<Record<string, string>>
 
@@ -38,7 +37,8 @@ export function registerMeasures(registry: Registry, api: Api): void {
     registerPeers(into, status, measures)
     registerWork(into, status, measures)
   }
-  registerHttp(into, api.measures)
+  registerHttp(into, api)
+  if (api.plugIn === null) registerWatches(into, api)
   if (api.edge !== null) registerEdge(into, api.edge())
 }
 
@@ -214,7 +214,7 @@ function registerWork(into: Metrics, status: NodeStatus, measures: NodeMeasures)
   )
 }
 
-function registerHttp(into: Metrics, measures: HttpMeasures): void {
+function registerHttp(into: Metrics, { measures, bodies }: Pick<Api, 'measures' | 'bodies'>): void {
   const { routes } = measures
   into.counter(
     {
@@ -238,6 +238,7 @@ function registerHttp(into: Metrics, measures: HttpMeasures): void {
     into.gauge({ name, help }, [[value, {}]])
   plain('http_requests_in_flight', 'Requests that have begun and not ended.', measures.inFlight)
   plain('http_connections', 'Open connections.', measures.connections)
+  plain('http_body_bytes', 'Bodies of requests that are held in memory.', bodies.held)
   into.counter(
     {
       name: 'http_connections_refused_total',
@@ -245,4 +246,15 @@ function registerHttp(into: Metrics, measures: HttpMeasures): void {
     },
     [[measures.connectionsRefused, {}]],
   )
+}
+
+function registerWatches(into: Metrics, { feed, watches }: Pick<Api, 'feed' | 'watches'>): void {
+  const plain = (name: string, help: string, value: number) =>
+    into.gauge({ name, help }, [[value, {}]])
+  plain('watches', 'Clients of /v1/watch.', watches.size)
+  const listening = "Who waits for changes: watches, blocking queries, nginx's copy."
+  plain('feed_listeners', listening, feed.listening)
+  plain('feed_since_index', 'Every change after this entry can still be watched.', feed.since)
+  const dropped = 'Watches that were too slow for what is kept.'
+  into.counter({ name: 'watches_dropped_total', help: dropped }, [[watches.dropped, {}]])
 }

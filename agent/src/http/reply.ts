@@ -158,7 +158,8 @@ export function healthReply(text: string, healthy: boolean, node: NodeStatus | n
 
 /** A refusal's answer. A body that is left unread closes the connection: see `abandonBody`. */
 export function refusalReply(refusal: Refusal, node: NodeStatus | null, closes = false): Reply {
-  return withRefusalHeaders(problemReply({ ...refusal, retryable: false }, node), refusal, closes)
+  const retryable = refusal.status === 429 || refusal.status === 503
+  return withRefusalHeaders(problemReply({ ...refusal, retryable }, node), refusal, closes)
 }
 
 export function withRefusalHeaders(reply: Reply, refusal: Refusal, closes: boolean): Reply {

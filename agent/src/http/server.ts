@@ -7,6 +7,7 @@ import { parseHostPort } from '../lib/host-port.ts'
 import { ChangeFeed } from '../machine/kv/change-feed.ts'
 import type { Logger } from '../node/logger.ts'
 import { type BackupSource, Backups, removeLeftOvers } from './backup/backups.ts'
+import { BodyBudget } from './body-budget.ts'
 import { Connections } from './connections.ts'
 import type { Api } from './exchange.ts'
 import { HTTP_LIMITS, type HttpLimits } from './limits.ts'
@@ -78,6 +79,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     version,
     log,
     limits,
+    bodies: new BodyBudget(limits.bodiesBytesMax),
     measures,
     closing: end.signal,
     watches,

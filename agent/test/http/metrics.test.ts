@@ -123,6 +123,19 @@ t.test('a client that leaves before its answer counts, and is in flight no more'
   open()
 })
 
+t.test('watches are counted while their clients stay, and all who wait for changes', async t => {
+  const harness = await serve(t)
+  const { tcp, node } = harness
+  const watcher = connect(tcp)
+  t.teardown(() => watcher.destroy())
+  watcher.write('GET /v1/watch HTTP/1.1\r\nHost: a\r\n\r\n')
+  await once(watcher, 'data')
+  const found = await scrape(harness)
+  shows(t, found, { watches: 1, feed_listeners: 1, watches_dropped_total: 0, feed_since_index: 0 })
+  node.machine.changes.restart(9)
+  shows(t, await scrape(harness), { feed_since_index: 9, watches: 0, watches_dropped_total: 1 })
+})
+
 t.test("operators only: the agent's own port, and nothing that came through a gateway", async t => {
   const { tcp, unix } = await serve(t)
   t.match(await request(unix, 'GET /metrics'), { status: 403, body: /OPERATORS_ONLY/ })

@@ -1,6 +1,6 @@
 import { type Operation, operation } from '../../machine/kv/operation.ts'
 import { readBody } from '../body.ts'
-import type { Api, Exchange, Handler } from '../exchange.ts'
+import { type Api, bodyLimits, type Exchange, type Handler } from '../exchange.ts'
 import { isRefusal, type Refusal, refuse } from '../refusal.ts'
 import type { Reply } from '../reply.ts'
 import { jsonReply, textReply } from './consul-reply.ts'
@@ -17,7 +17,7 @@ export const putKv: Handler = async (api, exchange) => {
   }
   const step = putStep(exchange)
   if (isRefusal(step)) return step
-  const body = await readBody(incoming, api.limits.bodyBytesMax)
+  const body = await readBody(incoming, bodyLimits(api))
   if (isRefusal(body)) return body
   if (body.length > api.limits.valueBytesMax) {
     const detail = `Value exceeds ${api.limits.valueBytesMax} byte limit`

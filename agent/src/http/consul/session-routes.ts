@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import type { Session } from '../../machine/kv/session.ts'
 import { checkBodyHead, readText } from '../body.ts'
-import type { Api, Exchange, Handler } from '../exchange.ts'
+import { type Api, bodyLimits, type Exchange, type Handler } from '../exchange.ts'
 import { levelProblem } from '../levels.ts'
 import { readMachine } from '../read-machine.ts'
 import { isRefusal, type Refusal, refuse } from '../refusal.ts'
@@ -18,7 +18,7 @@ const ID = /^[!-~]{1,64}$/
 export const createSession: Handler = async (api, { incoming, head }) => {
   const refusal = checkBodyHead(head)
   if (refusal !== null) return refusal
-  const body = await readText(incoming, api.limits.bodyBytesMax)
+  const body = await readText(incoming, bodyLimits(api))
   if (isRefusal(body)) return body
   const id = head.idempotencyKey === null ? randomUUID() : uuidOf(head.idempotencyKey)
   const session = parseSession(body.text, { id, node: api.node.status().id })

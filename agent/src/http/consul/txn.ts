@@ -2,7 +2,7 @@ import { unreachable } from '../../lib/assert.ts'
 import type { Failure, KvOutcome, Reason } from '../../machine/kv/answer.ts'
 import { isWrite, type Operation } from '../../machine/kv/operation.ts'
 import { checkBodyHead, readText } from '../body.ts'
-import type { Api, Exchange, Handler } from '../exchange.ts'
+import { type Api, bodyLimits, type Exchange, type Handler } from '../exchange.ts'
 import { levelProblem } from '../levels.ts'
 import { readMachine } from '../read-machine.ts'
 import { isRefusal, type Refusal } from '../refusal.ts'
@@ -18,7 +18,7 @@ export const putTxn: Handler = async (api, exchange) => {
   const { incoming, head } = exchange
   const refusal = checkBodyHead(head)
   if (refusal !== null) return refusal
-  const body = await readText(incoming, api.limits.bodyBytesMax)
+  const body = await readText(incoming, bodyLimits(api))
   if (isRefusal(body)) return body
   const operations = parseTransaction(body.text, api.limits)
   if (isRefusal(operations)) return operations

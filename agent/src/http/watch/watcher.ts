@@ -13,6 +13,8 @@ export interface WatcherOptions {
   readonly prefix: Uint8Array
   /** the index that the client has seen */
   readonly after: number
+  /** It was too slow for what is kept. */
+  readonly onDrop: () => void
 }
 
 /**
@@ -24,17 +26,19 @@ export class Watcher {
   readonly #feed: ChangeFeed
   readonly #outgoing: ServerResponse
   readonly #prefix: Uint8Array
+  readonly #onDrop: () => void
   /** all up to here was sent, or does not concern it; while it is idle, all up to the feed's last */
   #position: number
   #idle = false
   /** since when the socket takes nothing, monotonic ms; null: it does */
   #blockedAt: number | null = null
 
-  constructor({ feed, outgoing, prefix, after }: WatcherOptions) {
+  constructor({ feed, outgoing, prefix, after, onDrop }: WatcherOptions) {
     this.#feed = feed
     this.#outgoing = outgoing
     this.#prefix = prefix
     this.#position = after
+    this.#onDrop = onDrop
     outgoing.on('drain', () => {
       this.#blockedAt = null
       this.pump()
@@ -54,6 +58,7 @@ export class Watcher {
     while (this.#blockedAt === null && !this.#idle && !this.#outgoing.writableEnded) {
       const entries = this.#feed.read(this.#position, READ_ENTRIES)
       if (entries === null) {
+        this.#onDrop()
         this.end('compacted')
         return
       }

@@ -9,6 +9,10 @@ const BLOCKED_MS_MAX = 60_000
 
 /** All watchers of one agent: woken together once a turn, and none of them by what does not concern it. */
 export class Watches {
+  /** clients that are served now */
+  size = 0
+  /** clients that were too slow for what the feed keeps */
+  dropped = 0
   readonly #feed: ChangeFeed
   readonly #turns: readonly Set<Watcher>[]
   readonly #woken = new Set<Watcher>()
@@ -23,8 +27,10 @@ export class Watches {
   }
 
   /** Serves one client until it leaves. */
-  add(options: Omit<WatcherOptions, 'feed'>): void {
-    const watcher = new Watcher({ ...options, feed: this.#feed })
+  add(options: Omit<WatcherOptions, 'feed' | 'onDrop'>): void {
+    const onDrop = () => void this.dropped++
+    const watcher = new Watcher({ ...options, feed: this.#feed, onDrop })
+    this.size++
     const turn = this.#turns[this.#added++ % TURNS]
     const interest = { kind: 'prefix' as const, bytes: options.prefix }
     const stopListening = this.#feed.listen(interest, first => {
@@ -33,6 +39,7 @@ export class Watches {
     turn?.add(watcher)
     this.#timer ??= setInterval(() => this.#bookmarkSome(), BOOKMARK_MS / TURNS).unref()
     options.outgoing.once('close', () => {
+      this.size--
       stopListening()
       turn?.delete(watcher)
       this.#woken.delete(watcher)
