@@ -3,7 +3,12 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { agentStatus, startAgent, writeAgentConfig } from '../../../scripts/lib/agent-server.ts'
+import {
+  agentPid,
+  agentStatus,
+  startAgent,
+  writeAgentConfig,
+} from '../../../scripts/lib/agent-server.ts'
 import { gatewayUrl, type NodePlace } from '../../../scripts/lib/layout.ts'
 import { kill, start, stop, up } from '../../../scripts/lib/operations.ts'
 import { Prng } from '../../src/lib/prng.ts'
@@ -41,9 +46,23 @@ function damageLog(node: NodePlace): string {
   return flip(join(directory, segment), 2_000, Math.floor(used * 0.8))
 }
 
-/** Where SQLite has to look to open it at all. */
+/** Anywhere: each page has a checksum. */
 function damageMachine(node: NodePlace): string {
-  return flip(inData(node, 'kv.sqlite'), 0, 16)
+  const file = inData(node, 'kv.sqlite')
+  return flip(file, 0, statSync(file).size)
+}
+
+/** Some of the values that stand there. @returns how many */
+function damageValues(node: NodePlace): number {
+  const file = inData(node, 'kv.sqlite')
+  const bytes = readFileSync(file)
+  let found = 0
+  for (let at = bytes.indexOf('value of'); at !== -1; at = bytes.indexOf('value of', at + 1)) {
+    bytes[at] = 'V'.charCodeAt(0)
+    found++
+  }
+  writeFileSync(file, bytes, { flag: 'r+' })
+  return found
 }
 
 const damagedOf = (node: NodePlace): string[] => {
@@ -191,6 +210,37 @@ t.test(
     await ended(t, cluster, load)
     await ended(t, cluster, again)
     t.match(damagedOf(node), [/-log-damaged$/])
+  },
+)
+
+t.test(
+  'values damaged under a running node: it stops when it meets one, and the next start mends it',
+  async t => {
+    const cluster = await startCluster(t)
+    const load = cluster.load({ prefix: 'running', writersPerUrl: 2 })
+    await cluster.grows(load, 300)
+    await load.stop()
+    await cluster.settled()
+    const leader = await cluster.leader()
+    const [node = leader] = cluster.others(leader)
+    // Started anew it has nothing in memory of what it wrote.
+    await stop(node)
+    t.equal(await start(cluster.place, node), 'ready')
+    t.ok(damageValues(node) > 100)
+    const client = cluster.agent(node)
+    const wrong: string[] = []
+    for (const [key, value] of load.acknowledged) {
+      const { status, body } = await client.get(`/key/${key}`)
+      if (status !== 200) break
+      if (body !== JSON.stringify({ [key]: value })) wrong.push(body)
+    }
+    t.strictSame(wrong, [], 'nothing damaged was served')
+    await until('it stops', () => agentPid(node) === null)
+    t.match(logOf(node), /stopped: .*kv\.sqlite is damaged/)
+    t.match(readFileSync(inData(node, 'quarantine.json'), 'utf8'), /"kind":"damaged"/)
+    t.equal(await start(cluster.place, node), 'ready')
+    t.match(damagedOf(node), [/-machine-damaged$/])
+    await ended(t, cluster, load)
   },
 )
 
