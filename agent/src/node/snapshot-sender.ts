@@ -132,7 +132,7 @@ export class SnapshotSender {
     sending.position = position.index
     const release = store.pin(snapshot.header.id)
     try {
-      const isWanted = () => this.#isWanted(sending)
+      const isWanted = () => this.#isWanted(sending, position.index)
       const { signal } = end
       const parts = { to, snapshot, isWanted, signal, throttle: this.#throttle }
       await new SnapshotTransfer({ ...this.#options, ...parts }).run()
@@ -165,9 +165,13 @@ export class SnapshotSender {
     }
   }
 
-  #isWanted({ to, term }: Sending): boolean {
+  /** Not by who has come so far by the log meanwhile. */
+  #isWanted({ to, term }: Sending, position: LogIndex): boolean {
     const state = this.#options.state()
-    return state.role.kind === 'leader' && state.term === term && state.role.progress.has(to)
+    if (state.role.kind !== 'leader' || state.term !== term) return false
+    const peer = state.role.progress.get(to)
+    if (peer === undefined) return false
+    return peer.match < position || peer.lacking > 0 || peer.state === 'snapshot'
   }
 
   #pause(signal: AbortSignal): Promise<void> {

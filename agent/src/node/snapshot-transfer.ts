@@ -15,6 +15,11 @@ const ANSWER_MS = 600_000
 /** How often a peer may hold less than before, since it has started again, and how often in a row no more than that. */
 const SETBACKS_MAX = 8
 
+/** Over a thin line pieces are smaller, bytes: a heartbeat has to wait behind one. */
+const SIZE_MIN = 64 * 1024
+/** A piece that takes longer than the first, ms, makes the next ones smaller; a faster one than the second larger. */
+const [SLOW_MS, FAST_MS] = [250, 50]
+
 const NOTHING = new Uint8Array(0)
 
 export interface TransferOptions {
@@ -39,6 +44,7 @@ export class SnapshotTransfer {
   #held = 0
   #setbacks = 0
   #standstills = 0
+  #size = CHUNK_BYTES_MAX
 
   constructor(options: TransferOptions) {
     this.#options = options
@@ -51,7 +57,7 @@ export class SnapshotTransfer {
     try {
       let held = await this.#exchange(0, NOTHING)
       while (held !== null) {
-        const bytes = (await file.read(held)).subarray(0, CHUNK_BYTES_MAX)
+        const bytes = (await file.read(held)).subarray(0, this.#size)
         if (bytes.length === 0) throw new Error('the peer holds all of it, and does not take it')
         held = await this.#exchange(held, bytes)
       }
@@ -62,10 +68,12 @@ export class SnapshotTransfer {
 
   /** @returns how much the peer holds; null: all, and it is content */
   async #exchange(offset: number, bytes: Uint8Array): Promise<number | null> {
-    const { throttle, counters, snapshot } = this.#options
+    const { throttle, counters, snapshot, clock } = this.#options
     await this.#pause(throttle.take(bytes.length))
     counters.bytesSent += bytes.length
+    const began = clock.now()
     const answer = await this.#ask({ header: snapshot.header, offset, bytes })
+    this.#adapt(clock.now() - began)
     switch (answer.kind) {
       case 'complete':
         return null
@@ -84,6 +92,8 @@ export class SnapshotTransfer {
     for (let next = chunk; ; next = { ...chunk, bytes: NOTHING }) {
       this.#checkWanted()
       const sent = transport.sendChunk(to, next)
+      // Who listens there may throw.
+      sent.catch(() => {})
       reach('chunk:sent')
       try {
         return await this.#within(ANSWER_MS, sent)
@@ -93,6 +103,11 @@ export class SnapshotTransfer {
       }
       await this.#pause(RETRY_MS)
     }
+  }
+
+  #adapt(tookMs: number): void {
+    if (tookMs > SLOW_MS) this.#size = Math.max(SIZE_MIN, this.#size / 2)
+    else if (tookMs < FAST_MS) this.#size = Math.min(CHUNK_BYTES_MAX, this.#size * 2)
   }
 
   #checkProgress(held: number): void {

@@ -20,7 +20,7 @@ import { set, text } from '../machine/kv-subject.ts'
 import { membersAt, node0, node1, until } from '../transport/harness.ts'
 import { Relay } from '../transport/relay.ts'
 import { freePorts, identity, started } from '../transport/tcp-harness.ts'
-import { Lines, type StateLike } from './snapshot-pair.ts'
+import { Lines, peerAt, type StateLike } from './snapshot-pair.ts'
 
 const CONFIGURATION = Uint8Array.of(1, 2, 3)
 const VALUE_BYTES = 8_000
@@ -94,7 +94,7 @@ t.test('a follower is brought level while writes go on, over a connection that b
   const leads: StateLike = {
     term: 2,
     leader: node0,
-    role: { kind: 'leader', progress: new Map([[node1, { match: 0 }]]) },
+    role: { kind: 'leader', progress: new Map([[node1, peerAt(0)]]) },
     install: null,
   }
   const leader = await end(t, node0, leads)

@@ -43,8 +43,13 @@ export class Lines {
 export interface StateLike {
   term: number
   leader: NodeId | null
-  role: { kind: string; progress: Map<NodeId, { match: number }> }
+  role: { kind: string; progress: Map<NodeId, ReturnType<typeof peerAt>> }
   install: { header: SnapshotHeader } | null
+}
+
+/** A peer that follows the log. */
+export function peerAt(match: number) {
+  return { match, lacking: 0, state: 'replicate' }
 }
 
 const asState = (state: StateLike) => state as unknown as Readonly<State>
@@ -76,7 +81,7 @@ export class Pair {
   readonly from = new Side({
     term: 5,
     leader,
-    role: { kind: 'leader', progress: new Map([[follower, { match: 0 }]]) },
+    role: { kind: 'leader', progress: new Map([[follower, peerAt(0)]]) },
     install: null,
   })
   readonly to = new Side({

@@ -2,7 +2,7 @@ import t from 'tap'
 import { asLogIndex } from '../../src/raft/types.ts'
 import { CHUNK_BYTES_MAX } from '../../src/transport/transport.ts'
 import { contentOf } from '../log/snapshot-parts.ts'
-import { DIRECTORY, follower, leader, Pair } from './snapshot-pair.ts'
+import { DIRECTORY, follower, leader, Pair, peerAt } from './snapshot-pair.ts'
 
 const sent = (ok: boolean) => ({ kind: 'snapshot-sent', to: follower, ok })
 
@@ -88,32 +88,37 @@ t.test('a later transfer goes on where one ended that was given up', async t => 
   t.equal(pair.from.counters.built, 1)
 })
 
-t.test('it ends when the term does, when another leads, and when the peer is removed', async t => {
-  const ends = [
-    (pair: Pair) => {
-      pair.from.state.term = 6
-    },
-    (pair: Pair) => {
-      pair.from.state.role = { kind: 'follower', progress: new Map() }
-    },
-    (pair: Pair) => void pair.from.state.role.progress.clear(),
-  ]
-  for (const end of ends) {
-    const pair = await new Pair().open()
-    const { link } = pair
-    pair.link = chunk => {
-      if (chunk.offset > 0) end(pair)
-      return link(chunk)
+t.test(
+  'it ends with the term, when another leads, and when the peer is removed or has caught up',
+  async t => {
+    const ends = [
+      (pair: Pair) => {
+        pair.from.state.term = 6
+      },
+      (pair: Pair) => {
+        pair.from.state.role = { kind: 'follower', progress: new Map() }
+      },
+      (pair: Pair) => void pair.from.state.role.progress.clear(),
+      // It has caught up by the log.
+      (pair: Pair) => void pair.from.state.role.progress.set(follower, peerAt(7)),
+    ]
+    for (const end of ends) {
+      const pair = await new Pair().open()
+      const { link } = pair
+      pair.link = chunk => {
+        if (chunk.offset > 0) end(pair)
+        return link(chunk)
+      }
+      pair.send()
+      await pair.until(() => pair.posted.length > 0, 'ended')
+      t.same(pair.posted, [sent(false)])
+      t.same(pair.messages, [], 'no message of a former term')
+      t.equal(pair.chunks.length, 3)
+      t.match(pair.from.logger.lines.at(-1), /not needed from this node any more/)
+      t.equal(pair.sender.sending(), null)
     }
-    pair.send()
-    await pair.until(() => pair.posted.length > 0, 'ended')
-    t.same(pair.posted, [sent(false)])
-    t.same(pair.messages, [], 'no message of a former term')
-    t.equal(pair.chunks.length, 3)
-    t.match(pair.from.logger.lines.at(-1), /not needed from this node any more/)
-    t.equal(pair.sender.sending(), null)
-  }
-})
+  },
+)
 
 t.test('rqlite#2687 a peer that has stopped reading holds up no stop', async t => {
   const pair = await new Pair().open()
@@ -185,7 +190,7 @@ t.test('the log behind a snapshot is kept until its peer goes on there', async t
   pair.send()
   await pair.until(() => pair.posted.length > 0, 'sent')
   t.equal(pair.sender.sending(), 7)
-  pair.from.state.role.progress.set(follower, { match: 7 })
+  pair.from.state.role.progress.set(follower, peerAt(7))
   t.equal(pair.sender.sending(), null)
 
   const silent = await new Pair().open()
@@ -220,6 +225,29 @@ t.test('no more bytes a second than allowed', async t => {
   await pair.until(() => pair.posted.length > 0, 'sent')
   const seconds = (pair.clock.now() - began) / 1000
   t.equal(seconds >= 3.5 && seconds <= 4.5, true, `${seconds} s for four seconds' worth`)
+})
+
+t.test('over a thin line the pieces are smaller, and grow again with it', async t => {
+  const pair = await new Pair().open()
+  pair.bytes = 40 * CHUNK_BYTES_MAX
+  await pair.builder.build()
+  let msPerPiece = 0
+  pair.link = async ({ header, offset, bytes }) => {
+    const held = offset + bytes.length
+    if (held === header.bytes) return { kind: 'complete' }
+    if (held > pair.bytes / 4) msPerPiece = 400
+    if (held > pair.bytes / 2) msPerPiece = 0
+    const until = pair.clock.now() + msPerPiece
+    await pair.until(() => pair.clock.now() >= until, 'taken')
+    return { kind: 'held', bytes: held }
+  }
+  pair.send()
+  await pair.until(() => pair.posted.length > 0, 'sent')
+  t.same(pair.posted, [sent(true)])
+  const sizes = new Set(pair.chunks.map(({ bytes }) => bytes.length))
+  t.equal(sizes.has(64 * 1024) && !sizes.has(32 * 1024), true)
+  const inTheEnd = pair.chunks.slice(-8).map(({ bytes }) => bytes.length)
+  t.same(new Set(inTheEnd), new Set([CHUNK_BYTES_MAX]))
 })
 
 t.test('a damaged snapshot is not sent, and another is built', async t => {

@@ -10,6 +10,7 @@ export class Relay {
   /** Sees every piece before it is passed on. */
   onBytes: () => void = () => {}
   readonly #sockets = new Set<Socket>()
+  #holds = false
 
   private constructor(port: number) {
     this.port = port
@@ -34,6 +35,12 @@ export class Relay {
     for (const socket of this.#sockets) socket.destroy()
   }
 
+  /** From now on nothing is read any more, and nothing is closed. */
+  hold(): void {
+    this.#holds = true
+    for (const socket of this.#sockets) socket.pause()
+  }
+
   #join(near: Socket, target: number): void {
     const far = connect(target, '127.0.0.1')
     for (const [from, to] of [
@@ -50,7 +57,7 @@ export class Relay {
     near.on('data', chunk => {
       this.bytes += chunk.length
       this.onBytes()
-      far.write(chunk)
+      if (!this.#holds) far.write(chunk)
     })
     far.pipe(near)
   }
