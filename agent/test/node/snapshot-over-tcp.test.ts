@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import { SystemClock } from '../../src/clock/system-clock.ts'
 import { SnapshotStore } from '../../src/log/snapshot-store.ts'
@@ -17,6 +16,7 @@ import { asLogIndex, asTerm, type NodeId, type SnapshotHeader } from '../../src/
 import { CHUNK_BYTES_MAX } from '../../src/transport/transport.ts'
 import { entry } from '../machine/entries.ts'
 import { set, text } from '../machine/kv-subject.ts'
+import { tamperSealed } from '../machine/tamper.ts'
 import { membersAt, node0, node1, until } from '../transport/harness.ts'
 import { Relay } from '../transport/relay.ts'
 import { freePorts, identity, started } from '../transport/tcp-harness.ts'
@@ -175,10 +175,14 @@ async function spoiled(
   return { header, bytes }
 }
 
-const sql = (statement: string) => (file: string) => {
-  const database = new Database(file)
-  database.exec(statement)
-  database.close()
+/** What it says of itself is true again. */
+const sql = (statement: string) => (file: string) => tamperSealed(file, statement)
+
+async function flipByte(file: string): Promise<void> {
+  const bytes = await readFile(file)
+  const at = Math.floor(bytes.length / 2)
+  bytes[at] = (bytes[at] ?? 0) ^ 1
+  await writeFile(file, bytes)
 }
 
 const BAD: readonly [string, (file: string) => void | Promise<void>, RegExp, string?][] = [
@@ -189,6 +193,7 @@ const BAD: readonly [string, (file: string) => void | Promise<void>, RegExp, str
   ],
   ['a view', sql('CREATE VIEW evil AS SELECT 1'), /tables are not those/],
   ['a table more', sql('CREATE TABLE evil(x)'), /tables are not those/],
+  ['a flipped byte', flipByte, /differs from its checksum|damaged/],
   ['no SQLite', file => writeFile(file, 'x'.repeat(50_000)), /not a database/],
   ['another cluster', () => {}, /belongs to clusterId other/, 'other'],
   ['another value', sql("UPDATE kv SET value = x'00' WHERE key = CAST('k3' AS BLOB)"), /checksum/],
