@@ -205,7 +205,13 @@ ensure_build() {
 [ -d /proc/self ] || fail 'this needs Linux (with /proc).'
 ensure_node
 ensure_nginx
-if [ "${1-}" = --with-tests ]; then has git || need git git; fi
+if [ "${1-}" = --with-tests ]; then
+  has git || need git git
+  # The tests of edge reads need a newer nginx than Debian 12's: as root they make Debian 13's, in a folder of its own.
+  if [ "$(id -u)" = 0 ] && ! has debootstrap && nginx -v 2>&1 | grep -Eq 'nginx/1\.2[2-4]\.' && may_install; then
+    (apt_install debootstrap) || say 'without debootstrap the tests of edge reads are skipped'
+  fi
+fi
 ensure_packages
 ensure_database
 ensure_build

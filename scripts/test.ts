@@ -5,6 +5,7 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { ensureEdgeNginx } from './lib/matrix.ts'
 import { endAll, runStage, type Sandbox, type StageEnd } from './lib/stage.ts'
 import { type TapFailure, TapReader } from './lib/tap-reader.ts'
 import { matrixPlan, type TestStage, testPlan } from './lib/test-plan.ts'
@@ -56,7 +57,10 @@ async function main(): Promise<number> {
     })
   }
   try {
-    return await runAll(matrix ? matrixPlan(only ?? null) : testPlan(only ?? null), sandbox)
+    const stages = matrix ? matrixPlan(only ?? null) : testPlan(only ?? null)
+    const missing = stages.some(({ edge }) => edge) ? ensureEdgeNginx() : null
+    if (missing !== null) console.log(`tests of edge reads will be skipped: ${missing}`)
+    return await runAll(stages, sandbox)
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }

@@ -2,6 +2,7 @@
 
 import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { hasMemory } from './gateway-server.ts'
 import { agentSettings, agentUrl, type NodePlace, type Place, ROOT } from './layout.ts'
 import { probe } from './probe.ts'
 import { runningPid, type Server, type Started, startServer } from './processes.ts'
@@ -19,14 +20,20 @@ export function writeAgentConfig(
   extra: Readonly<Record<string, unknown>> = {},
 ): void {
   mkdirSync(node.directory, { recursive: true })
-  const socketFolder = dirname(node.socket)
-  mkdirSync(socketFolder, { recursive: true, mode: 0o700 })
-  // below /tmp somebody else may have been first
-  if (statSync(socketFolder).uid !== process.getuid?.()) {
-    throw new Error(`${socketFolder} belongs to somebody else`)
-  }
-  const settings = { ...agentSettings(place, node), ...extra }
+  for (const socket of [node.socket, node.edgeSocket]) makeFolderOf(socket)
+  const memory = place.shape.nginx && hasMemory()
+  const edge = memory ? { edge: { socket: node.edgeSocket } } : {}
+  const settings = { ...agentSettings(place, node), ...edge, ...extra }
   writeFileSync(node.configFile, `${JSON.stringify(settings, null, 2)}\n`)
+}
+
+function makeFolderOf(socket: string): void {
+  const folder = dirname(socket)
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  // below /tmp somebody else may have been first
+  if (statSync(folder).uid !== process.getuid?.()) {
+    throw new Error(`${folder} belongs to somebody else`)
+  }
 }
 
 /** Starts the agent; it may take a while until it serves. */

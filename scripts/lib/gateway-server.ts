@@ -3,13 +3,15 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { hasSharedDict } from '../../agent/src/gateway/edge-options.ts'
+import { findJsModule } from '../../agent/src/gateway/nginx-binary.ts'
 import { memberList, type NodePlace, type Place, ROOT } from './layout.ts'
 import { runningPid, type Server, type Started, startServer } from './processes.ts'
 
 const RENDER = join(ROOT, 'agent/dist/gateway/render-main.js')
 
 export function gatewayServer({ nginxPidFile, prefix }: NodePlace): Server {
-  return { pidFile: nginxPidFile, mark: `-p ${prefix} ` }
+  return { pidFile: nginxPidFile, mark: `-p ${prefix} `, folder: prefix }
 }
 
 /**
@@ -22,7 +24,9 @@ export function renderGateway(place: Place, node: NodePlace): void {
   const members = ['--members', list, '--node', node.id, '--socket', node.socket]
   const listen = ['--listen', `127.0.0.1:${node.gatewayPort}`]
   const mode = ['--write-mode', place.shape.writeMode]
-  const args = [RENDER, ...members, '--prefix', node.prefix, ...listen, ...mode]
+  const edge = ['--edge-reads', 'auto', '--edge-socket', node.edgeSocket]
+  const own = ['--prefix', node.prefix, '--nginx', nginxProgram()]
+  const args = [RENDER, ...members, ...own, ...listen, ...mode, ...edge]
   const { status, stderr, error } = spawnSync(process.execPath, args, { encoding: 'utf8' })
   if (status !== 0) throw new Error(`nginx of ${node.id}: ${error?.message ?? stderr.trim()}`)
 }
@@ -45,7 +49,21 @@ export function gatewayErrorLog({ prefix }: NodePlace): string {
   return join(prefix, 'logs/error.log')
 }
 
-/** An ordinary user's PATH often lacks /usr/sbin. */
+const able = new Map<string, boolean>()
+
+/** Whether this nginx has a memory that reads can be answered from: njs 0.8 or later. */
+export function hasMemory(): boolean {
+  const program = nginxProgram()
+  const known = able.get(program)
+  if (known !== undefined) return known
+  const found = hasSharedDict(program, findJsModule(program))
+  able.set(program, found)
+  return found
+}
+
+/** NGINX_PROGRAM, or the machine's own: an ordinary user's PATH often lacks /usr/sbin. */
 function nginxProgram(): string {
+  const { NGINX_PROGRAM: given } = process.env
+  if (given) return given
   return existsSync('/usr/sbin/nginx') ? '/usr/sbin/nginx' : 'nginx'
 }

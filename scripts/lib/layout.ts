@@ -63,6 +63,8 @@ export interface NodePlace {
   readonly nginxLog: string
   readonly nginxPidFile: string
   readonly socket: string
+  /** where its nginx takes what was applied: whoever reaches it can write what nginx answers */
+  readonly edgeSocket: string
   readonly gatewayPort: number
   readonly httpPort: number
   readonly raftPort: number
@@ -197,19 +199,20 @@ export function nodePlace(
     prefix: join(directory, 'nginx'),
     nginxLog: join(directory, 'nginx.log'),
     nginxPidFile: join(directory, 'nginx.pid'),
-    socket: socketOf(cluster, id),
+    socket: socketOf(cluster, `${id}/agent.sock`, `${id}.sock`),
+    edgeSocket: socketOf(cluster, `${id}/nginx/run/edge.sock`, `${id}-edge.sock`),
     gatewayPort: port,
     httpPort: port + 85,
     raftPort: port + 86,
   }
 }
 
-/** In the node's directory, or under a short path where that one is too long for a socket. */
-function socketOf(cluster: string, id: string): string {
+/** In the cluster's directory, or under a short path where that one is too long for a socket. */
+function socketOf(cluster: string, name: string, shortName: string): string {
   const digest = createHash('sha256').update(cluster).digest('hex').slice(0, 12)
   const { XDG_RUNTIME_DIR: runtime } = process.env
-  const short = join(`raft-nginx-${digest}`, `${id}.sock`)
-  const choices = [join(cluster, id, 'agent.sock'), ...(runtime ? [join(runtime, short)] : [])]
+  const short = join(`raft-nginx-${digest}`, shortName)
+  const choices = [join(cluster, name), ...(runtime ? [join(runtime, short)] : [])]
   const fits = (path: string) => Buffer.byteLength(path) <= SOCKET_BYTES_MAX
   return choices.find(fits) ?? join('/tmp', short)
 }

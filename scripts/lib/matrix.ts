@@ -14,12 +14,15 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { hasSharedDict } from '../../agent/src/gateway/edge-options.ts'
+import { findJsModule } from '../../agent/src/gateway/nginx-binary.ts'
 
 /** Debian 13 (nginx 1.26, njs 0.8.9) and the newest (QuickJS). */
 export const SUITES = ['trixie', 'sid'] as const
 
 type Suite = (typeof SUITES)[number]
 
+export const SYSTEM_NGINX = '/usr/sbin/nginx'
 const ROOTS = '/var/tmp/raft-nginx-roots'
 const PACKAGES = 'nginx,libnginx-mod-http-js'
 /** Beside the binary, so that its modules are found beside it too. */
@@ -30,6 +33,22 @@ const LOADERS = ['lib64/ld-linux-x86-64.so.2', 'lib/ld-linux-aarch64.so.1']
 export function nginxOf(suite: Suite): string | null {
   const program = join(ROOTS, suite, PROGRAM)
   return existsSync(program) ? program : null
+}
+
+/**
+ * Sees to it that the tests of edge reads have an nginx that can: Debian 13's, where this machine's own cannot.
+ * @returns why there is none; null: there is one
+ */
+export function ensureEdgeNginx(): string | null {
+  const programs = [SYSTEM_NGINX, ...SUITES.map(nginxOf)]
+  const able = (program: string | null) =>
+    program !== null && hasSharedDict(program, findJsModule(program))
+  if (programs.some(able)) return null
+  try {
+    return able(makeRoot('trixie')) ? null : 'the nginx of Debian 13 has no js_shared_dict_zone'
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
 }
 
 /**

@@ -32,7 +32,9 @@ export const SHAPE_HELP = `  --data DIR          where the cluster lives (defaul
   --base-port P       gateways P, P+100, ..., agents' HTTP P+85, ..., Raft P+86, ... (default 8100)
   --in-memory         keep nothing on disk
   --no-nginx          agents only
-  --machine WHICH     the state machine: a name that ships (default sqlite-kv), a module's path, or an example's folder`
+  --machine WHICH     the state machine: a name that ships (default sqlite-kv), a module's path, or an example's folder
+
+NGINX_PROGRAM in the environment names another nginx than the machine's own.`
 
 export interface ShapeValues {
   readonly data?: string | undefined

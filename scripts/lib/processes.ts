@@ -20,6 +20,8 @@ export interface Server {
   readonly pidFile: string
   /** stands in its command line and in no other's: a pid that was given to another process is never taken for it */
   readonly mark: string
+  /** or, where it may have another command line (an nginx under a loader of its own): of this directory it has files open */
+  readonly folder?: string
 }
 
 export interface Command {
@@ -67,7 +69,7 @@ export async function startServer(server: Server, command: Command): Promise<Sta
 }
 
 /** Process id of the running server; null when it does not run. */
-export function runningPid({ pidFile, mark }: Server): number | null {
+export function runningPid({ pidFile, mark, folder }: Server): number | null {
   let text: string
   try {
     text = readFileSync(pidFile, 'utf8')
@@ -75,7 +77,9 @@ export function runningPid({ pidFile, mark }: Server): number | null {
     return null
   }
   const pid = Number.parseInt(text, 10)
-  return Number.isInteger(pid) && pid > 1 && commandLine(pid).includes(mark) ? pid : null
+  if (!Number.isInteger(pid) || pid <= 1) return null
+  const known = commandLine(pid).includes(mark)
+  return known || (folder !== undefined && hasOpen(pid, folder)) ? pid : null
 }
 
 /** Whether it was stopped by SIGSTOP. */
@@ -164,12 +168,15 @@ export function openFiles(pid: number): string[] {
 
 /** Processes that keep a file under this directory open, or name it in their command line. */
 export function processesUsing(directory: string): number[] {
-  const below = `${directory}/`
   return processIds().filter(
     pid =>
       pid !== process.pid &&
-      (commandLine(pid).includes(below) || openFiles(pid).some(path => path.startsWith(below))),
+      (commandLine(pid).includes(`${directory}/`) || hasOpen(pid, directory)),
   )
+}
+
+function hasOpen(pid: number, directory: string): boolean {
+  return openFiles(pid).some(path => path.startsWith(`${directory}/`))
 }
 
 /** None where the process has ended or is another user's. */

@@ -3,7 +3,7 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from './layout.ts'
-import { makeRoot, SUITES } from './matrix.ts'
+import { makeRoot, SUITES, SYSTEM_NGINX } from './matrix.ts'
 
 export interface TestStage {
   readonly name: string
@@ -14,6 +14,8 @@ export interface TestStage {
   readonly env?: Readonly<Record<string, string>>
   /** `whole`: it passes or fails as one */
   readonly output: 'tap' | 'whole'
+  /** It skips what needs js_shared_dict_zone where no nginx has it. */
+  readonly edge?: boolean
 }
 
 const MINUTE_MS = 60_000
@@ -36,7 +38,7 @@ export function testPlan(only: string | null): TestStage[] {
 export function matrixPlan(only: string | null): TestStage[] {
   const files = filesEnding('.process.ts').filter(name => name.startsWith(GATEWAY))
   const wanted = files.filter(name => only === null || name.includes(only))
-  const programs = new Map([['this machine', '/usr/sbin/nginx']])
+  const programs = new Map([['this machine', SYSTEM_NGINX]])
   for (const suite of SUITES) programs.set(suite, makeRoot(suite))
   return [...programs].flatMap(([where, program]) => {
     const env = { GATEWAY_TEST_NGINX: program }
@@ -60,7 +62,9 @@ function unitStage(files: readonly string[]): TestStage {
 function processStage(file: string): TestStage {
   const loader = join(ROOT, 'node_modules/tsx/dist/loader.mjs')
   const args = ['--import', loader, file]
-  return { name: file, program: process.execPath, args, timeoutMs: 15 * MINUTE_MS, output: 'tap' }
+  const timeoutMs = 15 * MINUTE_MS
+  const edge = /(?:edge|examples|structure)[^/]*$/.test(file)
+  return { name: file, program: process.execPath, args, timeoutMs, output: 'tap', edge }
 }
 
 function filesEnding(suffix: string): string[] {

@@ -1,6 +1,6 @@
 /** Puts rendered files in place so that a fault never costs the files that worked. */
 
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 
 export type Files = ReadonlyMap<string, string>
@@ -16,9 +16,13 @@ export function installPrefix(
   test: (configFile: string) => Verdict,
   checkOnly: boolean,
 ): Verdict {
-  for (const folder of ['run', 'logs', 'tmp', 'cache']) {
+  for (const folder of ['logs', 'tmp', 'cache']) {
     mkdirSync(path.join(prefix, folder), { recursive: true })
   }
+  // nginx opens its sockets to everybody: this folder does not.
+  const run = path.join(prefix, 'run')
+  mkdirSync(run, { recursive: true })
+  chmodSync(run, 0o750)
   const staged = path.join(prefix, `.staged-${process.pid}`)
   try {
     writeFiles(staged, files)

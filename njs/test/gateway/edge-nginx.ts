@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { hasSharedDict } from '../../../agent/src/gateway/edge-options.ts'
 import { findJsModule } from '../../../agent/src/gateway/nginx-binary.ts'
-import { nginxOf, SUITES } from '../../../scripts/lib/matrix.ts'
+import { nginxOf, SUITES, SYSTEM_NGINX } from '../../../scripts/lib/matrix.ts'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 
@@ -30,7 +30,7 @@ export async function withEdgeNginx(
 
 /** The one that was asked for, else the machine's own, else another Debian's; null where none of them can. */
 function edgeNginx(): string | null {
-  const own = ['/usr/sbin/nginx', ...SUITES.map(nginxOf)]
+  const own = [SYSTEM_NGINX, ...SUITES.map(nginxOf)]
   const asked = process.env.GATEWAY_TEST_NGINX
   const candidates = asked === undefined ? own : [asked]
   const able = (program: string | null): program is string =>
