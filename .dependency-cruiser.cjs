@@ -13,6 +13,7 @@ const ports = [
   'clock/clock\\.ts$',
   'log/log-store\\.ts$',
   'log/snapshot-store\\.ts$',
+  'log/compaction-policy\\.ts$',
   'transport/transport\\.ts$',
   'machine/state-machine\\.ts$',
 ]

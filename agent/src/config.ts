@@ -53,17 +53,18 @@ export interface Config {
   readonly checkIntervalMs: number
   /** what becomes of a damaged disk of this node */
   readonly repair: Settings['repair']
-  /** accepted, not used yet */
+  /** when the log is shortened, and how many snapshots are kept */
   readonly snapshot: {
     readonly enabled: boolean
     readonly intervalSec: number
+    /** entries */
     readonly threshold: number
     readonly retain: number
   }
   readonly log: {
     /** of the Raft log */
     readonly dir: string
-    /** accepted, not used yet */
+    /** entries that stay although they could go */
     readonly trailingLogs: number
     /** of the process log */
     readonly level: Settings['log']['level']

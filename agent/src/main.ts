@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -18,11 +18,12 @@ import { loadOrCreateIdentity } from './log/identity-file.ts'
 import type { LogStore } from './log/log-store.ts'
 import { MemoryLogStore } from './log/memory-log-store.ts'
 import { SegmentLogStore } from './log/segment-log-store.ts'
+import { SnapshotStore } from './log/snapshot-store.ts'
 import { type Chosen, chooseMachine } from './machine/registry.ts'
 import { crashAt, parsePlannedCrash, type Reach } from './node/fault-points.ts'
 import type { Recording } from './node/flight-recorder.ts'
 import { RaftNode } from './node/node.ts'
-import type { NodeOptions } from './node/node-options.ts'
+import type { NodeOptions, SnapshotOptions } from './node/node-options.ts'
 import { encodeFlightLog } from './node/recording-file.ts'
 import type { Identity } from './raft/types.ts'
 import { foreignNames, isOwnDamage, repairOf } from './repair/agent-repair.ts'
@@ -168,7 +169,7 @@ async function makeNode(
   config: Config,
   { clock, contact, logger, reach, quarantine }: Surroundings,
 ) {
-  const { identity, identities, log, chosen, rejoin, life } = await storageOf(config)
+  const { identity, identities, log, snapshots, chosen, rejoin, life } = await storageOf(config)
   const join = rejoin ?? config.join
   const seed = randomBytes(4).readUInt32LE()
   const options = {
@@ -176,6 +177,7 @@ async function makeNode(
     contact,
     founders: join === null ? config.nodes : null,
     log,
+    snapshots: snapshotsOf(config, snapshots, logger),
     transport: new TcpTransport({
       identity,
       contact,
@@ -300,6 +302,8 @@ async function storageOf(config: Config): Promise<{
   readonly identity: Identity
   readonly identities: PeerIdentities
   readonly log: LogStore
+  /** where snapshots are kept */
+  readonly snapshots: string
   readonly chosen: Chosen
   /** how it came back, where it gave up what it was */
   readonly rejoin: Rejoin | null
@@ -313,6 +317,7 @@ async function storageOf(config: Config): Promise<{
       identity: { ...name, incarnation: randomUUID() },
       identities: new MemoryPeerIdentities(),
       log: new MemoryLogStore(),
+      snapshots: directoryOfThisProcess(),
       chosen: await chooseMachine(config.machine, { directory: null }),
       rejoin: null,
       life: '',
@@ -327,9 +332,29 @@ async function storageOf(config: Config): Promise<{
     identity,
     identities,
     log: new SegmentLogStore({ directory: config.log.dir, mustExist: identities.hasMetPeers }),
+    snapshots: join(config.raftDir, 'snapshots'),
     chosen: await chooseMachine(config.machine, { directory: config.raftDir }),
     rejoin,
     life: await newestSetAside(systemDisk, config.raftDir),
+  }
+}
+
+/** A snapshot is a file, of a node in memory too. */
+function directoryOfThisProcess(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'raft-nginx-'))
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
+  return directory
+}
+
+function snapshotsOf(config: Config, directory: string, logger: pino.Logger): SnapshotOptions {
+  const { enabled, intervalSec, threshold, retain } = config.snapshot
+  const onDamage = (words: string) => logger.warn(words)
+  return {
+    store: new SnapshotStore({ directory, retain, onDamage }),
+    enabled,
+    intervalMs: intervalSec * 1000,
+    threshold,
+    trailing: config.log.trailingLogs,
   }
 }
 

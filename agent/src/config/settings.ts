@@ -3,8 +3,8 @@ import { parseHostPort } from '../lib/host-port.ts'
 import { NODE_ID } from '../raft/types.ts'
 
 /**
- * Every setting as it stands in the file, with its unit, range and default. Settings that say
- * "not used yet" are accepted, so that files which have them load.
+ * Every setting as it stands in the file, with its unit, range and default. One that says
+ * "not used" is accepted, so that files which have it load.
  */
 
 const flag = z.boolean()
@@ -40,21 +40,25 @@ const node = z.strictObject({
 })
 
 const snapshot = z.strictObject({
-  enabled: flag.default(true).describe('Whether snapshots are taken. Not used yet.'),
+  enabled: flag
+    .default(true)
+    .describe('Whether entries leave the log once the state machine has them; false keeps all.'),
   snapshot_interval_sec: whole(1, 604_800)
     .default(120)
-    .describe('Seconds between looks whether a snapshot is due. Not used yet.'),
+    .describe('Seconds between looks whether the log can be shortened.'),
   snapshot_threshold: whole(1, 1e9)
     .default(8_192)
-    .describe('Entries since the last snapshot that make the next one due. Not used yet.'),
-  retain_snapshots: whole(1, 1_000).default(2).describe('Snapshots that are kept. Not used yet.'),
+    .describe('Entries that at least leave the log at once.'),
+  retain_snapshots: whole(1, 1_000)
+    .default(2)
+    .describe('Snapshots that are kept, of those made for nodes that were behind.'),
 })
 
 const log = z.strictObject({
   log_dir: path.optional().describe('Directory of the Raft log. Default: log in raft_dir.'),
   trailing_logs: whole(0, 1e9)
     .default(10_240)
-    .describe('Entries kept behind a snapshot, for followers that lag. Not used yet.'),
+    .describe('Entries that stay in the log although they could go, for nodes that lag.'),
   level: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default('info')
@@ -157,7 +161,9 @@ export const settings = z.strictObject({
     .optional()
     .describe('If given, must be the number of `nodes`, unless `single_node` is true.'),
   single_node: flag.optional().describe('If true, `nodes` must have exactly one.'),
-  snapshot: snapshot.prefault({}).describe('Snapshots.'),
+  snapshot: snapshot
+    .prefault({})
+    .describe('When the log is shortened; who lacks what is gone gets a snapshot.'),
   log: log.prefault({}).describe('The Raft log and the process log.'),
   transport: transport.prefault({}).describe('Between agents.'),
   server: server.prefault({}).describe('HTTP of this agent.'),

@@ -36,6 +36,7 @@ export function registerMeasures(registry: Registry, api: Api): void {
     registerStatus(into, status)
     registerPeers(into, status, measures)
     registerWork(into, status, measures)
+    registerSnapshots(into, status, measures)
   }
   registerHttp(into, api)
   if (api.plugIn === null) registerWatches(into, api)
@@ -148,6 +149,7 @@ function registerStatus(into: Metrics, status: NodeStatus): void {
   plain('commit_index', 'Highest entry known to be committed.', status.commitIndex)
   plain('applied_index', 'Highest entry that the state machine has applied.', status.appliedIndex)
   plain('last_log_index', "Highest entry of this node's log.", status.lastIndex)
+  plain('first_log_index', "Lowest entry of this node's log that is kept.", status.firstIndex)
   plain('members', 'Members of the cluster as this node knows them.', status.members.length)
   if (status.stalenessMs === null) return
   const help = "How old this node's knowledge can be."
@@ -212,6 +214,35 @@ function registerWork(into: Metrics, status: NodeStatus, measures: NodeMeasures)
     },
     Object.entries(queues).map(([queue, length]) => [length, { queue }]),
   )
+}
+
+function registerSnapshots(
+  into: Metrics,
+  { snapshots: now }: NodeStatus,
+  { logBytes, compactions, snapshots }: NodeMeasures,
+): void {
+  const gauge = (name: string, help: string, value: number) =>
+    into.gauge({ name, help }, [[value, {}]])
+  const counter = (name: string, help: string, value: number) =>
+    into.counter({ name, help }, [[value, {}]])
+  gauge('log_bytes', 'Size of the log, about.', logBytes)
+  counter('log_compactions_total', 'How often the front of the log was dropped.', compactions)
+  const stored = { name: 'snapshot_index', help: 'Position of the newest snapshot stored here.' }
+  into.gauge(stored, now.stored === null ? [] : [[now.stored, {}]])
+  const sending = 'Snapshots on their way to other nodes: 1 while there are any.'
+  gauge('snapshot_sending', sending, now.sending === null ? 0 : 1)
+  const installing = '1 while a snapshot replaces log and state machine.'
+  gauge('snapshot_installing', installing, now.installing ? 1 : 0)
+  counter('snapshots_built_total', 'Snapshots made here.', snapshots.built)
+  counter('snapshots_sent_total', 'Snapshots that reached another node whole.', snapshots.sent)
+  counter('snapshots_received_total', 'Snapshots that came here whole.', snapshots.received)
+  const failed = 'Snapshots whose transfer from here came to nothing.'
+  counter('snapshot_transfers_failed_total', failed, snapshots.failed)
+  const installs = 'How often log and state machine were replaced by a snapshot.'
+  counter('snapshots_installed_total', installs, snapshots.installs)
+  counter('snapshot_sent_bytes_total', 'Of snapshots, to other nodes.', snapshots.bytesSent)
+  const received = 'Of snapshots, from other nodes.'
+  counter('snapshot_received_bytes_total', received, snapshots.bytesReceived)
 }
 
 function registerHttp(into: Metrics, { measures, bodies }: Pick<Api, 'measures' | 'bodies'>): void {

@@ -35,6 +35,8 @@ function full(api: Api, status: NodeStatus): object {
     commitIndex: status.commitIndex,
     appliedIndex: status.appliedIndex,
     lastIndex: status.lastIndex,
+    firstIndex: status.firstIndex,
+    snapshots: status.snapshots,
     members: members.map(shown),
     voters: idsOf(members, 'voter'),
     learners: idsOf(members, 'learner'),

@@ -28,6 +28,8 @@ export interface AppliedBatch {
   readonly configurations: readonly Configuration[]
   /** what the machine had come to, where the last entry is a check; else null */
   readonly check: ChainReport | null
+  /** of its commands */
+  readonly bytes: number
 }
 
 export interface ApplierEvents {
@@ -66,6 +68,11 @@ export class Applier {
   /** What is in force before the first entry. */
   start(configuration: Configuration): void {
     this.#configuration = encodeConfiguration(configuration)
+  }
+
+  /** The machine was replaced. */
+  jumped(configuration: Uint8Array): void {
+    this.#configuration = configuration
   }
 
   submit(apply: Apply): void {
@@ -144,12 +151,14 @@ export class Applier {
     this.#stopwatch.stop(began)
     const configurations = changes.map(({ payload }) => decodeConfiguration(payload))
     const check = taken.at(-1)?.kind === 'check' ? chainOf(this.#machine) : null
-    this.#events.onApplied({ entries, results, configurations, check })
-    this.#checkpointWhenDue(entries)
+    let bytes = 0
+    for (const { command } of entries) bytes += command?.length ?? 0
+    this.#events.onApplied({ entries, results, configurations, check, bytes })
+    this.#checkpointWhenDue(bytes)
   }
 
-  #checkpointWhenDue(batch: readonly CommittedEntry[]): void {
-    for (const { command } of batch) this.#sinceCheckpoint += command?.length ?? 0
+  #checkpointWhenDue(bytes: number): void {
+    this.#sinceCheckpoint += bytes
     if (this.#sinceCheckpoint < CHECKPOINT_BYTES || this.#checkpoint !== null) return
     this.#sinceCheckpoint = 0
     this.#events.reach('checkpoint:before')

@@ -1,16 +1,19 @@
 import { unreachable } from '../lib/assert.ts'
 import type { Histogram } from '../lib/histogram.ts'
-import type { Configuration } from '../raft/configuration.ts'
+import { LogCompacted } from '../log/log-store.ts'
+import { type Configuration, decodeConfiguration } from '../raft/configuration.ts'
 import type { Effect, Persist } from '../raft/effect.ts'
 import type { Message } from '../raft/message.ts'
 import { type AppliedBatch, Applier } from './applier.ts'
 import type { ChainChecks } from './chain-checks.ts'
+import type { Install } from './installer.ts'
 import { LogWriter } from './log-writer.ts'
 import type { Loop } from './loop.ts'
 import { type Counters, Stopwatch } from './measures.ts'
 import type { Membership } from './membership.ts'
 import type { NodeOptions } from './node-options.ts'
 import type { Requests } from './requests.ts'
+import { Snapshots } from './snapshots.ts'
 
 /** Parts of the node that hear of what was done. */
 export interface Concerned {
@@ -30,6 +33,7 @@ export class Effects {
   readonly #loop: Loop
   readonly #writer: LogWriter
   readonly #applier: Applier
+  readonly snapshots: Snapshots
   #outgoing: Message[] = []
 
   constructor(options: NodeOptions<never, unknown>, concerned: Concerned, loop: Loop) {
@@ -45,6 +49,7 @@ export class Effects {
       onApplied: (batch: AppliedBatch) => this.#onApplied(batch),
       reach,
     }
+    this.snapshots = new Snapshots(options, loop, install => this.#onInstalled(install))
     this.#writer = new LogWriter(log, events, stopwatch(persistSeconds))
     this.#applier = new Applier(log, machine, events, stopwatch(applySeconds))
   }
@@ -81,8 +86,11 @@ export class Effects {
         requests.unchanged(effect.id)
         break
       case 'send-snapshot':
+        this.snapshots.send(effect)
+        break
       case 'install-snapshot':
-        throw new Error('this node neither sends nor takes snapshots')
+        this.snapshots.install(effect)
+        break
       case 'read-ready':
         requests.readReady(effect, this.#loop.state().applied)
         break
@@ -109,13 +117,19 @@ export class Effects {
   async drained(): Promise<void> {
     await this.#writer.drained()
     await this.#applier.drained()
+    await this.snapshots.stop()
   }
 
   #load({ to, from, upTo, term, bytesMax }: Extract<Effect, { kind: 'load' }>): void {
     const { post, fail } = this.#loop
-    this.#options.log
-      .read(from, upTo, bytesMax)
-      .then(entries => post({ kind: 'loaded', to, term, entries }), fail)
+    this.#options.log.read(from, upTo, bytesMax).then(
+      entries => post({ kind: 'loaded', to, term, entries }),
+      error => {
+        // Dropped since it was asked for: whoever lacks it gets a snapshot.
+        if (error instanceof LogCompacted) post({ kind: 'loaded', to, term, entries: [] })
+        else fail(error)
+      },
+    )
   }
 
   #onDurable(persists: readonly Persist[]): void {
@@ -125,7 +139,7 @@ export class Effects {
     if (receipt !== undefined) this.#loop.post({ kind: 'persisted', receipt })
   }
 
-  #onApplied({ entries, results, configurations, check }: AppliedBatch): void {
+  #onApplied({ entries, results, configurations, check, bytes }: AppliedBatch): void {
     const last = entries.at(-1)
     if (last === undefined) return
     const configuration = configurations.at(-1) ?? null
@@ -133,6 +147,18 @@ export class Effects {
     // What a machine answers that is found to be wrong is nobody's answer.
     if (check !== null) this.#concerned.checks.passed(check)
     this.#concerned.requests.settle(entries, results)
+    this.snapshots.applied(bytes)
     this.#loop.post({ kind: 'applied', position: last.position, configuration })
+  }
+
+  /** What it went past has no results here; all else is told as after an apply. */
+  #onInstalled({ header, whenInstalled }: Install): void {
+    const { position } = header
+    const configuration = decodeConfiguration(header.configuration)
+    this.#applier.jumped(header.configuration)
+    this.#concerned.membership.applied([configuration])
+    this.#concerned.requests.jumped(position.index)
+    this.#outgoing.push(...whenInstalled)
+    this.#loop.post({ kind: 'snapshot-installed', position, configuration })
   }
 }

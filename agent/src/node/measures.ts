@@ -12,6 +12,24 @@ export interface NodeMeasures {
   readonly campaigns: number
   /** how often it learnt of another leader than before; losing one without another counts at the next */
   readonly leaderChanges: number
+  /** of the log on disk, about */
+  readonly logBytes: number
+  /** how often the front of the log was dropped */
+  readonly compactions: number
+  readonly snapshots: {
+    /** made here */
+    readonly built: number
+    /** that reached another node whole */
+    readonly sent: number
+    /** that came here whole */
+    readonly received: number
+    /** transfers that came to nothing */
+    readonly failed: number
+    readonly bytesSent: number
+    readonly bytesReceived: number
+    /** how often machine and log were replaced by one */
+    readonly installs: number
+  }
   readonly waiting: {
     /** not handed to the core yet */
     readonly proposals: number
@@ -59,7 +77,7 @@ export class Counters {
   leaderChanges = 0
   #leader: NodeId | null = null
 
-  view(): Omit<NodeMeasures, 'waiting' | 'peers'> {
+  view(): Pick<NodeMeasures, 'persistSeconds' | 'applySeconds' | 'campaigns' | 'leaderChanges'> {
     const { persistSeconds, applySeconds, campaigns, leaderChanges } = this
     return { persistSeconds, applySeconds, campaigns, leaderChanges }
   }

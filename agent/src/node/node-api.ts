@@ -7,6 +7,16 @@ import type { ChangeOutcome, Outcome, ReadOutcome, TransferOutcome } from './out
 
 export type { MembershipChange }
 
+/** A node's snapshots, at one moment. */
+export interface SnapshotsStatus {
+  /** Position of the newest that is stored here; null: none is. */
+  readonly stored: LogIndex | null
+  /** Lowest position that is on its way to another node; null: none is. */
+  readonly sending: LogIndex | null
+  /** One is replacing log and state machine. */
+  readonly installing: boolean
+}
+
 /** How a member is reached; addresses are `host:port`. */
 export interface MemberAddress {
   readonly id: NodeId
@@ -42,6 +52,9 @@ export interface NodeStatus {
   readonly commitIndex: LogIndex
   readonly appliedIndex: LogIndex
   readonly lastIndex: LogIndex
+  /** Of the log: what goes before it was dropped. Above `lastIndex` when the log is empty. */
+  readonly firstIndex: LogIndex
+  readonly snapshots: SnapshotsStatus
   readonly members: readonly MemberStatus[]
   /** Has applied all that was committed when it started or last lost touch, and knows a leader. */
   readonly ready: boolean

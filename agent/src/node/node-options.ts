@@ -1,13 +1,20 @@
 import type { Clock } from '../clock/clock.ts'
 import type { LogStore } from '../log/log-store.ts'
+import type { SnapshotStore } from '../log/snapshot-store.ts'
 import type { StateMachine } from '../machine/state-machine.ts'
 import type { Identity } from '../raft/types.ts'
 import type { Contact, Transport } from '../transport/transport.ts'
+import type { CompactionSettings } from './compactor.ts'
 import type { Reach } from './fault-points.ts'
 import type { Recording } from './flight-recorder.ts'
 import type { Logger } from './logger.ts'
 import type { MemberAddress } from './node-api.ts'
 import type { QuarantineMark } from './quarantine.ts'
+
+/** Where snapshots are kept, and when the log is shortened. */
+export interface SnapshotOptions extends CompactionSettings {
+  readonly store: SnapshotStore
+}
 
 /** What a node is made of, and its times in milliseconds. */
 export interface NodeOptions<Query, Answer> {
@@ -18,6 +25,7 @@ export interface NodeOptions<Query, Answer> {
   readonly founders: readonly MemberAddress[] | null
   readonly log: LogStore
   readonly machine: StateMachine<Query, Answer>
+  readonly snapshots: SnapshotOptions
   readonly transport: Transport
   readonly clock: Clock
   readonly logger: Logger

@@ -16,10 +16,11 @@ import { Counters, type NodeMeasures } from './measures.ts'
 import { type Acquaintance, Membership } from './membership.ts'
 import type { NodeApi, NodeStatus } from './node-api.ts'
 import type { NodeOptions } from './node-options.ts'
+import { NotServing } from './not-serving.ts'
 import type { ChangeOutcome, Outcome, ReadOutcome, TransferOutcome } from './outcome.ts'
 import { Requests } from './requests.ts'
 import { recover, tickMsOf } from './start-up.ts'
-import { statusOf } from './status.ts'
+import { LACKS_SNAPSHOT, statusOf } from './status.ts'
 import { Transfers } from './transfers.ts'
 
 /**
@@ -86,7 +87,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
       onUnreachable: peer => this.#post({ kind: 'unreachable', peer }),
       onMet: peer => this.#membership.met(peer),
       onGone: peer => this.#onGone(peer),
-      onChunk: () => Promise.reject(new Error('this node takes no snapshots')),
+      onChunk: (from, chunk) => this.#effects.snapshots.onChunk(from, chunk),
       onNotice: (from, notice) => this.#heard(from, notice),
     })
     this.#cancelTicks = clock.every(tickMsOf(this.#options), () => {
@@ -118,6 +119,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
    */
   async query(query: Query): Promise<Answer> {
     this.#checks.mustBeTrusted()
+    if (this.#stateIfAny()?.needsSnapshot === true) throw new NotServing(LACKS_SNAPSHOT)
     try {
       return await this.#options.machine.query(query)
     } catch (error) {
@@ -175,6 +177,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
       raft: this.#running(),
       membership: this.#membership,
       checks: this.#checks,
+      snapshots: this.#effects.snapshots,
       freshness: this.#freshness,
       now: clock.now(),
       startedAt: this.#startedAt,
@@ -183,10 +186,14 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
   }
 
   measures(): NodeMeasures {
-    const { state, last } = this.#running()
+    const { state, base, last } = this.#running()
+    const { log } = this.#options
+    const { snapshots } = this.#effects
+    const { compactions } = snapshots
     const progress = state.role.kind === 'leader' ? [...state.role.progress] : []
     return {
       ...this.#counters.view(),
+      ...{ compactions, snapshots: snapshots.measures(), logBytes: log.bytesAfter(base.index) },
       waiting: { ...this.#requests.waiting, persists: this.#effects.queuedPersists },
       peers: progress.map(([peer, { match }]) => ({ peer, lag: last.index - match })),
     }
@@ -239,6 +246,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
     this.#step({ kind: 'tick' })
     const now = this.#options.clock.now()
     this.#requests.expire(now)
+    this.#effects.snapshots.tick(now)
     this.#freshness.prove(now, () => this.#requests.read(now + this.#options.electionTimeoutMs))
     const { role, leader } = this.#running().state
     this.#transfers.tick(now, leader, this.#requests.open)
@@ -257,6 +265,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
 
   #step(input: Input): void {
     const raft = this.#running()
+    if (input.kind === 'receive' && !this.#effects.snapshots.admits(input.message)) return
     this.#recorder.record(input, () => raft.image())
     for (const effect of raft.step(input)) this.#effects.perform(effect)
     this.#noticeChanges()

@@ -50,6 +50,13 @@ export class Pending {
     this.#waiting = left
   }
 
+  /** What was applied up to `index`, and how, is not known here. */
+  jumped(index: LogIndex): void {
+    const passed = this.#waiting.filter(waiting => waiting.index <= index)
+    this.#waiting = this.#waiting.filter(waiting => waiting.index > index)
+    for (const { settle } of passed) settle({ kind: 'unknown' })
+  }
+
   /** Answers `unknown` where the deadline has passed. */
   expire(now: number): void {
     const first = this.#waiting[0]

@@ -64,20 +64,6 @@ export function decideRecovery(found: Found): Recovery {
   return { kind: 'start', commit: asLogIndex(Math.max(hardState.commit, applied.index)) }
 }
 
-/**
- * For nodes that neither store nor install snapshots.
- * @throws LogRefusal in words for the operator, unless the machine goes on behind what it holds
- */
-export function checkRecovered(log: LogState, applied: LogPosition): void {
-  const recovery = decideRecovery({ log, applied, stored: null, markedFile: false })
-  if (recovery.kind === 'start') return
-  const why =
-    recovery.kind === 'refuse'
-      ? recovery.why
-      : `the machine ends at ${applied.index}, but the log begins behind ${log.base.index}`
-  throw refusalOf(why)
-}
-
 /** In words for the operator. */
 export function refusalOf(why: string): LogRefusal {
   return new LogRefusal(
@@ -105,7 +91,7 @@ function refill({ log, stored }: Found): Recovery {
 }
 
 /** Null where the log has no such entry. */
-function termAt({ base, borders, last }: LogState, index: LogIndex): Term | null {
+export function termAt({ base, borders, last }: LogState, index: LogIndex): Term | null {
   if (index === base.index) return base.term
   if (index < base.index || index > last.index) return null
   return borders.findLast(border => border.first <= index)?.term ?? null

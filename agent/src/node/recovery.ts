@@ -1,11 +1,99 @@
+import { unreachable } from '../lib/assert.ts'
+import type { LogState } from '../log/log-store.ts'
+import type { StoredSnapshot } from '../log/snapshot-store.ts'
 import type { Applied } from '../machine/state-machine.ts'
 import {
   type Configuration,
   decodeConfiguration,
   initialConfiguration,
 } from '../raft/configuration.ts'
+import { restoreReceived, restoreStored } from './installer.ts'
 import type { Logger } from './logger.ts'
 import type { MemberAddress } from './node-api.ts'
+import type { NodeOptions } from './node-options.ts'
+import { decideRecovery, type Recovery, refusalOf } from './recovery-table.ts'
+
+/** What the disks hold, once they agree: or the machine ends before the log begins, and needs a snapshot. */
+export interface Recovered {
+  readonly log: LogState
+  readonly applied: Applied
+}
+
+/**
+ * Opens log, snapshots and machine, and carries out what the table says until it says no more.
+ * @throws LogRefusal when the files must not be used
+ */
+export async function recoverDisks(options: NodeOptions<never, unknown>): Promise<Recovered> {
+  const { identity, log, machine, logger, snapshots } = options
+  const { store } = snapshots
+  const { marker } = await log.open(identity)
+  await store.open(marker)
+  let applied = await machine.open(identity)
+  let stored = store.newest()
+  for (;;) {
+    const state = log.state()
+    const marked = state.marker === null ? null : await store.markedFile(state.marker)
+    const recovery = decideRecovery({
+      log: state,
+      applied,
+      stored: stored?.header ?? null,
+      markedFile: marked !== null,
+    })
+    switch (recovery.kind) {
+      case 'start':
+        await store.dropStaged()
+        return { log: state, applied }
+      case 'refuse':
+        throw refusalOf(recovery.why)
+      case 'fetch':
+        logger.warn(
+          { applied: applied.index, base: state.base.index },
+          'the machine ends before the log begins: a snapshot is asked of the leader',
+        )
+        return { log: state, applied }
+      case 'finish-install':
+        await finishInstall(options, recovery, marked)
+        break
+      case 'restore':
+        // Whatever comes of it, it is tried once.
+        if (stored !== null) await refill(options, stored)
+        stored = null
+        break
+      default:
+        unreachable(recovery)
+    }
+    applied = machine.applied()
+  }
+}
+
+async function finishInstall(
+  { log, machine, logger, snapshots, reach = () => {} }: NodeOptions<never, unknown>,
+  { header, next }: Extract<Recovery, { kind: 'finish-install' }>,
+  file: string | null,
+): Promise<void> {
+  const { store } = snapshots
+  logger.info({ position: header.position, next }, 'an install was cut short, and is finished')
+  if (next === 'restore' && file !== null) {
+    await restoreReceived({ machine, store }, header, file)
+    reach('install:restored')
+    return
+  }
+  await log.reset(header)
+  reach('install:reset')
+}
+
+async function refill(
+  { machine, logger, snapshots }: NodeOptions<never, unknown>,
+  stored: StoredSnapshot,
+): Promise<void> {
+  const { position } = stored.header
+  try {
+    await restoreStored({ machine, store: snapshots.store }, stored)
+    logger.info({ position }, 'the machine was restored from a stored snapshot')
+  } catch (error) {
+    logger.warn({ err: error, position }, 'the stored snapshot cannot be used')
+  }
+}
 
 /**
  * The configuration that the machine stored with its data; before the first entry, and in data of an

@@ -139,6 +139,11 @@ export class Requests {
     this.#pending.applied(entries, results)
   }
 
+  /** The machine was replaced by one that is at `index`: what became of proposals up to there is not learnt here. */
+  jumped(index: LogIndex): void {
+    this.#pending.jumped(index)
+  }
+
   /** This node's machine is at `index`. */
   applied(index: LogIndex): void {
     this.#waiters.applied(index)

@@ -2,8 +2,7 @@ import type { Configuration } from '../raft/configuration.ts'
 import { Raft } from '../raft/raft.ts'
 import { DEFAULT_LIMITS } from '../raft/state.ts'
 import type { NodeOptions } from './node-options.ts'
-import { configurationAt } from './recovery.ts'
-import { checkRecovered } from './recovery-table.ts'
+import { configurationAt, recoverDisks } from './recovery.ts'
 
 /** Ticks in a heartbeat interval: how finely election timeouts are spread. */
 const TICKS_PER_HEARTBEAT = 5
@@ -27,10 +26,8 @@ export function tickMsOf({ heartbeatIntervalMs }: NodeOptions<never, unknown>): 
  * @throws LogRefusal when the files must not be used
  */
 export async function recover(options: NodeOptions<never, unknown>): Promise<Recovered> {
-  const { identity, log, machine, founders, logger } = options
-  const found = await log.open(identity)
-  const applied = await machine.open(identity)
-  checkRecovered(found, applied)
+  const { identity, founders, logger } = options
+  const { log: found, applied } = await recoverDisks(options)
   const configuration = configurationAt(applied, founders, logger)
   const raft = new Raft(
     {
@@ -48,8 +45,10 @@ export async function recover(options: NodeOptions<never, unknown>): Promise<Rec
   logger.info(
     {
       term: found.hardState.term,
+      base: found.base,
       last: found.last,
       applied: { index, term },
+      replays: found.last.index - index,
       members: configuration.members.map(({ id, role }) => `${id}: ${role}`),
     },
     'recovered',

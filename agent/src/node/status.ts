@@ -1,12 +1,17 @@
 import type { StateMachine } from '../machine/state-machine.ts'
 import type { Raft } from '../raft/raft.ts'
-import type { Identity } from '../raft/types.ts'
+import { asLogIndex, type Identity } from '../raft/types.ts'
 import type { Contact, Transport } from '../transport/transport.ts'
 import type { ChainChecks } from './chain-checks.ts'
 import type { Freshness } from './freshness.ts'
 import type { Membership } from './membership.ts'
 import type { NodeStatus } from './node-api.ts'
 import { quarantineText } from './quarantine.ts'
+import type { Snapshots } from './snapshots.ts'
+
+/** Why a node serves nothing whose machine ends before its log begins. */
+export const LACKS_SNAPSHOT =
+  'its state machine ends before its log begins: it waits for a snapshot from the leader'
 
 /** Where a node's status comes from. */
 export interface StatusSources {
@@ -17,6 +22,7 @@ export interface StatusSources {
   readonly transport: Transport
   readonly machine: Pick<StateMachine<never, unknown>, 'applied'>
   readonly checks: ChainChecks
+  readonly snapshots: Snapshots
   readonly freshness: Freshness
   readonly now: number
   readonly startedAt: number
@@ -25,7 +31,7 @@ export interface StatusSources {
 
 export function statusOf(sources: StatusSources): NodeStatus {
   const { identity, contact, raft, membership, transport, freshness, now } = sources
-  const { state, last } = raft
+  const { state, base, last } = raft
   const notReady = whyNotReady(sources)
   return {
     id: identity.nodeId,
@@ -36,6 +42,8 @@ export function statusOf(sources: StatusSources): NodeStatus {
     commitIndex: state.commit,
     appliedIndex: state.applied,
     lastIndex: last.index,
+    firstIndex: asLogIndex(base.index + 1),
+    snapshots: sources.snapshots.status(),
     members: membership.members,
     ready: notReady === '',
     notReady,
@@ -60,14 +68,16 @@ function quarantineOf({ checks }: StatusSources): string | null {
 
 function whyNotReady(sources: StatusSources): string {
   const { raft, membership, transport, freshness, stopping } = sources
-  const { leader, applied } = raft.state
+  const { leader, applied, needsSnapshot, install } = raft.state
   if (stopping) return 'stopping'
   const quarantine = quarantineOf(sources)
   if (quarantine !== null) return quarantine
+  if (needsSnapshot && install === null) return LACKS_SNAPSHOT
   if (leader === null) {
     const refusing = transport.links().find(link => link.refused)
     if (refusing !== undefined) return `${refusing.peer} ${refusing.lastError}`
     return membership.members.length === 0 ? 'waits to be added to the cluster' : 'no leader known'
   }
+  if (install !== null) return 'a snapshot from the leader is being installed'
   return freshness.caughtUp(applied) ? '' : 'catching up with the leader'
 }

@@ -75,7 +75,8 @@ export class MemoryTransport implements Transport {
   #open = false
   /** let in although they are no members */
   readonly #guests = new Set<NodeId>()
-  readonly #met = new Set<NodeId>()
+  /** incarnations, by name */
+  readonly #met = new Map<NodeId, string>()
   readonly #reported = new Set<NodeId>()
   #turns = new Map<NodeId, Message[]>()
   /** to whom a chunk of this node is under way */
@@ -205,8 +206,8 @@ export class MemoryTransport implements Transport {
       if (!this.#open) return null
       this.#guests.add(from.id)
     }
-    if (!this.#met.has(from.id)) {
-      this.#met.add(from.id)
+    if (this.#met.get(from.id) !== from.incarnation) {
+      this.#met.set(from.id, from.incarnation)
       this.#handler.onMet(from)
     }
     return this.#handler

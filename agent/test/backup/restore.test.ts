@@ -20,6 +20,7 @@ import { MemoryNetwork } from '../../src/transport/memory-transport.ts'
 import { entry, IDENTITY } from '../machine/entries.ts'
 import { setText, text } from '../machine/kv-subject.ts'
 import { eventually } from '../node/in-process-cluster.ts'
+import { unshortened } from '../node/unshortened.ts'
 import {
   BACKUP_INDEX,
   BACKUP_TERM,
@@ -56,6 +57,7 @@ async function start(t: Test, config: Config) {
     founders: config.nodes,
     log: new SegmentLogStore({ directory: config.log.dir }),
     machine,
+    snapshots: unshortened(),
     transport: new MemoryNetwork().transport({ ...contact, incarnation: identity.incarnation }),
     clock: new SystemClock(),
     logger: { info() {}, warn() {}, error() {} },

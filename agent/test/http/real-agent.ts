@@ -6,6 +6,7 @@ import { RaftNode } from '../../src/node/node.ts'
 import { asNodeId } from '../../src/raft/types.ts'
 import { MemoryNetwork } from '../../src/transport/memory-transport.ts'
 import { eventually } from '../node/in-process-cluster.ts'
+import { unshortened } from '../node/unshortened.ts'
 
 const silent = { info: () => {}, warn: () => {}, error: () => {} }
 
@@ -22,6 +23,7 @@ export async function realAgent(t: {
     founders: [contact],
     log: new MemoryLogStore(),
     machine,
+    snapshots: unshortened(),
     transport: new MemoryNetwork().transport({ ...contact, incarnation: 'first' }),
     clock: new SystemClock(),
     logger: silent,

@@ -125,6 +125,8 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
       commitIndex: asLogIndex(this.applied),
       appliedIndex: asLogIndex(this.applied),
       lastIndex: asLogIndex(this.applied),
+      firstIndex: asLogIndex(1),
+      snapshots: { stored: asLogIndex(5), sending: null, installing: false },
       members: this.members,
       ready: notReady === '',
       notReady,
@@ -151,6 +153,12 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
       applySeconds: new Histogram(),
       campaigns: 2,
       leaderChanges: 1,
+      logBytes: 1000,
+      compactions: 6,
+      snapshots: {
+        ...{ built: 7, sent: 8, received: 9, failed: 10 },
+        ...{ bytesSent: 11, bytesReceived: 12, installs: 13 },
+      },
       waiting: { proposals: 0, uncommitted: 3, reads: 0, indexes: 0, persists: 0 },
       peers: this.leader === 'node0' ? [{ peer: asNodeId('node1'), lag: 4 }] : [],
     }

@@ -32,6 +32,8 @@ t.test('GET /status has the shape of hraftd, and more', async t => {
     ...{ role: 'follower', term: 3, commitIndex: 0, appliedIndex: 0, lastIndex: 0, ready: true },
     ...{ version: '1.2.3', uptimeMs: 7, links: [{ peer: 'node1' }] },
     chain: { index: 0, hash: '00' },
+    firstIndex: 1,
+    snapshots: { stored: 5, sending: null, installing: false },
   })
   node.leader = null
   t.match(JSON.parse((await get(tcp, '/status')).body), { leader: { id: '', address: '' } })

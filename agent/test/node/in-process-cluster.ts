@@ -7,6 +7,7 @@ import type { QuarantineMark } from '../../src/node/quarantine.ts'
 import { asNodeId, type NodeId } from '../../src/raft/types.ts'
 import { MemoryNetwork } from '../../src/transport/memory-transport.ts'
 import { ListMachine } from './list-machine.ts'
+import { unshortened } from './unshortened.ts'
 
 export { ListMachine }
 
@@ -96,6 +97,7 @@ export class InProcessCluster {
       founders: ids.map(contactOf),
       log,
       machine,
+      snapshots: unshortened(),
       transport: this.network.transport({ ...contact, incarnation: `${id}-1` }),
       clock: new SystemClock(),
       logger: silent,

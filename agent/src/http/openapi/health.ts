@@ -15,6 +15,14 @@ const status = z.looseObject({
   commitIndex: index,
   appliedIndex: index,
   lastIndex: index,
+  firstIndex: index.describe('Of the log: what goes before it was dropped.'),
+  snapshots: z
+    .object({
+      stored: index.nullable().describe('Position of the newest that is stored here.'),
+      sending: index.nullable().describe('Position of one that is on its way to another node.'),
+      installing: z.boolean().describe('One is replacing log and state machine.'),
+    })
+    .describe('What a node gets that lacks what is no longer in the logs.'),
   members: z.array(z.looseObject({ id: z.string(), address: z.string(), raftBind: z.string() })),
   ready: z.boolean(),
   notReady: z.string().describe('Why not.'),

@@ -21,6 +21,7 @@ import {
 import { MemoryNetwork } from '../../../src/transport/memory-transport.ts'
 import { Recorder } from '../../transport/harness.ts'
 import { eventually } from '../in-process-cluster.ts'
+import { unshortened } from '../unshortened.ts'
 
 export interface End {
   /** Why the node stopped; null: it went on. */
@@ -77,6 +78,7 @@ function nodeOn(network: MemoryNetwork, fatal: unknown[]) {
     founders: NAMES.map(contactOf),
     log: openLog(),
     machine: openMachine(),
+    snapshots: unshortened(),
     transport: network.transport({ ...contactOf('a'), incarnation: 'a-1' }),
     clock: new SystemClock(),
     logger: silent,
