@@ -87,6 +87,7 @@ export class Raft {
   step(input: Input): Effect[] {
     const core = this.#core
     this.#dispatch(input)
+    stepAside(core)
     leaveJoint(core)
     advanceReads(core)
     beginInstall(core)
@@ -164,7 +165,6 @@ export class Raft {
     }
     state.heartbeatElapsed++
     giveUpTransfer(core, state.role)
-    stepAside(core)
     if (state.electionElapsed % options.heartbeatTicks === 0) promoteLearners(core)
     if (state.electionElapsed >= options.electionTicks) checkQuorum(core)
     if (state.heartbeatElapsed >= options.heartbeatTicks) broadcastHeartbeat(core)

@@ -28,11 +28,10 @@ export function onStandAside(core: Core): void {
   const { state } = core
   state.standsAside = true
   refuseReads(core)
-  if (state.role.kind === 'leader') onTransfer(core, null)
-  stepAside(core)
+  onTransfer(core, null)
 }
 
-/** To be called while a leader hands over: without a successor it leads no longer. */
+/** Ends every step: whoever stands aside leads only as long as it hands over. */
 export function stepAside(core: Core): void {
   const { role, standsAside, term } = core.state
   if (!standsAside || role.kind === 'follower') return

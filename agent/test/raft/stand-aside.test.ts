@@ -1,4 +1,5 @@
 import t from 'tap'
+import { remove } from './changes.ts'
 import {
   candidate,
   ELECTION_TICKS,
@@ -108,6 +109,17 @@ t.test('F quarantine: what a leader hands over already goes on', async t => {
   a.transfer('c')
   t.strictSame(standAside(a), [])
   t.match(a.raft.state.role, { transfer: { to: 'c' } })
+})
+
+t.test('F quarantine: a successor that is removed meanwhile is not waited for', async t => {
+  const a = settledLeader(['a', 'b', 'c', 'd'])
+  a.change(remove('b'))
+  standAside(a)
+  t.match(a.raft.state.role, { transfer: { to: 'b' } })
+  a.fsync()
+  for (const peer of 'cd') a.receive(matched(peer, 2, 3))
+  t.equal(a.raft.state.applied, 3)
+  t.equal(a.raft.state.role.kind, 'follower')
 })
 
 t.test('F quarantine: reads go elsewhere, those under way included', async t => {

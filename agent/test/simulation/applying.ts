@@ -42,6 +42,8 @@ interface Parts {
   /** Each configuration on the way, in order. */
   readonly configured: (configuration: Configuration) => void
   readonly applied: (position: LogPosition, configuration: Configuration | null) => void
+  /** The machine is exactly at this check entry. */
+  readonly checked: (entry: Entry) => void
 }
 
 /** One boot's way from the log into the machine, and to those who wait for it. */
@@ -66,6 +68,12 @@ export class SimulatedApplier {
   readReady(ids: readonly RequestId[], index: LogIndex): void {
     this.#readings.push({ ids, index })
     this.#answerReads()
+  }
+
+  /** Nobody is answered who waits here. */
+  abandon(): void {
+    this.#pending.clear()
+    this.#readings = []
   }
 
   /** The machine takes one `apply` at a time, in order. */
@@ -96,6 +104,7 @@ export class SimulatedApplier {
     const fresh = machine.apply(entry)
     if (entry.kind === 'configuration') configured(decodeConfiguration(entry.payload))
     witness.applied(entry)
+    if (entry.kind === 'check') this.#parts.checked(entry)
     const pending = this.#pending.get(entry.index)
     if (pending === undefined) return
     this.#pending.delete(entry.index)

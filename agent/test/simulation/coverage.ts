@@ -35,6 +35,8 @@ export const STATES = [
   'leader forgotten',
   'leader removed',
   'leader stepped down unheard',
+  'follower stood aside',
+  'leader stood aside',
   'leaders',
   'learner promoted',
   'new incarnation votes',

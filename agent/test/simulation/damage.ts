@@ -33,6 +33,27 @@ export class DamageNemesis {
     if (chance.happens(weather.rot)) this.#rot()
     if (chance.happens(weather.wipe)) this.#wipe()
     if (chance.happens(weather.machine)) this.#loseMachine()
+    if (chance.happens(weather.diverge)) this.#diverge()
+    if (chance.happens(weather.repair)) this.#replaceMachine()
+  }
+
+  #diverge(): void {
+    const { chance, nodes, faults } = this.#parts
+    const node = chance.oneOf(nodes)
+    if (!node.up || !this.#mayLose(node)) return
+    faults.add('machine diverged')
+    node.machine.diverge()
+  }
+
+  /** Of one that was found to be wrong. */
+  #replaceMachine(): void {
+    const { chance, nodes, faults, restartLater } = this.#parts
+    const found = nodes.filter(({ aside }) => aside)
+    if (found.length === 0) return
+    faults.add('wrong machine replaced')
+    const node = chance.oneOf(found)
+    node.replaceMachine()
+    restartLater(node)
   }
 
   /** With a log from its first entry on it is replayed; else somebody has to send a snapshot. */
@@ -79,7 +100,8 @@ export class DamageNemesis {
 
   /** A minority at most: nobody promises anything beyond. */
   #mayLose(node: SimulatedNode): boolean {
-    if (node.lost || node.waits || node.disk.rotten || node.lacksMachine) return false
+    if (node.lost || node.waits || node.disk.rotten) return false
+    if (node.lacksMachine || node.aside || node.machine.hasDiverged) return false
     return this.#parts.memberships.mayLose(node)
   }
 }

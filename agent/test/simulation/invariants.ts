@@ -111,7 +111,8 @@ export class Invariants {
 
   /** I11: whether it came by the log or by a snapshot. */
   restored({ machine }: SimulatedNode): void {
-    const { length, hash } = machine
+    const { length, hash, hasDiverged } = machine
+    if (hasDiverged) return
     this.#hashes[length] ??= hash
     must(this.#hashes[length] === hash, 'State hash: equal at every index')
   }
@@ -175,7 +176,7 @@ export class Invariants {
   }
 
   /** I8: the log begins where the machine can go on from, whatever power loss takes from it. */
-  #shape({ raft, disk, machine, hasLostMachine }: SimulatedNode): void {
+  #shape({ raft, disk, machine, hasLostMachine, aside }: SimulatedNode): void {
     const { base } = disk.image
     const committed = this.#committed[base.index - 1]
     must(
@@ -192,6 +193,8 @@ export class Invariants {
     )
     const { role, needsSnapshot } = raft.state
     must(role.kind === 'follower' || !needsSnapshot, 'Machines: who has none follows')
+    const handsOver = role.kind === 'leader' && role.transfer !== null
+    must(role.kind === 'follower' || !aside || handsOver, 'Machines: a wrong one follows')
   }
 
   /** What is committed stays wherever it was written (P1). */

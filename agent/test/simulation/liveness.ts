@@ -21,6 +21,8 @@ interface Parts {
   /** the leader learns who its members are, and promotes learners */
   readonly identified: boolean
   readonly reached: Tally
+  /** Has this leader ask for a check of all machines. */
+  readonly check: (leader: SimulatedNode) => void
   /** One tick of the world. */
   readonly tick: () => void
 }
@@ -53,6 +55,7 @@ export class Liveness {
     network.heal()
     restore(nodes)
     this.#getsWell(nodes)
+    this.#findsWrongMachines(restore)
     this.#serves('Live: every client has its answer')
     this.#staysWell()
     this.#yields()
@@ -63,7 +66,8 @@ export class Liveness {
   #drawCore(): readonly SimulatedNode[] {
     const { nodes, chance, memberships, reached } = this.#parts
     const sound = nodes.filter(
-      ({ lost, waits, disk, lacksMachine }) => !(lost || waits || disk.rotten || lacksMachine),
+      ({ lost, waits, disk, lacksMachine, aside, machine }) =>
+        !(lost || waits || disk.rotten || lacksMachine || aside || machine.hasDiverged),
     )
     // Whoever learns may be made to vote before its absence is noticed.
     const learns = ({ id }: SimulatedNode): boolean =>
@@ -108,6 +112,24 @@ export class Liveness {
     const within = 15 * ELECTION_TICKS + this.#behind(nodes) * ROUND_TRIP_TICKS
     must(this.#tickUntil(answered, within), 'Live: a write answered within 15 E')
     this.#converges(nodes, 'Live: all logs equal and applied')
+  }
+
+  /** A check shows whose machine is not what the others' are; that one takes itself out (F). */
+  #findsWrongMachines(restore: (nodes: readonly SimulatedNode[]) => void): void {
+    const { nodes, check } = this.#parts
+    const wrong = this.#membersAmong(nodes).filter(({ machine }) => machine.hasDiverged)
+    if (wrong.length === 0) return
+    const found = (): boolean => {
+      const leader = this.#leader()
+      if (leader !== null) check(leader)
+      this.#tickUntil(() => wrong.every(({ aside }) => aside), 2 * ELECTION_TICKS)
+      return wrong.every(({ aside }) => aside)
+    }
+    must(this.#tickUntil(found, 10 * ELECTION_TICKS), 'Live: a wrong machine is found')
+    restore(nodes)
+    const elected = this.#tickUntil(() => this.#leader() !== null, LEADER_WITHIN)
+    must(elected, 'Live: a leader in place of one that stood aside')
+    this.#converges(nodes, 'Live: all logs equal and applied by new machines')
   }
 
   /** Entries that the last of them lacks. */

@@ -28,6 +28,8 @@ export class SimulatedMachine {
   #content = 0
   /** of all that was applied, in its order */
   #chain = 0
+  /** the entry from which on this machine is not what it should be */
+  #divergence: number | null = null
 
   /** Of what was applied and of what became of it: equal where entry and state are, by log or by snapshot. */
   get hash(): number {
@@ -60,6 +62,7 @@ export class SimulatedMachine {
   apply(entry: Entry): boolean {
     this.entries.push(entry)
     this.#chain = Math.imul(this.#chain ^ hashOf(`${entry.index}/${entry.term}`), 0x01000193)
+    if (entry.index === this.#divergence) this.#chain ^= 1
     const command = commandOf(entry)
     if (command === null || command.action === null) return true
     const { request, action } = command
@@ -67,6 +70,15 @@ export class SimulatedMachine {
     const answer = this.#change(action, entry.index)
     if (request !== null) this.#remember(request, answer)
     return true
+  }
+
+  /** From the next entry on it comes to something else than the others, where no client looks. */
+  diverge(): void {
+    this.#divergence ??= this.length + 1
+  }
+
+  get hasDiverged(): boolean {
+    return this.#divergence !== null
   }
 
   /** Up to here nothing is lost any more. */
@@ -81,6 +93,7 @@ export class SimulatedMachine {
     this.#answers = new Map(answers)
     this.#told = new Set(this.#answers.keys())
     this.#chain = chain
+    this.#divergence = null
     this.#content = 0
     for (const [key, seen] of this.#cells) this.#content ^= hashOfCell(key, seen)
     for (const [request, answer] of this.#answers) this.#content ^= hashOfAnswer(request, answer)
@@ -102,6 +115,7 @@ export class SimulatedMachine {
   /** Forgets all but the first `length` entries and what came of them. */
   setBack(length: number): void {
     const kept = this.entries.splice(0).slice(0, length)
+    if (this.#divergence !== null && this.#divergence > length) this.#divergence = null
     this.#cells.clear()
     this.#answers.clear()
     this.#content = 0

@@ -76,7 +76,7 @@ export class Memberships {
   possible(): readonly Configuration[] {
     const starts = votersIn(this.latest).flatMap(id => {
       const node = this.#nodes.find(each => each.id === id)
-      return node === undefined || node.lost || node.lacksMachine
+      return node === undefined || node.lost || node.lacksMachine || node.aside
         ? []
         : [node.configuration, this.#durable(node)]
     })
@@ -108,9 +108,9 @@ export class Memberships {
   }
 }
 
-/** Who lost its machine votes, and cannot lead: without others it is as good as gone. */
-const isGone = ({ lost, disk, lacksMachine }: SimulatedNode): boolean =>
-  lost || disk.rotten || lacksMachine
+/** Who lost its machine, or has a wrong one, votes, and cannot lead: without others it is as good as gone. */
+const isGone = ({ lost, disk, lacksMachine, aside, machine }: SimulatedNode): boolean =>
+  lost || disk.rotten || lacksMachine || aside || machine.hasDiverged
 
 /** In each half less than half are gone; a learner that is gone may be promoted before anybody notices. */
 function standsWithout(configuration: Configuration, gone: (id: NodeId) => boolean): boolean {

@@ -91,6 +91,7 @@ export class Nemesis {
   restore(nodes: readonly SimulatedNode[]): void {
     for (const node of nodes) {
       if (node.up && node.disk.rotten) node.crash()
+      if (node.aside) node.replaceMachine()
       if (node.up) node.resume()
       else if (!node.waits) node.restart()
     }

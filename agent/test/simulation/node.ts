@@ -4,15 +4,18 @@ import type { Effect, Persist } from '../../src/raft/effect.ts'
 import type { Input } from '../../src/raft/input.ts'
 import { Raft } from '../../src/raft/raft.ts'
 import type { Entry, LogIndex, LogPosition, NodeId } from '../../src/raft/types.ts'
-import { type DurableImage, lastConfiguration } from '../raft/durable-image.ts'
+import { lastConfiguration } from '../raft/durable-image.ts'
+import { Agenda } from './agenda.ts'
 import { SimulatedApplier } from './applying.ts'
+import { Comparing } from './comparing.ts'
 import { Damage, SimulatedDisk } from './disk.ts'
+import { FormerDisks } from './disks.ts'
 import { Door } from './door.ts'
 import { LogMirror } from './history.ts'
 import { SimulatedMachine } from './machine.ts'
 import type { Letter } from './network.ts'
 import type { NodeParts } from './node-parts.ts'
-import { isPiece, type Sent } from './pieces.ts'
+import { isMessage, type Sent } from './pieces.ts'
 import { Snapshotting } from './snapshotting.ts'
 
 type Load = Extract<Effect, { kind: 'load' }>
@@ -28,30 +31,28 @@ export class SimulatedNode {
   /** counts the starts: a leader that crashed is not the leader that comes back */
   boot = 0
   up: boolean
-  /** stands still, as a process that is stopped or a machine that is moved */
-  paused = false
   /** found its disk damaged, and does not start (C5) */
   refuses = false
   /** what the log has forgotten, which the machine may lose */
   before: readonly Entry[] = []
   /** somebody took the machine away, and no snapshot has come in its place */
   hasLostMachine = false
+  /** its machine was found to differ from the others': a mark that starts find */
+  aside = false
   readonly #parts: NodeParts
-  /** counts the disks that this node has had */
-  #disks = 0
-  /** of the disk before this one; it counts as a copy, since a minority may be lost */
-  #lostDisk: SimulatedDisk | null = null
-  readonly #retired: DurableImage[] = []
+  readonly #former = new FormerDisks()
   readonly #door: Door
   #first: Configuration
   #applier: SimulatedApplier
   readonly #snapshotting: Snapshotting
-  #backlog: (() => void)[] = []
+  readonly #comparing: Comparing
+  readonly #agenda: Agenda
   #time = 0
   #rate: number
 
   constructor(parts: NodeParts) {
     this.#parts = parts
+    this.#agenda = new Agenda(parts.scheduler)
     this.id = parts.options.id
     const { slowest, fastest } = parts.weather.clocks
     this.#rate = slowest + (fastest - slowest) * parts.clock.share()
@@ -60,9 +61,10 @@ export class SimulatedNode {
       ...parts,
       node: this,
       send: sent => this.#send(sent),
-      after: (ticks, happen) => this.#after(ticks, happen),
+      after: (ticks, happen) => this.#agenda.after(ticks, happen),
       restored: () => parts.witness.restored(this),
     })
+    this.#comparing = new Comparing({ ...parts, node: this, send: sent => this.#send(sent) })
     this.#door = new Door(this, parts, parts.met)
     this.up = parts.first !== NO_CONFIGURATION
     this.disk = this.#createDisk()
@@ -73,7 +75,7 @@ export class SimulatedNode {
 
   /** A wiped disk comes back as somebody else (B17). */
   get incarnation(): string {
-    return `${this.id}${this.#disks}`
+    return `${this.id}${this.#former.number}`
   }
 
   /** In force here; of a node that is down, when it went down. */
@@ -88,25 +90,22 @@ export class SimulatedNode {
 
   /** Never started: waits to be added. */
   get waits(): boolean {
-    return !this.up && !this.founder && this.#disks === 0
+    return !this.up && !this.founder && this.#former.number === 0
   }
 
   /** No member any more for the others, or for itself. */
   get lost(): boolean {
-    return this.refuses || this.#lostDisk !== null
+    return this.refuses || this.#former.lost !== null
   }
 
   /** On its disk, or on the one that it lost. */
   holds(position: LogPosition): boolean {
-    return [this.disk, this.#lostDisk].some(disk => {
-      if (disk === null) return false
-      return position.index <= disk.image.base.index || disk.image.holds(position)
-    })
+    return this.#former.holds(this.disk, position)
   }
 
   /** On any disk that it ever had. */
   everHeld(position: LogPosition): boolean {
-    return this.holds(position) || this.#retired.some(image => image.holds(position))
+    return this.#former.everHeld(this.disk, position)
   }
 
   /** Time passes here as fast as the node's own clock runs; a node that stands still takes one tick for all. */
@@ -120,15 +119,15 @@ export class SimulatedNode {
 
   /** What happens meanwhile waits. */
   pause(): void {
-    this.paused = true
+    this.#agenda.paused = true
+  }
+
+  get paused(): boolean {
+    return this.#agenda.paused
   }
 
   resume(): void {
-    this.paused = false
-    const backlog = this.#backlog
-    this.#backlog = []
-    const { boot } = this
-    for (const happen of backlog) if (boot === this.boot) happen()
+    this.#agenda.resume()
   }
 
   /** No more faults of its disk and clock. */
@@ -141,7 +140,8 @@ export class SimulatedNode {
   receive({ message, fromIncarnation, toIncarnation }: Letter): void {
     if (!this.up || toIncarnation !== this.incarnation) return
     if (!this.#door.admits(message.from, fromIncarnation)) return
-    if (isPiece(message)) this.#now(() => this.#snapshotting.receive(message))
+    if (message.kind === 'notice') this.#agenda.now(() => this.#comparing.heard(message))
+    else if (!isMessage(message)) this.#agenda.now(() => this.#snapshotting.receive(message))
     // Without its file the message means nothing.
     else if (message.kind !== 'install-snapshot' || this.#snapshotting.isReady(message.header)) {
       this.step({ kind: 'receive', message })
@@ -151,7 +151,7 @@ export class SimulatedNode {
   step(input: Input): void {
     if (!this.up) return
     if (this.paused) {
-      this.#backlog.push(() => this.step(input))
+      this.#agenda.now(() => this.step(input))
       return
     }
     const effects = this.raft.step(input)
@@ -166,10 +166,10 @@ export class SimulatedNode {
   crash(): void {
     this.up = false
     this.boot++
-    this.paused = false
-    this.#backlog = []
+    this.#agenda.clear()
     this.disk.crash()
     this.#snapshotting.crash()
+    this.#comparing.crash()
   }
 
   /** Unless its disk is damaged. */
@@ -184,12 +184,13 @@ export class SimulatedNode {
     this.#applier = this.#createApplier()
     this.raft = this.#createRaft()
     this.log = this.#createMirror()
+    if (this.aside) this.step({ kind: 'stand-aside' })
   }
 
   /** While it is down: an empty disk takes the place of its own. */
   wipe(): void {
     assert(!this.up, 'only a disk that is not in use is replaced')
-    this.#lostDisk = this.disk
+    this.#former.lost = this.disk
     this.#replaceDisk()
   }
 
@@ -205,26 +206,41 @@ export class SimulatedNode {
     return this.machine.length < this.disk.image.base.index
   }
 
+  /** Its machine is not to be trusted: nobody is answered from it any more. */
+  standAside(): void {
+    this.aside = true
+    this.#parts.reached.add(`${this.raft.state.role.kind} stood aside`)
+    this.#applier.abandon()
+    this.step({ kind: 'stand-aside' })
+  }
+
+  /** Somebody takes its machine away, for a new one to be filled from the log or by a snapshot. */
+  replaceMachine(): void {
+    this.loseMachine()
+    this.aside = false
+  }
+
   /** Begins anew on an empty disk, and waits to be added. */
   join(): void {
     if (this.up) this.crash()
     this.boot++
     this.#first = NO_CONFIGURATION
-    this.#retired.push(this.disk.image)
+    this.#former.retire(this.disk)
     this.#replaceDisk()
-    this.#lostDisk = null
+    this.#former.lost = null
     this.refuses = false
     this.restart()
   }
 
   #replaceDisk(): void {
-    this.#disks++
+    this.#former.replace()
     this.#door.forget()
     this.#snapshotting.forget()
     this.disk = this.#createDisk()
     this.machine = new SimulatedMachine()
     this.before = []
     this.hasLostMachine = false
+    this.aside = false
   }
 
   #createDisk(): SimulatedDisk {
@@ -254,6 +270,7 @@ export class SimulatedNode {
         this.step({ kind: 'applied', position, configuration })
         if (boot === this.boot) this.#snapshotting.compact()
       },
+      checked: entry => this.#comparing.passed(entry),
     })
   }
 
@@ -321,7 +338,7 @@ export class SimulatedNode {
   }
 
   #send(message: Sent): void {
-    if (!isPiece(message)) this.#parts.witness.leaves(this, message)
+    if (isMessage(message)) this.#parts.witness.leaves(this, message)
     const toIncarnation = this.#parts.incarnationOf(message.to)
     if (!this.#door.admits(message.to, toIncarnation)) return
     this.#parts.send({ message, fromIncarnation: this.incarnation, toIncarnation })
@@ -329,7 +346,7 @@ export class SimulatedNode {
 
   #completed(writes: readonly Persist[]): void {
     if (this.paused) {
-      this.#backlog.push(() => this.#completed(writes))
+      this.#agenda.now(() => this.#completed(writes))
       return
     }
     if (this.#parts.witness.crashesAt(this)) return
@@ -372,19 +389,6 @@ export class SimulatedNode {
 
   /** After some ticks, unless the node crashed meanwhile. */
   #later(happen: () => void): void {
-    this.#after(this.#parts.chance.within(0, 2), happen)
-  }
-
-  #after(ticks: number, happen: () => void): void {
-    const { boot } = this
-    this.#parts.scheduler.after(ticks, () => {
-      if (boot === this.boot) this.#now(happen)
-    })
-  }
-
-  /** Unless it stands still. */
-  #now(happen: () => void): void {
-    if (this.paused) this.#backlog.push(happen)
-    else happen()
+    this.#agenda.after(this.#parts.chance.within(0, 2), happen)
   }
 }

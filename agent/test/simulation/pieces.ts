@@ -1,3 +1,4 @@
+import type { ChainReport } from '../../src/node/divergence.ts'
 import type { Message } from '../../src/raft/message.ts'
 import type { NodeId, SnapshotHeader } from '../../src/raft/types.ts'
 
@@ -26,9 +27,17 @@ export interface ChunkAnswer extends Between {
 
 export type Piece = Chunk | ChunkAnswer
 
-/** All that nodes send one another. */
-export type Sent = Message | Piece
+/** What a machine had come to at a check entry. */
+export interface Notice {
+  readonly kind: 'notice'
+  readonly from: NodeId
+  readonly to: NodeId
+  readonly report: ChainReport
+}
 
-export function isPiece(sent: Sent): sent is Piece {
-  return sent.kind === 'chunk' || sent.kind === 'chunk-answer'
+/** All that nodes send one another. */
+export type Sent = Message | Piece | Notice
+
+export function isMessage(sent: Sent): sent is Message {
+  return sent.kind !== 'chunk' && sent.kind !== 'chunk-answer' && sent.kind !== 'notice'
 }

@@ -1,4 +1,4 @@
-import type { SnapshotHeader } from '../../src/raft/types.ts'
+import type { NodeId, SnapshotHeader } from '../../src/raft/types.ts'
 import type { Chance } from './chance.ts'
 import type { SimulatedNode } from './node.ts'
 import type { Chunk, ChunkAnswer } from './pieces.ts'
@@ -13,12 +13,10 @@ interface Parts {
   readonly reached: Tally
 }
 
-/** Where a node keeps what arrives of a snapshot: one file, replaced by a newer one, never while it is installed. */
+/** Where a node keeps what arrives of a snapshot from its leader: one file, replaced by another, never while it is installed. */
 export class Receiving {
   readonly #parts: Parts
   #staged: { readonly header: SnapshotHeader; readonly held: number } | null = null
-  /** named by the marker of an install */
-  #marked: SnapshotHeader | null = null
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -30,30 +28,30 @@ export class Receiving {
     return staged?.header.id === id && staged.held === staged.header.bytes
   }
 
-  mark(header: SnapshotHeader): void {
-    this.#marked = header
-  }
-
-  /** The install has ended, or never was. */
-  unmark(): void {
-    this.#marked = null
+  /** It is installed, or was not to be. */
+  drop(): void {
     this.#staged = null
   }
 
   take({ from, to, question, header, offset, bytes }: Chunk): ChunkAnswer {
-    const says = this.#accepts(header) ? this.#held(header, offset, bytes) : REFUSED
+    const says = this.#accepts(from, header) ? this.#held(header, offset, bytes) : REFUSED
     return { kind: 'chunk-answer', from: to, to: from, question, says }
   }
 
-  /** A newer one replaces an older one, and so does whatever an earlier leader has not sent to its end. */
-  #accepts(header: SnapshotHeader): boolean {
+  #accepts(from: NodeId, header: SnapshotHeader): boolean {
+    const { node, reached } = this.#parts
+    const { leader, install } = node.raft.state
     const staged = this.#staged
-    if (staged?.header.id === header.id) return true
-    if (this.#marked !== null) {
-      this.#parts.reached.add('snapshot refused during an install')
+    if (from !== leader) {
+      reached.add('snapshot refused: not from the leader')
       return false
     }
-    if (staged !== null && staged.held > 0) this.#parts.reached.add('snapshot replaced on its way')
+    if (staged?.header.id === header.id) return true
+    if (install !== null) {
+      reached.add('snapshot refused during an install')
+      return false
+    }
+    if (staged !== null && staged.held > 0) reached.add('snapshot replaced on its way')
     this.#staged = { header, held: 0 }
     return true
   }

@@ -46,14 +46,21 @@ export class Sending {
     this.#parts = parts
   }
 
-  /** One that is under way to this peer goes on: its end is told, and the core asks again if it was of no use. */
+  /** One that is under way to this peer, from an earlier term of office, is given up: nothing more is heard of it. */
   begin(to: NodeId, atLeast: LogIndex): void {
     const { node, damage, after } = this.#parts
-    if (this.#transfers.has(to)) return
+    this.#transfers.delete(to)
+    // What is wrong with a machine, a snapshot of it would spread before anybody notices: a limit that is stated.
+    if (node.machine.hasDiverged) {
+      after(damage.within(1, 10), () => node.step({ kind: 'snapshot-sent', to, ok: false }))
+      return
+    }
     const header = this.#choose(atLeast)
     const transfer = { to, term: node.raft.state.term, header, question: 0, first: true }
     this.#transfers.set(to, transfer)
-    after(damage.within(1, 10), () => this.#ask(transfer, 0, 0))
+    after(damage.within(1, 10), () => {
+      if (this.#transfers.get(to) === transfer) this.#ask(transfer, 0, 0)
+    })
   }
 
   answered({ from, question, says }: ChunkAnswer): void {

@@ -37,6 +37,7 @@ const CHANGES: readonly Change[] = [
   part('damage', { rot: 0 }),
   part('damage', { wipe: 0 }),
   part('damage', { machine: 0 }),
+  part('damage', { diverge: 0 }),
   part('disk', { error: 0 }),
   part('disk', { stuck: 0 }),
   part('disk', { ticksMax: 0 }),

@@ -74,7 +74,6 @@ export class Snapshotting {
   install({ header, whenInstalled }: Install): void {
     const { node, damage, after, send } = this.#parts
     this.#installing = header
-    this.#receiving.mark(header)
     after(damage.within(0, damage.oneOf([2, 40])), () => {
       this.#finish(header)
       for (const message of whenInstalled) send(message)
@@ -87,7 +86,7 @@ export class Snapshotting {
   crash(): void {
     this.#sending.crash()
     this.#interrupt()
-    this.#receiving.unmark()
+    this.#receiving.drop()
     this.#loseSome()
   }
 
@@ -120,7 +119,7 @@ export class Snapshotting {
     const { image } = node.disk
     const { position } = header
     this.#installing = null
-    this.#receiving.unmark()
+    this.#receiving.drop()
     reached.add('snapshot installed')
     if (image.last.index >= position.index) {
       reached.add(

@@ -47,6 +47,10 @@ export interface Weather {
     readonly wipe: number
     /** a node comes back without its machine, while log and vote are whole */
     readonly machine: number
+    /** a machine comes to something else than the others */
+    readonly diverge: number
+    /** one that was found wrong is replaced */
+    readonly repair: number
   }
   /** ticks of a node in one of the simulation: its clock runs at a rate in [slowest, fastest] */
   readonly clocks: { readonly slowest: number; readonly fastest: number }
@@ -114,6 +118,7 @@ export function drawWeather(seed: number, nodes: number | null): Weather {
   // Apart, so that the seeds of old keep the weather in which they found something.
   const damage = new Chance(seed, 'damage')
   const machines = new Chance(seed, 'machines')
+  const divergence = drawDivergence(new Chance(seed, 'divergence'))
   const maybe = (share: number): number => (chance.happens(0.5) ? share : 0)
   const members = drawNodes(chance)
   const ticks = chance.within(400, 1200)
@@ -138,8 +143,9 @@ export function drawWeather(seed: number, nodes: number | null): Weather {
       rot: damage.happens(0.25) ? 0.004 : 0,
       wipe: damage.happens(0.15) ? 0.004 : 0,
       machine: machines.happens(0.4) ? 0.02 * machines.share() : 0,
+      ...divergence,
     },
-    membership: drawMembership(new Chance(seed, 'membership')),
+    membership: checked(drawMembership(new Chance(seed, 'membership')), divergence.diverge),
     snapshots: drawSnapshots(new Chance(seed, 'snapshots')),
     clocks: chance.happens(0.5) ? { slowest: 0.8, fastest: 1.25 } : { slowest: 1, fastest: 1 },
     nemesis: {
@@ -161,6 +167,15 @@ export function drawWeather(seed: number, nodes: number | null): Weather {
       giveUp: chance.oneOf([0, 0.02, 0.1]),
     },
   }
+}
+
+function drawDivergence(chance: Chance): Pick<Weather['damage'], 'diverge' | 'repair'> {
+  return { diverge: chance.happens(0.2) ? 0.01 * chance.share() : 0, repair: 0.01 }
+}
+
+/** A machine that goes wrong is found by checks only. */
+function checked(membership: Weather['membership'], diverge: number): Weather['membership'] {
+  return diverge > 0 ? { ...membership, check: 0.03 } : membership
 }
 
 function drawMembership(chance: Chance): Weather['membership'] {

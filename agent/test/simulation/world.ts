@@ -156,6 +156,7 @@ class World {
       memberships,
       identified: weather.membership.identify,
       reached: this.reached,
+      check: leader => leader.step({ kind: 'propose-check', id: this.#nextId-- }),
       tick: () => this.#tick(),
     })
   }
