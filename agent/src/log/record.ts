@@ -87,13 +87,18 @@ export function encodeHead(head: SegmentHead): Uint8Array {
   return writer.u32(crc32c(writer.view())).view()
 }
 
-/** @throws DecodeError */
+/** Whole, and not of this version: another program wrote it. */
+export class OtherFormat extends Error {
+  override readonly name = 'OtherFormat'
+}
+
+/** @throws DecodeError | OtherFormat */
 export function decodeHead(bytes: Uint8Array): SegmentHead {
   if (bytes.length < HEAD_BYTES) throw new DecodeError('the head is cut short')
   const crc = new ByteReader(bytes, HEAD_BYTES - 4).u32()
   if (crc !== crc32c(bytes, 0, HEAD_BYTES - 4)) throw new DecodeError('the head is damaged')
   const reader = new ByteReader(bytes)
-  if (reader.u32() !== HEAD_MAGIC) throw new DecodeError('not a log segment of this version')
+  if (reader.u32() !== HEAD_MAGIC) throw new OtherFormat('not a log segment of this version')
   const segment = reader.f64()
   const sequence = reader.f64()
   const clusterId = reader.ascii()

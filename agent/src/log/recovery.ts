@@ -5,7 +5,7 @@ import type { Disk, DiskFile } from './disk.ts'
 import { type ScanEnd, scanSegment } from './frame-scan.ts'
 import { LogOutline } from './log-outline.ts'
 import { LogRefusal, type RefusalReason } from './log-store.ts'
-import { decodeHead, HEAD_BYTES, type SegmentHead, saltOf } from './record.ts'
+import { decodeHead, HEAD_BYTES, OtherFormat, type SegmentHead, saltOf } from './record.ts'
 import { createSegment, SegmentTail, segmentName, segmentNumbers } from './segment.ts'
 
 /** A log that was verified from its first byte to its last, and is ready to grow. */
@@ -184,6 +184,9 @@ class Recovery {
       return decodeHead(bytes)
     } catch (cause) {
       if (cause instanceof DecodeError) throw this.#refusal(segment, 0, cause.message)
+      if (cause instanceof OtherFormat) {
+        throw this.#refusal(segment, 0, cause.message, 'identity')
+      }
       throw cause
     }
   }

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
+import { crc32c } from '../../src/lib/crc32c.ts'
 import { Prng } from '../../src/lib/prng.ts'
 import type { LogBatch } from '../../src/log/log-store.ts'
 import { decodeHeader, HEAD_BYTES, saltOf } from '../../src/log/record.ts'
@@ -365,3 +366,12 @@ async function isPrefix(
   await store.close()
   await equalsAndGoesOn(disk, model)
 }
+
+t.test('C5 a segment of another version is whole, and no damage that could be mended', async t => {
+  const { disk } = await threeSegments()
+  const bytes = disk.bytes(FIRST)
+  bytes[0] = (bytes[0] ?? 0) ^ 1
+  new DataView(bytes.buffer).setUint32(HEAD_BYTES - 4, crc32c(bytes, 0, HEAD_BYTES - 4), true)
+  disk.replace(FIRST, bytes)
+  await refuses(t, disk, /offset 0: not a log segment of this version/, 'identity')
+})

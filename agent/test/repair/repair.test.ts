@@ -202,6 +202,29 @@ t.test(
   },
 )
 
+t.test('a log on a disk of its own is set aside there', async t => {
+  const other = await serve(t)
+  const disk = await stopped()
+  for (const path of ['', '/7.snapshot', '/staging']) disk.lose(`/data/snapshots${path}`)
+  await disk.makeDirectory('/logs')
+  disk.replace('/logs/0000000009.log', Buffer.from('elsewhere'))
+  await disk.makeDirectory('/logs/damaged')
+  disk.replace('/logs/damaged/of-before', Buffer.from('kept'))
+  const place = {
+    dataDir: DATA,
+    logDir: '/logs',
+    machineFiles: () => Promise.resolve('kv.sqlite'),
+    foreign: ['log'],
+  }
+  const { repair, unstarted } = repairOn(disk, { via: [other], place })
+  await repair.after(logError(), unstarted)
+  const name = '2026-01-02T03-04-05.000Z-log-damaged'
+  t.equal(text(disk, `/logs/damaged/${name}/0000000009.log`), 'elsewhere')
+  t.equal(text(disk, '/logs/damaged/of-before'), 'kept')
+  t.equal(text(disk, `/data/damaged/${name}/identity.json`), 'identity.json')
+  t.notOk(disk.paths().includes('/logs/0000000009.log'))
+})
+
 t.test('a crash at any step of a repair is harmless: the next start finishes it', async t => {
   const plan = {
     moves: [
