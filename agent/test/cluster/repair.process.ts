@@ -2,6 +2,7 @@
 
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import {
   agentPid,
@@ -212,6 +213,62 @@ t.test(
     t.match(damagedOf(node), [/-log-damaged$/])
   },
 )
+
+t.test(
+  'killed again and again on its way back, a node with a damaged log arrives all the same',
+  async t => {
+    const cluster = await startCluster(t)
+    const leader = await cluster.leader()
+    const [node = leader] = cluster.others(leader)
+    const urls = cluster.others(node).map(gatewayUrl)
+    const load = cluster.load({ urls, prefix: 'killed', writersPerUrl: 2 })
+    await cluster.grows(load, 200)
+    const before = identityOf(node)
+    await stop(node)
+    t.comment(damageLog(node))
+    for (let round = 0; round < 8; round++) {
+      await startAgent(node)
+      const ms = random.between(150, 900)
+      await sleep(ms)
+      await kill(node)
+      t.comment(`killed after ${ms} ms: ${damagedOf(node).join(' ') || 'nothing moved'}`)
+    }
+    t.equal(await start(cluster.place, node), 'ready')
+    t.not(identityOf(node).incarnation, before.incarnation)
+    t.match(damagedOf(node), [/-log-damaged$/], 'once')
+    await until('it votes', async () => (await cluster.roles(leader))[node.id] === 'voter')
+    await ended(t, cluster, load)
+  },
+)
+
+t.test('a damaged machine whose log was shortened is fetched from the leader', async t => {
+  const settings = {
+    snapshot: { snapshot_interval_sec: 1, snapshot_threshold: 50 },
+    log: { trailing_logs: 20 },
+    check_interval_sec: 1,
+  }
+  const cluster = await startCluster(t, {}, settings)
+  const leader = await cluster.leader()
+  const [node = leader] = cluster.others(leader)
+  const urls = cluster.others(node).map(gatewayUrl)
+  const load = cluster.load({ prefix: 'short', writersPerUrl: 2 })
+  await until('the log is shortened', async () => {
+    const answer = await cluster.agent(node).get('/metrics')
+    const [, base = '0'] = /^raft_nginx_first_log_index (\d+)$/m.exec(answer.body) ?? []
+    return Number(base) > 100
+  })
+  await load.stop()
+  const more = cluster.load({ urls, prefix: 'more', writersPerUrl: 2 })
+  const before = identityOf(node)
+  await stop(node)
+  t.comment(damageMachine(node))
+  t.equal(await start(cluster.place, node), 'ready')
+  t.strictSame(identityOf(node), before)
+  t.match(damagedOf(node), [/-machine-damaged$/])
+  await cluster.grows(more, 50)
+  await ended(t, cluster, load)
+  await ended(t, cluster, more)
+})
 
 t.test(
   'values damaged under a running node: it stops when it meets one, and the next start mends it',
