@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { crc32c } from '../lib/crc32c.ts'
 import type { Disk, DiskFile } from './disk.ts'
@@ -19,31 +20,29 @@ export class SnapshotDamage extends Error {
   override readonly name = 'SnapshotDamage'
 }
 
-/** How a whole file is read. */
-export interface Reading {
-  /** Sees each piece in turn. */
-  readonly onPiece?: (bytes: Uint8Array) => void
-  /** Rejects at the next piece with its reason. */
-  readonly signal?: AbortSignal | undefined
-}
-
-/** Reads a whole file. */
+/**
+ * Reads a whole file.
+ * @param signal rejects at the next piece with its reason
+ */
 export async function sumFile(
   disk: Disk,
   path: string,
-  { onPiece = () => {}, signal }: Reading,
-): Promise<FileSums> {
+  signal?: AbortSignal,
+): Promise<{ readonly sums: FileSums; readonly sha256: string }> {
+  const hash = createHash('sha256')
   return withFile(disk, path, async file => {
     const pieces: number[] = []
     let at = 0
     for (;;) {
       const bytes = await file.read(at, PIECE_BYTES)
       if (bytes.length > 0) {
-        onPiece(bytes)
+        hash.update(bytes)
         pieces.push(crc32c(bytes, 0, bytes.length))
         at += bytes.length
       }
-      if (bytes.length < PIECE_BYTES) return { bytes: at, pieces }
+      if (bytes.length < PIECE_BYTES) {
+        return { sums: { bytes: at, pieces }, sha256: hash.digest('hex') }
+      }
       signal?.throwIfAborted()
       await sleep(PAUSE_MS)
     }

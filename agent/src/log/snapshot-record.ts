@@ -7,21 +7,29 @@ import type { FileSums } from './snapshot-file.ts'
 const MAGIC = 0x314e5352 // "RSN1"
 const CHECKSUM_BYTES = 4
 
-/** Stands beside a snapshot's file: what it is of, and how to know each piece of it. */
+/**
+ * Stands beside a snapshot's file: what it is of, and how to know each piece of it. The file of a received
+ * one is no longer what its header tells the bytes and the SHA-256 of: the receiver's identity has taken
+ * the place of the sender's.
+ */
 export interface SnapshotRecord {
+  /** As it was built, or received. */
   readonly header: SnapshotHeader
-  /**
-   * Of the file as it lies here. A received one is no longer what `header` tells the bytes and the SHA-256 of:
-   * the receiver's identity has taken the place of the sender's.
-   */
+  /** Of the file as it lies here, as is the next one. */
   readonly sums: FileSums
+  readonly sha256: string
 }
 
-/** Magic u32, header, bytes f64, pieces u32, then the CRC-32C of each, and one over all that. */
-export function encodeSnapshotRecord({ header, sums }: SnapshotRecord): Uint8Array {
+/** What others are told of a file as it lies here. */
+export function ownHeader({ header, sums, sha256 }: SnapshotRecord): SnapshotHeader {
+  return { ...header, bytes: sums.bytes, sha256 }
+}
+
+/** Magic u32, header, SHA-256, bytes f64, pieces u32, then the CRC-32C of each, and one over all that. */
+export function encodeSnapshotRecord({ header, sums, sha256 }: SnapshotRecord): Uint8Array {
   const writer = new ByteWriter(512 + header.configuration.length + 4 * sums.pieces.length)
   encodeSnapshotHeader(writer.u32(MAGIC), header)
-  writer.f64(sums.bytes).u32(sums.pieces.length)
+  writer.ascii(sha256).f64(sums.bytes).u32(sums.pieces.length)
   for (const piece of sums.pieces) writer.u32(piece)
   return writer.u32(crc32c(writer.view(), 0, writer.length)).view()
 }
@@ -36,10 +44,11 @@ export function decodeSnapshotRecord(bytes: Uint8Array): SnapshotRecord {
   const reader = new ByteReader(bytes.subarray(0, end))
   if (reader.u32() !== MAGIC) throw new DecodeError('no record of a snapshot')
   const header = decodeSnapshotHeader(reader)
+  const sha256 = reader.ascii()
   const length = reader.f64()
   const count = reader.u32()
   const pieces: number[] = []
   while (pieces.length < count) pieces.push(reader.u32())
   reader.end()
-  return { header, sums: { bytes: length, pieces } }
+  return { header, sums: { bytes: length, pieces }, sha256 }
 }

@@ -114,7 +114,7 @@ export class SnapshotStaging {
       throw new Error('only a snapshot that was received can be accepted')
     }
     const { disk } = this.#options
-    const record = { header, sums: await sumFile(disk, this.#path, { signal }) }
+    const record = { header, ...(await sumFile(disk, this.#path, signal)) }
     // Makes both names durable.
     await writeFileDurably(disk, this.#recordPath, encodeSnapshotRecord(record))
     this.#whole = null

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DecodeError } from '../lib/bytes.ts'
@@ -15,6 +15,7 @@ import {
 import {
   decodeSnapshotRecord,
   encodeSnapshotRecord,
+  ownHeader,
   type SnapshotRecord,
 } from './snapshot-record.ts'
 import {
@@ -33,7 +34,7 @@ const FILE = '.snapshot'
 const BUILD = 'build'
 const CHECKED_OUT = 'checked-out'
 
-/** A snapshot of this node's, whole and durable. Its file is read and sent, and never given away. */
+/** A snapshot of this node's, whole and durable; the header is of the file as it is. It is read and sent, and never given away. */
 export interface StoredSnapshot {
   readonly header: SnapshotHeader
   readonly file: string
@@ -128,15 +129,12 @@ export class SnapshotStore {
     const file = join(this.#directory, BUILD)
     try {
       await writeTo(file)
-      const hash = createHash('sha256')
-      const onPiece = (bytes: Uint8Array) => void hash.update(bytes)
-      const sums = await sumFile(this.#disk, file, { onPiece, signal })
+      const { sums, sha256 } = await sumFile(this.#disk, file, signal)
       const { index, term, configuration } = applied
       const position = { index, term }
       const id = `${padded(index)}-${padded(term)}-${randomBytes(4).toString('hex')}`
-      const sha256 = hash.digest('hex')
       const header = { position, configuration, id, bytes: sums.bytes, sha256 }
-      return await this.#take({ header, sums }, file)
+      return await this.#take({ header, sums, sha256 }, file)
     } catch (error) {
       await this.#removeAll(name => name.startsWith(BUILD))
       throw error
@@ -325,8 +323,8 @@ export class SnapshotStore {
     return record
   }
 
-  #storedOf({ header }: SnapshotRecord): StoredSnapshot {
-    return { header, file: this.#pathOf(header.id) }
+  #storedOf(record: SnapshotRecord): StoredSnapshot {
+    return { header: ownHeader(record), file: this.#pathOf(record.header.id) }
   }
 
   #pathOf(id: string): string {

@@ -259,4 +259,16 @@ t.test('what the inspection changed in the file is what is known of it', async t
   t.equal(await store.markedFile(header), '/raft/snapshots/staging')
   const adopted = await store.adopt(header)
   equal(t, await readAll(store, adopted), changed)
+  t.equal(await store.markedFile(header), adopted.file, 'known to the log by what was received')
+  const { header: own } = adopted
+  t.match(own, { id: header.id, bytes: changed.length, sha256: headerOf(7, changed).sha256 })
+
+  const { store: again } = storeOn(disk.restarted('power lost'))
+  t.same((await again.open(null))?.header, own)
+  const third = new SimulatedDisk()
+  const { store: onward } = storeOn(third)
+  await onward.open(null)
+  await receiveAll(onward, own, changed)
+  await onward.accept(own)
+  equal(t, third.bytes(onward.staged(own.id) ?? ''), changed, 'it can be sent on to others')
 })
