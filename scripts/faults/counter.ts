@@ -71,6 +71,7 @@ export interface CounterReport {
   readonly directory: string | null
 }
 
+/** @throws Error when it is interrupted; the rest is in the report */
 export async function runCounter(options: CounterOptions): Promise<CounterReport> {
   const begin = performance.now()
   const directory = realpathSync(mkdtempSync(join(tmpdir(), 'faults-')))
@@ -82,12 +83,15 @@ export async function runCounter(options: CounterOptions): Promise<CounterReport
       seen = now
     })
   } catch (error) {
-    tally.violation(error instanceof Error ? error.message : String(error))
+    if (options.signal?.aborted !== true) {
+      tally.violation(error instanceof Error ? error.message : String(error))
+    }
   } finally {
     await lifetime.end()
   }
   const kept = tally.violationCount > 0
   if (!kept) rmSync(directory, { recursive: true, force: true })
+  if (!kept) options.signal?.throwIfAborted()
   return {
     acknowledged: tally.acknowledged,
     unknown: tally.unknown,

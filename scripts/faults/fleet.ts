@@ -59,7 +59,12 @@ export class Fleet {
 
   /** Those that end themselves sooner or later. */
   get armed(): readonly NodePlace[] {
-    return this.running.filter(node => (this.#lives.get(node.id)?.crash ?? null) !== null)
+    return this.running.filter(node => this.#crashOf(node) !== null)
+  }
+
+  /** Where they do so. */
+  get planned(): readonly FaultPoint[] {
+    return this.running.flatMap(node => this.#crashOf(node)?.point ?? [])
   }
 
   /** Those to be started; who ended without being meant to is a violation. */
@@ -117,6 +122,10 @@ export class Fleet {
   forget(node: NodePlace): void {
     this.#lives.delete(node.id)
     this.#down.delete(node.id)
+  }
+
+  #crashOf({ id }: NodePlace): PlannedCrash | null {
+    return this.#lives.get(id)?.crash ?? null
   }
 
   /** What it had not fsynced is gone. */

@@ -146,13 +146,15 @@ export class Storm {
     for (const node of both) await this.#restart(node, this.#chance(25) ? 'anywhere' : null)
   }
 
-  /** It is restarted, and ends itself between two steps of its work. */
+  /** Some are restarted, and each ends itself between two steps of its work. */
   async #ambush(): Promise<void> {
     const { fleet } = this.#options
-    const node = await this.#victim()
-    await fleet.kill([node])
-    await this.#restart(node, 'anywhere')
-    await this.#until(() => agentPid(node) === null, AMBUSH_MS)
+    const first = await this.#victim()
+    const others = fleet.cluster.nodes.filter(() => this.#chance(40))
+    const nodes = [...new Set([first, ...others])]
+    await fleet.kill(nodes)
+    for (const node of nodes) await this.#restart(node, 'anywhere')
+    await this.#until(() => nodes.every(node => agentPid(node) === null), AMBUSH_MS)
   }
 
   /** It needs a snapshot: it ends itself over that, or everybody is killed meanwhile. */
@@ -244,12 +246,14 @@ export class Storm {
     if (down.includes(node)) await fleet.start(node, place === null ? null : this.#crash(place))
   }
 
-  /** One of the points that were reached least. */
+  /** One of the points that were reached least, those counted for which another waits. */
   #crash(place: Place): PlannedCrash {
-    const { reached } = this.#options.fleet
+    const { reached, planned } = this.#options.fleet
+    const times = (point: FaultPoint) =>
+      (reached.get(point) ?? 0) + planned.filter(each => each === point).length
     const points = FAULT_POINTS.filter(point => placeOf(point) === place)
-    const least = Math.min(...points.map(point => reached.get(point) ?? 0))
-    const rare = points.filter(point => (reached.get(point) ?? 0) === least)
+    const least = Math.min(...points.map(times))
+    const rare = points.filter(point => times(point) === least)
     const point = rare[this.#between(0, rare.length)] ?? 'persist:after'
     return { point, at: this.#between(1, timesMax(point) + 1) }
   }
