@@ -24,6 +24,8 @@ export interface ClientsOptions {
   readonly subject: Subject
   readonly tally: Tally
   readonly seed: number
+  /** while their agents run */
+  readonly disksFail: boolean
   /** those that clients know at the moment */
   readonly gateways: () => readonly string[]
 }
@@ -121,9 +123,14 @@ export class Clients {
     const begun = tally.beginRead()
     const answer = await this.#ask(prng, subject.count('?consistent'))
     if (answer.status === 200) tally.read(begun, numberIn(subject, answer))
-    else if (endingOf(answer.status) === 'strange') {
+    else if (endingOf(answer.status) === 'strange' && !this.#mayFail(answer)) {
       tally.violation(`a consistent read was answered ${answer.status}`)
     }
+  }
+
+  /** Of a disk that is gone nothing can be read, and a read says so. */
+  #mayFail({ status }: Answer): boolean {
+    return this.#options.disksFail && status === 500
   }
 
   async #ask(prng: Prng, ask: Ask): Promise<Answer> {

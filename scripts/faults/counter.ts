@@ -145,8 +145,10 @@ async function play(
     weights: weightsOf(options),
   })
   onBegun({ count: null, fleet, storm })
-  const { seed } = options
-  const clients = new Clients({ subject, tally, seed, gateways: () => cluster.gateways })
+  const clients = new Clients({
+    ...{ subject, tally, seed: options.seed, disksFail: power },
+    gateways: () => cluster.gateways,
+  })
   lifetime.teardown(() => clients.abandon())
   clients.start()
   await storm.goesOn(20)
