@@ -48,7 +48,7 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
   #gate: Promise<void> | null = null
   #checkpoint: Promise<LogPosition> | null = null
   #commitTimer: NodeJS.Timeout | null = null
-  /** of a commit that nobody waited for: final */
+  /** of a commit: what it took back was answered, so that nothing is read any more */
   #failure: unknown = null
   /** applied before the last complete checkpoint began: power loss takes back nothing up to here */
   #durable = ORIGIN
@@ -86,7 +86,7 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     while (this.#gate !== null) await this.#gate
     const { store } = this.#opened()
     const results = store.apply(entries, configuration)
-    if (store.uncommitted >= COMMIT_ENTRIES) store.commit()
+    if (store.uncommitted >= COMMIT_ENTRIES) this.#commit(store)
     else this.#commitSoon()
     return results
   }
@@ -120,7 +120,7 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
   async snapshot(): Promise<SnapshotView> {
     while (this.#gate !== null) await this.#gate
     const { store } = this.#opened()
-    store.commit()
+    this.#commit(store)
     if (this.#file === null) return imageView(store)
     const view = await pinView(this.#file, {
       verify: seal => this.#opened().guard?.verifyCopy(seal) ?? Promise.resolve(),
@@ -196,12 +196,12 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     const { store, checkpointer, guard } = this.#opened()
     const done = store.position === this.#durable
     if (checkpointer === null || guard === null || done) return this.#durable
-    store.commit()
+    this.#commit(store)
     await checkpointer.pin()
     await guard.record()
     await checkpointer.copy()
     if (this.#views.size > 0) return this.#durable
-    store.commit()
+    this.#commit(store)
     const restart = this.#restartWal(checkpointer, guard).finally(() => {
       this.#gate = null
     })
@@ -271,11 +271,20 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     this.#commitTimer ??= setTimeout(() => {
       this.#commitTimer = null
       try {
-        this.#open?.store.commit()
-      } catch (error) {
-        this.#failure = error
+        if (this.#open !== null) this.#commit(this.#open.store)
+      } catch {
+        // for whoever comes next
       }
     }, COMMIT_MS).unref()
+  }
+
+  #commit(store: SqliteStore<Query, Answer>): void {
+    try {
+      store.commit()
+    } catch (error) {
+      this.#failure = error
+      throw error
+    }
   }
 
   #opened(): Open<Query, Answer> {
