@@ -139,7 +139,7 @@ async function equal(t: Test, cluster: TestCluster): Promise<void> {
 }
 
 function removeDatabase({ dataDirectory }: NodePlace): void {
-  for (const name of ['kv.sqlite', 'kv.sqlite-wal', 'kv.sqlite-shm']) {
+  for (const name of ['kv.sqlite', 'kv.sqlite-wal', 'kv.sqlite-shm', 'kv.sqlite.sums']) {
     rmSync(join(dataDirectory, name), { force: true })
   }
 }
