@@ -152,7 +152,8 @@ export class Compactor {
       const isLive = connected.has(id)
       if (match >= base) return { match, isLive, behindBytes: log.bytesAfter(match) }
       // Where it stands will be known soon, or a snapshot is on its way: what it needs then is that one's to keep.
-      return { match: base, isLive: isLive && state !== 'snapshot', behindBytes: 0 }
+      const behindBytes = log.bytesAfter(base)
+      return { match: base, isLive: isLive && state !== 'snapshot', behindBytes }
     })
   }
 }
