@@ -44,7 +44,7 @@ module.exports = {
       'http',
       'node/',
       // Commands, queries, their answers, and the feed; never what carries them out.
-      'machine/kv/(?:command|operation|expiry|session|query|answer|row|change|change-feed)\\.ts$',
+      'machine/kv/(?:command|operation|expiry|session|query|answer|row|tree-limits|change|change-feed)\\.ts$',
       'machine/plug-in/host\\.ts$',
       'machine/state-machine\\.ts$',
       'raft/types\\.ts$',

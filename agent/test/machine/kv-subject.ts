@@ -89,6 +89,7 @@ export function kvSubject(where: 'file' | 'memory'): Subject<KvQuery, KvAnswer> 
     model: () => new KvModel(),
     dump: async machine => {
       const { rows } = (await ask(machine, { kind: 'rows', scope: EVERYTHING })) as RowsAnswer
+      if (rows === null) throw new Error('too many rows to compare')
       const { sessions } = (await ask(machine, { kind: 'sessions', id: null })) as SessionsAnswer
       const { lifetimes } = (await ask(machine, { kind: 'lifetimes' })) as LifetimesAnswer
       const delays = lifetimes.filter(({ what }) => what === 'lock-delay')

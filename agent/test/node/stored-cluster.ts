@@ -100,7 +100,7 @@ export class StoredCluster {
     const everyKey = { kind: 'rows', scope: { kind: 'prefix', bytes: bytes('') } } as const
     for (const member of this.members) {
       const answer = await member.node.query(everyKey)
-      const found = answer.kind === 'rows' ? answer.rows.length : -1
+      const found = answer.kind === 'rows' ? (answer.rows ?? []).length : -1
       if (found !== this.#writes) throw new Error(`${member.id}: ${found} of ${this.#writes} keys`)
     }
   }

@@ -1,4 +1,6 @@
 import type { AnswerTo, KvQuery } from '../../machine/kv/query.ts'
+import type { ListedRow } from '../../machine/kv/row.ts'
+import { ROWS_BYTES_MAX } from '../../machine/kv/tree-limits.ts'
 import type { Api, Exchange, Handler } from '../exchange.ts'
 import { levelProblem } from '../levels.ts'
 import { readMachine } from '../read-machine.ts'
@@ -9,7 +11,6 @@ import { readOptions } from './read-options.ts'
 import { keyJson, rowJson } from './rows-json.ts'
 import { whenChanged } from './when-changed.ts'
 
-type Rows = AnswerTo<Extract<KvQuery, { kind: 'rows' }>>
 type Names = AnswerTo<Extract<KvQuery, { kind: 'keys' }>>
 
 /** `GET /v1/kv/<key>`, and what its parameters make of it. */
@@ -28,7 +29,9 @@ export const getKv: Handler = async (api, exchange) => {
   )
   if (answer === null) return textReply(TOO_MANY, api.node.status())
   const reply =
-    answer.kind === 'keys' ? namesReply(api, exchange, answer) : rowsReply(api, exchange, answer)
+    answer.kind === 'keys'
+      ? namesReply(api, exchange, answer)
+      : rowsReply(api, exchange, answer.rows)
   const shown = { index: answer.index, applied: answer.applied.index }
   return withIndex(reply, api.node.status(), shown)
 }
@@ -50,7 +53,13 @@ function namesReply(api: Api, { target }: Exchange, { keys }: Names): Reply {
   return jsonReply(node, { text: `[${keys.map(keyJson).join(',')}]` })
 }
 
-function rowsReply(api: Api, { target, head }: Exchange, { rows }: Rows): Reply {
+const TOO_LARGE = {
+  status: 413,
+  detail: `more than ${ROWS_BYTES_MAX} bytes begin with it: ask for ?keys, or for longer prefixes`,
+}
+
+function rowsReply(api: Api, { target, head }: Exchange, rows: readonly ListedRow[] | null): Reply {
+  if (rows === null) return textReply(TOO_LARGE, api.node.status())
   const [only] = rows
   if (only === undefined) return missing(api)
   const node = api.node.status()
@@ -69,7 +78,7 @@ function rowsReply(api: Api, { target, head }: Exchange, { rows }: Rows): Reply 
 }
 
 /** The value as it was written. Whatever its writer called it, a browser is not to run it. */
-function rawReply(api: Api, row: Rows['rows'][number]): Reply {
+function rawReply(api: Api, row: ListedRow): Reply {
   const { headers } = jsonReply(api.node.status(), { text: '' })
   headers['Content-Type'] = row.contentType === '' ? 'application/octet-stream' : row.contentType
   headers['Content-Length'] = String(row.value.length)

@@ -1,4 +1,5 @@
 import { type Operation, operation } from '../../machine/kv/operation.ts'
+import { TREE_KEYS_MAX } from '../../machine/kv/tree-limits.ts'
 import { readBody } from '../body.ts'
 import { type Api, bodyLimits, type Exchange, type Handler } from '../exchange.ts'
 import { isRefusal, type Refusal, refuse } from '../refusal.ts'
@@ -40,6 +41,10 @@ export const deleteKv: Handler = async (api, exchange) => {
 }
 
 const NO_SESSION = { status: 400, detail: 'invalid session: there is none of this id' }
+const TOO_MANY = {
+  status: 413,
+  detail: `more than ${TREE_KEYS_MAX} keys begin with it: delete longer prefixes`,
+}
 const UNMET = { status: 412, detail: 'the key is not at the index of the precondition' }
 
 /** One step, answered `true` or `false` as Consul does, or 412 to whoever asked by a header. */
@@ -60,6 +65,7 @@ async function proposeStep(
   }
   const reason = answer.failures[0]?.reason
   if (reason === 'no-session') return textReply(NO_SESSION, node)
+  if (reason === 'too-many') return textReply(TOO_MANY, node)
   if (head.ifMatch !== null || head.ifNoneMatch !== null) return textReply(UNMET, node)
   return jsonReply(node, { text: 'false', shown })
 }

@@ -1,6 +1,7 @@
 import { unreachable } from '../../lib/assert.ts'
 import type { Failure, KvOutcome, Reason } from '../../machine/kv/answer.ts'
 import { isWrite, type Operation } from '../../machine/kv/operation.ts'
+import { ROWS_BYTES_MAX, TREE_KEYS_MAX } from '../../machine/kv/tree-limits.ts'
 import { checkBodyHead, readText } from '../body.ts'
 import { type Api, bodyLimits, type Exchange, type Handler } from '../exchange.ts'
 import { levelProblem } from '../levels.ts'
@@ -74,6 +75,10 @@ function inWords(reason: Reason): string {
       return 'the key is not locked by this session'
     case 'no-session':
       return 'invalid session: there is none of this id'
+    case 'too-many':
+      return `more than ${TREE_KEYS_MAX} keys begin with it: delete longer prefixes`
+    case 'too-large':
+      return `an answer has at most ${ROWS_BYTES_MAX} bytes of rows`
     default:
       return unreachable(reason)
   }

@@ -119,6 +119,7 @@ export const CONSUL_OPERATIONS: readonly Operation[] = [
         content: { type: JSON_TYPE, schema: z.union([z.array(row), z.array(z.string())]) },
       },
       404: { description: 'There is none.', content: null },
+      413: told('With recurse: they are too large for one answer.'),
       ...ERRORS,
     },
     examples: [
@@ -140,7 +141,11 @@ export const CONSUL_OPERATIONS: readonly Operation[] = [
       query('recurse', 'All keys that begin with it; no value.'),
       query('cas', 'Only if its ModifyIndex is this.', index),
     ],
-    answers: { 200: { description: 'Whether it was done.', content: DONE }, ...WRITE_ERRORS },
+    answers: {
+      200: { description: 'Whether it was done.', content: DONE },
+      413: told('With recurse: they are too many for one entry of the log.'),
+      ...WRITE_ERRORS,
+    },
     examples: [
       { name: 'a key', target: '/v1/kv/app/lease', status: 200 },
       { name: 'all below', target: '/v1/kv/app/?recurse', status: 200 },

@@ -11,6 +11,8 @@ const REASONS = [
   'key-exists',
   'other-session',
   'no-session',
+  'too-many',
+  'too-large',
 ] as const
 
 export type Reason = (typeof REASONS)[number]

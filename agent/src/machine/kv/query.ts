@@ -29,7 +29,12 @@ export type AnswerTo<Query extends KvQuery> = Extract<KvAnswer, { kind: Query['k
 
 export type KvAnswer =
   | RowAnswer
-  | (Shown & { readonly kind: 'rows'; readonly index: number; readonly rows: readonly ListedRow[] })
+  | (Shown & {
+      readonly kind: 'rows'
+      readonly index: number
+      /** Null: they are too large for one answer. */
+      readonly rows: readonly ListedRow[] | null
+    })
   | (Shown & {
       readonly kind: 'keys'
       readonly index: number

@@ -17,6 +17,7 @@ export function answer(
       return { kind: 'get', applied, row: rows.get(query.key) }
     case 'rows': {
       const found = rows.list(query.scope)
+      if (found === null) return { kind: 'rows', applied, index: applied.index, rows: null }
       const [only] = found
       // Whatever was deleted before a key was made is of no interest to whoever looks at it alone.
       const index =

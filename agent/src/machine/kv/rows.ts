@@ -5,6 +5,7 @@ import { MachineDamaged } from '../state-machine.ts'
 import type { Scope } from './query.ts'
 import type { KvRow, ListedRow } from './row.ts'
 import { Tombstones } from './tombstones.ts'
+import { ROWS_BYTES_MAX, rowBytes, TREE_KEYS_MAX } from './tree-limits.ts'
 
 /** A row of `kv`, whole. */
 export interface KeptRow extends ListedRow {
@@ -98,8 +99,10 @@ export class Rows {
     return true
   }
 
-  /** Everything that begins with `prefix`; returns the keys, in order. */
-  deleteTree(prefix: Uint8Array, index: number): Uint8Array[] {
+  /** Everything that begins with `prefix`; returns the keys, in order. Null: there are too many, and nothing is deleted. */
+  deleteTree(prefix: Uint8Array, index: number): Uint8Array[] | null {
+    let count = 0
+    for (const _ of this.#names.iterate(prefix)) if (++count > TREE_KEYS_MAX) return null
     const keys = this.#deleteTree.all(prefix).map(({ key }) => key)
     if (keys.length > 0) this.tombstones.add({ kind: 'prefix', bytes: prefix }, index)
     return keys.sort(Buffer.compare)
@@ -110,9 +113,9 @@ export class Rows {
     return this.#held.all(session).map(found => this.#checked(found))
   }
 
-  list(scope: Scope): KeptRow[] {
-    if (scope.kind === 'prefix')
-      return this.#list.all(scope.bytes).map(found => this.#checked(found))
+  /** Null: they are too large for one answer. */
+  list(scope: Scope): KeptRow[] | null {
+    if (scope.kind === 'prefix') return this.#listTree(scope.bytes)
     const row = this.get(scope.bytes)
     return row === null ? [] : [row]
   }
@@ -140,6 +143,17 @@ export class Rows {
       if (last === undefined || Buffer.compare(last, cut) !== 0) keys.push(cut)
     }
     return { keys, lastChange }
+  }
+
+  #listTree(prefix: Uint8Array): KeptRow[] | null {
+    const rows: KeptRow[] = []
+    let bytes = 0
+    for (const found of this.#list.iterate(prefix)) {
+      bytes += rowBytes(found)
+      if (bytes > ROWS_BYTES_MAX) return null
+      rows.push(this.#checked(found))
+    }
+    return rows
   }
 
   #checked({ checksum, flags, ...row }: Found): KeptRow {

@@ -41,7 +41,7 @@ export class Steps {
       case 'delete-tree':
         return this.#deleteTree(step.key, index)
       case 'get-tree':
-        return this.#rows.list({ kind: 'prefix', bytes: step.key })
+        return this.#rows.list({ kind: 'prefix', bytes: step.key }) ?? 'too-large'
       case 'get-or-empty':
         return row === null ? NOTHING : [row]
       case 'check-not-exists':
@@ -89,7 +89,9 @@ export class Steps {
   }
 
   #deleteTree(prefix: Uint8Array, index: number): StepAnswer {
-    for (const key of this.#rows.deleteTree(prefix, index)) this.#recorder.delete(key)
+    const keys = this.#rows.deleteTree(prefix, index)
+    if (keys === null) return 'too-many'
+    for (const key of keys) this.#recorder.delete(key)
     return NOTHING
   }
 

@@ -3,7 +3,8 @@ import type { AnsweredRow, Failure, KvOutcome } from './answer.ts'
 import type { ChangeRecorder } from './change.ts'
 import { isWrite, type Operation } from './operation.ts'
 import type { KeptRow } from './rows.ts'
-import type { Steps } from './steps.ts'
+import type { StepAnswer, Steps } from './steps.ts'
+import { ROWS_BYTES_MAX, rowBytes } from './tree-limits.ts'
 
 class Refused extends Error {
   readonly failures: readonly Failure[]
@@ -54,13 +55,22 @@ export class Transactions {
   #runAll(operations: readonly Operation[], index: number): KvOutcome {
     const rows: AnsweredRow[] = []
     const failures: Failure[] = []
+    let bytes = 0
     for (const [step, one] of operations.entries()) {
       const answer = this.#steps.run(one, index)
+      bytes += bytesOf(answer, one)
       if (typeof answer === 'string') failures.push({ step, reason: answer })
+      else if (bytes > ROWS_BYTES_MAX) failures.push({ step, reason: 'too-large' })
       else for (const row of answer) rows.push(answered(row, one))
     }
     return failures.length > 0 ? { kind: 'failures', failures } : { kind: 'rows', rows }
   }
+}
+
+/** Of the values that were asked for. */
+function bytesOf(answer: StepAnswer, { verb }: Operation): number {
+  if (typeof answer === 'string' || !verb.startsWith('get')) return 0
+  return answer.reduce((sum, row) => sum + rowBytes(row), 0)
 }
 
 /** Only what was asked for by `get…` brings its value: the writer knows what it wrote. */
