@@ -15,6 +15,11 @@ export const voterList = z.strictObject({ voters: z.array(name).min(1).max(64) }
 /** The body of `POST /v1/cluster/leader`. */
 export const successor = z.strictObject({ id: name.optional() }).default({})
 
+const STILL_THERE = refuse(
+  409,
+  'CONNECTED',
+  'this member is connected and runs: to remove it all the same, ask without its incarnation',
+)
 const NO_MEMBER = refuse(404, 'NOT_FOUND', 'no member has this name')
 
 /** `GET /v1/cluster/members`: as this node knows them. */
@@ -22,7 +27,8 @@ export const getMembers: Handler = async api => membersReply(api.node.status())
 
 /**
  * `DELETE /v1/cluster/members/<id>`: it is not fed any more and does not vote; gone already is 200 too. With
- * `?incarnation=` only that data directory leaves, and 200 says that it is no member in what the cluster has now.
+ * `?incarnation=` only that data directory leaves, unless it is in use; 200 says that it is no member in what the
+ * cluster has now.
  */
 export const deleteMember: Handler = async (api, exchange) => {
   const { path, query } = exchange.target
@@ -30,6 +36,9 @@ export const deleteMember: Handler = async (api, exchange) => {
   const incarnation = query.get('incarnation')
   if (id === null) return NO_MEMBER
   if (incarnation === undefined) return carryOut(api, exchange, { kind: 'remove', id })
+  // The disk of a member that runs is not given up; somebody else has a copy of it, maybe.
+  const { links } = api.node.status()
+  if (links.some(({ peer, connected }) => peer === id && connected)) return STILL_THERE
   // A leader that was deposed without knowing it might tell of a removal that was undone since.
   const { kind } = await api.node.linearizable(api.limits.consistentWaitMs)
   if (kind !== 'ready') return outcomeReply({ kind }, api.node.status())

@@ -11,6 +11,9 @@ import { QUARANTINE, readMarked } from './quarantine-file.ts'
 import { type Acquaintances, REJOIN, type Rejoin, wayBack } from './rejoin.ts'
 import { DAMAGED, damagedName, finishSetAside, type SetAside, setAside } from './set-aside.ts'
 
+/** So often a disk is mended, until somebody has looked at it. */
+const KEPT_MAX = 10
+const FULL = `${KEPT_MAX} repairs lie in ${DAMAGED}/: look at this disk, and remove what you have seen`
 const SNAPSHOTS = 'snapshots'
 const LOG = 'log'
 /** Names in a data directory that tell nothing of the past. */
@@ -69,9 +72,12 @@ export class Repair {
       log.info({}, 'a repair was cut short, and is finished now')
     const marked = await readMarked(this.#disk, place.dataDir)
     if (marked === null) return
-    if (policy === 'auto') await this.#machine(marked.kind === 'differs' ? 'differs' : 'damaged')
+    const full = await this.#isFull()
+    if (policy === 'auto' && !full)
+      await this.#machine(marked.kind === 'differs' ? 'differs' : 'damaged')
     else if (marked.kind === 'damaged') {
-      const words = `${marked.problem}. With "repair": "never" it is left as it is: move ${await place.machineFiles()}* and ${QUARANTINE} out of ${place.dataDir}, and the node fetches what it held from the others`
+      const why = full ? FULL : 'With "repair": "never" it is left as it is'
+      const words = `${marked.problem}. ${why}: move ${await place.machineFiles()}* and ${QUARANTINE} out of ${place.dataDir}, and the node fetches what it held from the others`
       throw new LogRefusal('damage', words)
     }
   }
@@ -81,6 +87,7 @@ export class Repair {
     const damage = damageOf(error)
     if (damage === null || this.#options.policy === 'never' || this.#done.has(damage)) throw error
     this.#options.log.error({ err: error }, `the ${damage} is damaged: ${String(error)}`)
+    if (await this.#isFull()) throw new Error(`${String(error)}. ${FULL}`, { cause: error })
     if (damage === 'machine') await this.#machine('damaged')
     else await this.#log(error, unstarted)
     this.#done.add(damage)
@@ -112,7 +119,10 @@ export class Repair {
     const { known, clock, log } = this.#options
     const configuration = await configurationIn(machine, identity)
     const { via, voter } = wayBack({ ...known, configuration })
-    if (via.length === 0) throw error
+    if (via.length === 0) {
+      log.error({}, 'no other member is known that this node could come back to')
+      throw error
+    }
     const line =
       'what this node has promised is lost with its log: it asks the others to remove it, and joins again as a new ' +
       'member; until a majority has agreed nothing here is touched'
@@ -140,6 +150,11 @@ export class Repair {
     await setAside(this.#disk, dataDir, { moves, note })
     const line = `the cluster has removed what this node was; it joins again, and its former files are in ${to}`
     this.#options.log.warn({ names }, line)
+  }
+
+  async #isFull(): Promise<boolean> {
+    const kept = await this.#disk.list(join(this.#options.place.dataDir, DAMAGED)).catch(() => [])
+    return kept.length >= KEPT_MAX
   }
 
   async #namesIn(directory: string): Promise<string[]> {

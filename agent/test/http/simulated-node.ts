@@ -46,6 +46,8 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
   /** proposals wait for it */
   gate: Promise<void> = Promise.resolve()
   caughtUp = true
+  /** node1 */
+  connected = true
   /** why the machine is not trusted */
   quarantine: string | null = null
   stalenessMs: number | null = 0
@@ -138,7 +140,7 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
       links: [
         {
           peer: asNodeId('node1'),
-          connected: true,
+          connected: this.connected,
           lastError: null,
           refused: false,
           stranger: false,

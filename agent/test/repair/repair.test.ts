@@ -167,6 +167,25 @@ t.test('only damage is repaired: what may be somebody’s, or elsewhere, is left
   t.strictSame(contents(disk), before)
 })
 
+t.test('a disk that is damaged again and again is not mended for ever', async t => {
+  const disk = await stopped()
+  await disk.makeDirectory('/data/damaged')
+  for (let at = 0; at < 10; at++) await disk.makeDirectory(`/data/damaged/${at}`)
+  const before = contents(disk)
+  const { repair, unstarted } = repairOn(disk)
+  const message = /is damaged.* 10 repairs lie in damaged\/: look at this disk/
+  await t.rejects(repair.after(new MachineDamaged('/data/kv.sqlite', 'a page'), unstarted), {
+    message,
+  })
+  t.strictSame(contents(disk), before)
+  const marked = '{"kind":"damaged","problem":"kv.sqlite is damaged","since":"2026"}'
+  disk.replace('/data/quarantine.json', Buffer.from(marked))
+  await t.rejects(repair.before(), { message })
+  disk.lose('/data/damaged/3')
+  await repair.before()
+  t.equal(text(disk, `${ASIDE}-machine-damaged/kv.sqlite`), 'kv.sqlite')
+})
+
 t.test('who has nobody to come back to keeps a damaged log', async t => {
   const disk = await stopped()
   const before = contents(disk)
@@ -179,6 +198,7 @@ t.test(
   'with a damaged log nothing moves before the cluster has removed what the node was',
   async t => {
     const other = await serve(t)
+    other.node.connected = false
     other.node.cutOff = true
     const disk = await stopped()
     // It knows no renames of directories.
@@ -204,6 +224,7 @@ t.test(
 
 t.test('a log on a disk of its own is set aside there', async t => {
   const other = await serve(t)
+  other.node.connected = false
   const disk = await stopped()
   for (const path of ['', '/7.snapshot', '/staging']) disk.lose(`/data/snapshots${path}`)
   await disk.makeDirectory('/logs')
@@ -295,6 +316,7 @@ t.test(
 
 t.test('to leave: one after the other is asked until a leader has agreed', async t => {
   const [behind, leader] = [await serve(t), await serve(t)]
+  for (const { node } of [behind, leader]) node.connected = false
   behind.node.leader = null
   leader.node.outcome = { kind: 'change-pending' }
   const lines: string[] = []

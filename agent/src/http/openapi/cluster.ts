@@ -7,7 +7,7 @@ import { header, inPath, JSON_TYPE, type Meaning, type Operation, query } from '
 const ID = inPath('id', 'The name of a member.')
 const INCARNATION = query(
   'incarnation',
-  'Only this data directory leaves; who has come under the name since stays.',
+  'Only this data directory leaves, unless it is in use; who has come under the name since stays.',
 )
 const MEMBERS = '/v1/cluster/members'
 
