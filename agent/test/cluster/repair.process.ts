@@ -101,6 +101,17 @@ async function ended(t: Test, cluster: TestCluster, load: Load): Promise<void> {
   await level(cluster)
 }
 
+const SHORT_LOGS = {
+  snapshot: { snapshot_interval_sec: 1, snapshot_threshold: 50 },
+  log: { trailing_logs: 20 },
+  check_interval_sec: 1,
+}
+
+async function firstIndex(cluster: TestCluster, node: NodePlace): Promise<number> {
+  const { body } = await cluster.agent(node).get('/metrics')
+  return Number(/^raft_nginx_first_log_index (\d+)$/m.exec(body)?.[1] ?? 0)
+}
+
 const CASES = [
   { what: 'the log', damage: damageLog, why: /-log-damaged$/, isNew: true },
   { what: 'the machine', damage: damageMachine, why: /-machine-damaged$/, isNew: false },
@@ -228,7 +239,7 @@ t.test(
     t.comment(damageLog(node))
     for (let round = 0; round < 8; round++) {
       await startAgent(node)
-      const ms = random.between(150, 900)
+      const ms = random.between(300, 1_800)
       await sleep(ms)
       await kill(node)
       t.comment(`killed after ${ms} ms: ${damagedOf(node).join(' ') || 'nothing moved'}`)
@@ -242,21 +253,12 @@ t.test(
 )
 
 t.test('a damaged machine whose log was shortened is fetched from the leader', async t => {
-  const settings = {
-    snapshot: { snapshot_interval_sec: 1, snapshot_threshold: 50 },
-    log: { trailing_logs: 20 },
-    check_interval_sec: 1,
-  }
-  const cluster = await startCluster(t, {}, settings)
+  const cluster = await startCluster(t, {}, SHORT_LOGS)
   const leader = await cluster.leader()
   const [node = leader] = cluster.others(leader)
   const urls = cluster.others(node).map(gatewayUrl)
   const load = cluster.load({ prefix: 'short', writersPerUrl: 2 })
-  await until('the log is shortened', async () => {
-    const answer = await cluster.agent(node).get('/metrics')
-    const [, base = '0'] = /^raft_nginx_first_log_index (\d+)$/m.exec(answer.body) ?? []
-    return Number(base) > 100
-  })
+  await until('the log is shortened', async () => (await firstIndex(cluster, node)) > 100)
   await load.stop()
   const more = cluster.load({ urls, prefix: 'more', writersPerUrl: 2 })
   const before = identityOf(node)
@@ -269,6 +271,29 @@ t.test('a damaged machine whose log was shortened is fetched from the leader', a
   await ended(t, cluster, load)
   await ended(t, cluster, more)
 })
+
+t.test(
+  'the machines of two of three are fetched from the third, though no log is whole',
+  async t => {
+    const cluster = await startCluster(t, {}, SHORT_LOGS)
+    const load = cluster.load({ prefix: 'most', writersPerUrl: 2 })
+    await until('the logs are shortened', async () => {
+      const firsts = await Promise.all(cluster.nodes.map(node => firstIndex(cluster, node)))
+      return firsts.every(first => first > 100)
+    })
+    await load.stop()
+    await cluster.settled()
+    const [, ...damaged] = cluster.nodes
+    await Promise.all(cluster.nodes.map(stop))
+    for (const node of damaged) t.comment(damageMachine(node))
+    await up(cluster.place)
+    for (const node of damaged) t.match(damagedOf(node), [/-machine-damaged$/])
+    const more = cluster.load({ prefix: 'after', writersPerUrl: 2 })
+    await cluster.grows(more, 50)
+    await ended(t, cluster, load)
+    await ended(t, cluster, more)
+  },
+)
 
 t.test(
   'values damaged under a running node: it stops when it meets one, and the next start mends it',
