@@ -13,9 +13,6 @@ import {
 /** What is being received, and what may lie beside it: SQLite's journal, a temporary name. */
 const NAME = 'staging'
 const RECORD = 'staging.record'
-/** A disk is not filled beyond this, bytes: the log needs it more. */
-export const RESERVE_BYTES = 64 * 1024 * 1024
-
 /** Index, term, chance: what a store names its snapshots. It becomes the name of a file. */
 const SNAPSHOT_ID = /^\d{16}-\d{16}-[0-9a-f]{8}$/
 
@@ -46,8 +43,8 @@ interface Incoming {
 export interface StagingOptions {
   readonly directory: string
   readonly disk: Disk
-  /** Of the file system of `directory`. */
-  readonly freeBytes: (directory: string) => Promise<number>
+  /** That may be written there. */
+  readonly roomBytes: (directory: string) => Promise<number>
 }
 
 /** The one snapshot that is being received. Its file is durable as far as it is held. Not to be called concurrently. */
@@ -151,11 +148,11 @@ export class SnapshotStaging {
       return this.#incoming
     }
     await this.discard()
-    const { disk, directory, freeBytes } = this.#options
-    const free = await freeBytes(directory)
-    if (free - header.bytes < RESERVE_BYTES) {
+    const { disk, directory, roomBytes } = this.#options
+    const room = await roomBytes(directory)
+    if (room < header.bytes) {
       throw new SnapshotRefused(
-        `no room: ${header.bytes} bytes are to come, ${free} are free and ${RESERVE_BYTES} stay so`,
+        `no room: ${header.bytes} bytes are to come, there is room for ${room}`,
       )
     }
     const file = await disk.open(this.#path, 'create')

@@ -19,7 +19,6 @@ import {
   type SnapshotRecord,
 } from './snapshot-record.ts'
 import {
-  RESERVE_BYTES,
   type Received,
   type SnapshotPiece,
   SnapshotStaging,
@@ -28,6 +27,10 @@ import {
 
 export { SnapshotDamage } from './snapshot-file.ts'
 export { SnapshotRefused, sameSnapshot } from './snapshot-staging.ts'
+
+/** Of a file system this much stays free, bytes; of a small one this part. */
+const RESERVE_BYTES = 64 * 1024 * 1024
+const RESERVE_PART = 0.05
 
 const RECORD = '.record'
 const FILE = '.snapshot'
@@ -53,7 +56,8 @@ export interface SnapshotStoreOptions {
   /** Snapshots of its own that are kept, the newest. */
   readonly retain: number
   readonly disk?: Disk
-  readonly freeBytes?: (directory: string) => Promise<number>
+  /** How much may be written to the file system of a directory. */
+  readonly roomBytes?: (directory: string) => Promise<number>
   /** Something here is not what was written, and is not used. */
   readonly onDamage?: (words: string) => void
 }
@@ -67,7 +71,7 @@ export class SnapshotStore {
   readonly #directory: string
   readonly #retain: number
   readonly #disk: Disk
-  readonly #freeBytes: (directory: string) => Promise<number>
+  readonly #roomBytes: (directory: string) => Promise<number>
   readonly #onDamage: (words: string) => void
   readonly #staging: SnapshotStaging
   /** the newest first */
@@ -78,13 +82,13 @@ export class SnapshotStore {
   #staged: Promise<unknown> = Promise.resolve()
 
   constructor(options: SnapshotStoreOptions) {
-    const { directory, retain, disk = systemDisk, freeBytes = freeBytesOf } = options
+    const { directory, retain, disk = systemDisk, roomBytes = roomOn } = options
     this.#directory = directory
     this.#retain = retain
     this.#disk = disk
-    this.#freeBytes = freeBytes
+    this.#roomBytes = roomBytes
     this.#onDamage = options.onDamage ?? (() => {})
-    this.#staging = new SnapshotStaging({ directory, disk, freeBytes })
+    this.#staging = new SnapshotStaging({ directory, disk, roomBytes })
   }
 
   /**
@@ -119,7 +123,7 @@ export class SnapshotStore {
 
   /** Whether there is more than what has to stay free. */
   async hasRoom(): Promise<boolean> {
-    return (await this.#freeBytes(this.#directory)) >= RESERVE_BYTES
+    return (await this.#roomBytes(this.#directory)) > 0
   }
 
   /** One at a time. Rejects with nothing left of it when it cannot be written, or with the signal's reason. */
@@ -359,7 +363,8 @@ function padded(value: number): string {
   return String(value).padStart(16, '0')
 }
 
-async function freeBytesOf(directory: string): Promise<number> {
-  const { bavail, bsize } = await statfs(directory)
-  return bavail * bsize
+/** All that is free but a reserve: the log needs that more. */
+async function roomOn(directory: string): Promise<number> {
+  const { bavail, blocks, bsize } = await statfs(directory)
+  return bavail * bsize - Math.min(RESERVE_BYTES, blocks * bsize * RESERVE_PART)
 }

@@ -38,13 +38,13 @@ export function headerOf(index: number, content: Uint8Array, mark = 'a'): Snapsh
 }
 
 /** A store on this disk, and what it said about damage. */
-export function storeOn(disk: SimulatedDisk, { retain = 2, free = 2 ** 40 } = {}) {
+export function storeOn(disk: SimulatedDisk, { retain = 2, room = 2 ** 40 } = {}) {
   const damage: string[] = []
   const store = new SnapshotStore({
     directory: '/raft/snapshots',
     retain,
     disk,
-    freeBytes: async () => free,
+    roomBytes: async () => room,
     onDamage: words => damage.push(words),
   })
   return { store, damage }

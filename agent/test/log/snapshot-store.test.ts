@@ -133,7 +133,7 @@ t.test('pieces are taken in order, whatever comes (attack row 34)', async t => {
 
 t.test('what lies about itself is refused, and nothing of it is left (attack row 34)', async t => {
   const disk = new SimulatedDisk()
-  const { store } = storeOn(disk, { free: 2 ** 30 })
+  const { store } = storeOn(disk, { room: 2 ** 30 })
   await store.open(null)
   const lies = [
     [{ ...header, sha256: 'a'.repeat(64) }, sample, /SHA-256/],

@@ -57,12 +57,12 @@ const asState = (state: StateLike) => state as unknown as Readonly<State>
 /** One node's side: its store, its counters, and where it has been. */
 class Side {
   readonly disk = new SimulatedDisk()
-  free = 2 ** 40
+  room = 2 ** 40
   readonly store = new SnapshotStore({
     directory: DIRECTORY,
     retain: 1,
     disk: this.disk,
-    freeBytes: async () => this.free,
+    roomBytes: async () => this.room,
   })
   readonly counters = new SnapshotCounters()
   readonly logger = new Lines()

@@ -65,9 +65,9 @@ t.test('a full disk is told in words, and the next snapshot is taken', async t =
     t.same(await disk.list(DIRECTORY), [])
   }
   disk.plan = () => null
-  pair.to.free = 1000
+  pair.to.room = 999
   t.match(await pair.receiver.onChunk(leader, whole), { kind: 'refused', why: /no room/ })
-  pair.to.free = 2 ** 40
+  pair.to.room = 1000
   t.same(await pair.receiver.onChunk(leader, whole), { kind: 'complete' })
 })
 

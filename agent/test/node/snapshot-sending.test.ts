@@ -155,7 +155,7 @@ t.test('a copy that comes near the end of the disk is given up', async t => {
   let fail = (_error: Error) => {}
   pair.writeTo = async (disk, file) => {
     await (await disk.open(file, 'create')).write(new Uint8Array(100), 0)
-    pair.from.free = 1000
+    pair.from.room = -1
     await new Promise((_resolve, reject) => {
       fail = reject
     })
