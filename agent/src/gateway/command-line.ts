@@ -109,7 +109,8 @@ export function readDescription(file: string): Described {
   const located = (given: string | null) =>
     given === null ? null : path.resolve(path.dirname(file), given)
   return {
-    node: text(field(value, 'node_id')),
+    // the agent, too, takes the only one for itself
+    node: text(field(value, 'node_id')) ?? (members.length === 1 ? (members[0]?.id ?? null) : null),
     members,
     socket: located(text(field(field(value, 'server'), 'socket'))),
     edgeSocket: located(text(field(field(value, 'edge'), 'socket'))),

@@ -1,0 +1,90 @@
+/** Where an installed gateway keeps what. */
+
+import { join } from 'node:path'
+
+export interface Places {
+  /** of the package: programs, bundles, templates, examples */
+  readonly share: string
+  readonly command: string
+  /** of the agent */
+  readonly config: string
+  readonly data: string
+  /** sockets of the agent and of nginx's memory; closed to all but the agent and nginx's group */
+  readonly run: string
+  readonly nginx: string
+  readonly agentUnit: string
+  readonly tmpfiles: string
+  /** what nginx's own unit does in addition */
+  readonly nginxUnit: string
+}
+
+/** @param root '' for this machine; else everything, and every path that is written down, is below it */
+export function placesIn(root: string): Places {
+  const at = (path: string) => (root === '' ? path : join(root, path))
+  return {
+    share: at('/usr/share/raft-nginx'),
+    command: at('/usr/bin/raft-nginx'),
+    config: at('/etc/raft-nginx/agent.json'),
+    data: at('/var/lib/raft-nginx'),
+    run: at('/run/raft-nginx'),
+    nginx: at('/etc/nginx'),
+    agentUnit: at('/etc/systemd/system/raft-nginx.service'),
+    tmpfiles: at('/etc/tmpfiles.d/raft-nginx.conf'),
+    nginxUnit: at('/etc/systemd/system/nginx.service.d/raft-nginx.conf'),
+  }
+}
+
+/** The user of the agent; its group is the one of nginx's workers, so that they reach each other's sockets. */
+export const USER = 'raft-nginx'
+
+export function agentUnitText(places: Places, { node, group }: UnitOptions): string {
+  const { share, config, data, run } = places
+  return `# Written by raft-nginx's scripts/install.
+[Unit]
+Description=Raft agent beside nginx
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+User=${USER}
+Group=${group}
+ExecStart=${node} ${share}/agent/dist/main.js --config ${config}
+Environment=NODE_ENV=production
+Environment=RAFT_NGINX_RAFT_DIR=${data}
+Environment=RAFT_NGINX_SERVER__SOCKET=${run}/agent.sock
+Environment=RAFT_NGINX_EDGE__SOCKET=${run}/edge.sock
+StateDirectory=raft-nginx
+StateDirectoryMode=0700
+Restart=on-failure
+RestartSec=1
+# Above the agent's own limit for a clean stop.
+TimeoutStopSec=5
+LimitNOFILE=65536
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ReadWritePaths=${run}
+
+[Install]
+WantedBy=multi-user.target
+`
+}
+
+interface UnitOptions {
+  /** absolute path of Node */
+  readonly node: string
+  /** of nginx's workers */
+  readonly group: string
+}
+
+/** Not the unit's RuntimeDirectory: nginx, which may come first, has a socket there too. */
+export function tmpfilesText({ run }: Places, group: string): string {
+  return `# Written by raft-nginx's scripts/install.\nd ${run} 0750 ${USER} ${group} -\n`
+}
+
+/** A killed nginx leaves its socket's file, for which the next one would not start. */
+export function nginxUnitText({ run }: Places): string {
+  return `# Written by raft-nginx's scripts/install.\n[Service]\nExecStartPre=-/bin/rm -f ${run}/edge.sock\n`
+}
