@@ -117,16 +117,17 @@ function contactOf(id: NodeId) {
   return { id, address: `${id}:8185`, raftBind: `${id}:8186`, gateway: null }
 }
 
-/** Polls until `probe` gives something; fails with `what` after ten seconds. */
+/** Polls until `probe` gives something; fails with `what` after `withinMs`. */
 export async function eventually<T>(
   what: string,
   probe: () => T | undefined | Promise<T | undefined>,
+  withinMs = 10_000,
 ): Promise<T> {
-  const deadline = Date.now() + 10_000
+  const deadline = Date.now() + withinMs
   while (Date.now() < deadline) {
     const found = await probe()
     if (found !== undefined) return found
     await pause(5)
   }
-  throw new Error(`not within 10 s: ${what}`)
+  throw new Error(`not within ${withinMs} ms: ${what}`)
 }

@@ -77,12 +77,10 @@ export class StoredCluster {
     await this.write(4 * KEPT_MAX)
     const { status } = await this.leader()
     const there = this.members.filter(({ isRunning, isCutOff }) => isRunning && !isCutOff)
-    await eventually('the logs of those who are there are short', () => {
-      const short = there.every(
-        member => member.status.firstIndex > status.lastIndex - 2 * KEPT_MAX,
-      )
-      return short || undefined
-    }).catch(cause => {
+    const areShort = () =>
+      there.every(({ status: { firstIndex } }) => firstIndex > status.lastIndex - 2 * KEPT_MAX)
+    // A transfer to somebody who has gone holds the log for 10 s.
+    await eventually('short logs', () => areShort() || undefined, 30_000).catch(cause => {
       throw new Error(there.map(each => each.text).join('; '), { cause })
     })
   }
