@@ -50,6 +50,12 @@ export class ChainChecks {
     return this.#quarantined
   }
 
+  /** Members whose machines are known to be wrong, as long as this node's is not. */
+  get distrusted(): readonly NodeId[] {
+    if (this.#quarantined !== null || this.#verdict === 'undecided') return []
+    return this.#detector.differing(this.#loop.state().configuration)
+  }
+
   /** @throws NotServing */
   mustBeTrusted(): void {
     if (this.#quarantined !== null)

@@ -38,6 +38,8 @@ export class DivergenceDetector {
   #since = 0
   /** the newest of each peer, which may be of a check that this node has not come to yet */
   readonly #reports = new Map<NodeId, ChainReport>()
+  /** as it was asked for last */
+  #differing: readonly NodeId[] = []
 
   constructor(id: NodeId) {
     this.#id = id
@@ -76,15 +78,16 @@ export class DivergenceDetector {
     return { kind: 'undecided' }
   }
 
-  /** Members whose report at the newest check is not the own one. */
+  /** Members whose last report at a check of this node's was not the own one. */
   differing(configuration: Configuration): readonly NodeId[] {
     const own = this.#own
     if (own === null) return []
     const members = configuration.members.map(({ id }) => id)
-    return members.filter(id => {
+    this.#differing = members.filter(id => {
       const report = this.#at(own, id)
-      return report !== null && keyOf(report) !== keyOf(own)
+      return report === null ? this.#differing.includes(id) : keyOf(report) !== keyOf(own)
     })
+    return this.#differing
   }
 
   /** Voters by what they have come to at the own check. */

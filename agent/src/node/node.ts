@@ -154,7 +154,7 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
    * `timeoutMs`.
    */
   handOver(timeoutMs: number): Promise<void> {
-    return this.#transfers.handOver(this.#stateIfAny(), timeoutMs)
+    return this.#transfers.handOver(this.#stateIfAny(), timeoutMs, this.#checks.distrusted)
   }
 
   transfer(to: NodeId | null): Promise<TransferOutcome> {

@@ -34,10 +34,16 @@ export class Transfers {
    * To whoever is nearest, if this node leads. Resolves once another does and what was pending here
    * is settled, or after `timeoutMs`.
    * @param state null: the node is stopped
+   * @param distrusted who would refuse, since its machine is known to be wrong
    */
-  async handOver(state: Readonly<State> | null, timeoutMs: number): Promise<void> {
+  async handOver(
+    state: Readonly<State> | null,
+    timeoutMs: number,
+    distrusted: readonly NodeId[] = [],
+  ): Promise<void> {
     if (state?.role.kind !== 'leader' || !this.#hasOtherVoters(state)) return
-    this.#post({ kind: 'transfer', to: null })
+    const to = distrusted.length === 0 ? null : this.#trusted(state, distrusted)
+    this.#post({ kind: 'transfer', to })
     await this.#another(timeoutMs, true)
   }
 
@@ -78,6 +84,14 @@ export class Transfers {
     return new Promise(done => {
       this.#waiting.push({ deadline, settled, done })
     })
+  }
+
+  /** The nearest of the others; null: there is none. */
+  #trusted({ role, configuration }: Readonly<State>, distrusted: readonly NodeId[]): NodeId | null {
+    if (role.kind !== 'leader') return null
+    const voters = votersOf(configuration).filter(id => !distrusted.includes(id))
+    const reached = [...role.progress].filter(([id, peer]) => peer.reachable && voters.includes(id))
+    return reached.sort(([, a], [, b]) => b.match - a.match)[0]?.[0] ?? null
   }
 
   #hasOtherVoters({ configuration }: Readonly<State>): boolean {

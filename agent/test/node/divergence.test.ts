@@ -108,6 +108,19 @@ t.test('§6 while there are two halves, a majority of each has to agree', async 
   t.equal(verdict(joint, 'x@7', { b: 'y@7', c: 'y@7', d: 'y@7' }).kind, 'differs')
 })
 
+t.test('who differed once is not trusted before it has agreed again', async t => {
+  const detector = new DivergenceDetector(id('a'))
+  const configuration = voters('abc')
+  detector.passed(report('x@7'), 0)
+  detector.heard(id('b'), report('x@7'))
+  detector.heard(id('c'), report('y@7'))
+  t.strictSame(detector.differing(configuration), ['c'])
+  detector.passed(report('x@8'), 0)
+  t.strictSame(detector.differing(configuration), ['c'])
+  detector.heard(id('c'), report('x@8'))
+  t.strictSame(detector.differing(configuration), [])
+})
+
 t.test('who missed a report is told again, once', async t => {
   const detector = new DivergenceDetector(id('a'))
   t.equal(detector.heard(id('b'), report('x@7')), false, 'a has nothing to tell')
