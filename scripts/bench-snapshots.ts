@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { describeMachine } from './benchmark/machine.ts'
-import { agentStatus } from './lib/agent-server.ts'
+import { agentStatus, startAgent } from './lib/agent-server.ts'
 import {
   agentUrl,
   DEFAULT_SHAPE,
@@ -98,7 +98,8 @@ async function measure(place: Place, keys: number, seconds: number): Promise<voi
   await until(async () => (await logOf(leader)).firstIndex > lastIndex + 1)
   console.log(textOf('with two of three', writing.take()))
   const began = performance.now()
-  const started = start(place, follower)
+  // It may take longer than a start is waited for.
+  await startAgent(follower)
   await until(async () => (await installs(follower)) > 0)
   const took = performance.now() - began
   console.log(
@@ -107,7 +108,6 @@ async function measure(place: Place, keys: number, seconds: number): Promise<voi
       writing.take(),
     ),
   )
-  await started
   await writing.stop()
 }
 

@@ -126,5 +126,6 @@ export class Snapshots {
     await this.#sender.stop()
     await this.#compactor.idle()
     await this.#installer.drained()
+    await this.#store.close()
   }
 }

@@ -43,7 +43,6 @@ export function statusOf(sources: StatusSources): NodeStatus {
     appliedIndex: state.applied,
     lastIndex: last.index,
     firstIndex: asLogIndex(base.index + 1),
-    snapshots: sources.snapshots.status(),
     members: membership.members,
     ready: notReady === '',
     notReady,
@@ -52,6 +51,9 @@ export function statusOf(sources: StatusSources): NodeStatus {
     stalenessMs: freshness.stalenessMs(now),
     uptimeMs: Math.round(now - sources.startedAt),
     // Asked with every request for its headers, for these by operators only.
+    get snapshots() {
+      return sources.snapshots.status()
+    },
     get chain() {
       const { index, chainHash } = sources.machine.applied()
       return { index, hash: Buffer.from(chainHash).toString('hex') }
