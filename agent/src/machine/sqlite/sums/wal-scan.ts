@@ -1,4 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises'
+import { endianness } from 'node:os'
 import { looseSumOf, sumOf } from './page-sum.ts'
 
 /** Of one WAL, from when it starts over until it starts over again: its two salts. */
@@ -17,6 +18,7 @@ const HEADER_BYTES = 32
 const FRAME_HEADER_BYTES = 24
 const CHUNK_FRAMES = 512
 const MAGIC = 0x377f0682
+const HOST_IS_LITTLE = endianness() === 'LE'
 const NOTHING = { name: null, frames: 0, pages: 0 } as const
 
 type Checksum = readonly [number, number]
@@ -137,14 +139,23 @@ class Walk {
   }
 }
 
+/** @param bytes at a multiple of 8 in its buffer, and of a length that is one */
 function checksum(bytes: Uint8Array, little: boolean, [from0, from1]: Checksum): Checksum {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
+  // Only a file that was carried here from another kind of machine has to be turned.
+  const read = little === HOST_IS_LITTLE ? words : words.map(turned)
   let [sum0, sum1] = [from0, from1]
-  for (let at = 0; at < bytes.length; at += 8) {
-    sum0 = (sum0 + view.getUint32(at, little) + sum1) >>> 0
-    sum1 = (sum1 + view.getUint32(at + 4, little) + sum0) >>> 0
+  for (let at = 0; at < read.length; at += 2) {
+    sum0 = (sum0 + (read[at] as number) + sum1) | 0
+    sum1 = (sum1 + (read[at + 1] as number) + sum0) | 0
   }
-  return [sum0, sum1]
+  return [sum0 >>> 0, sum1 >>> 0]
+}
+
+function turned(word: number): number {
+  const bytes = Buffer.alloc(4)
+  bytes.writeInt32LE(word)
+  return bytes.readInt32BE()
 }
 
 async function openIfThere(path: string): Promise<FileHandle | null> {
