@@ -136,7 +136,7 @@ export const settings = z.strictObject({
     .describe('With `join`: false asks for a node that is fed and read, and never votes.'),
   machine: path
     .default('sqlite-kv')
-    .describe('The state machine: sqlite-kv, sql, or the path of a module.'),
+    .describe('The state machine: sqlite-kv, sql, level-kv, or the path of a module.'),
   raft_dir: path.default('raft-data').describe('Data directory of this node.'),
   in_memory: flag.default(false).describe('Keep nothing on disk: for demonstrations and tests.'),
   election_timeout_ms: whole(50, 600_000)

@@ -3,6 +3,7 @@ import { isAbsolute, join } from 'node:path'
 import type { ChangeFeed } from './kv/change-feed.ts'
 import { KvMachine } from './kv/kv-machine.ts'
 import type { KvAnswer, KvQuery } from './kv/query.ts'
+import { LevelMachine } from './level/level-machine.ts'
 import { readIfThere, replaceDurably } from './plug-in/durable-file.ts'
 import type { PlugInAnswer, Routes } from './plug-in/host.ts'
 import { adapted, createPlugIn, importModule } from './plug-in/module.ts'
@@ -39,6 +40,10 @@ const SHIPPED: Readonly<Record<string, Make>> = {
   },
   sql: place => {
     const machine = new SqlMachine(place)
+    return { kind: 'plug-in', name: machine.name, machine, routes: machine.routes }
+  },
+  'level-kv': place => {
+    const machine = new LevelMachine(place)
     return { kind: 'plug-in', name: machine.name, machine, routes: machine.routes }
   },
 }

@@ -44,6 +44,7 @@ for (const [file, checks] of [
   ['examples/2-counter/counter', ALL],
   ['examples/3-queue/queue', [determinism, ...CHECKS]],
   ['src/machine/sql/sql-machine', [determinism, ...CHECKS]],
+  ['src/machine/level/level-machine', [determinism, ...CHECKS, crashes]],
 ] as const) {
   t.test(`${file} holds the contract`, async t => {
     t.strictSame(await broken(t, `../../${file}.ts`, { checks, seed: drawSeed(t) }), [])

@@ -7,7 +7,8 @@ const NOTHING = 0
 const VALUE = 1
 const REJECTED = 2
 
-interface Known {
+/** The answer to one request. */
+export interface Known {
   readonly requestHash: Uint8Array
   readonly result: Result
   readonly timeMs: number
@@ -17,6 +18,12 @@ interface Known {
 export class MemorySessions {
   /** Oldest first, since the log's time never falls and what is answered anew moves to the end. */
   readonly #known = new Map<string, Known>()
+  readonly #changed: (key: string, known: Known | null) => void
+
+  /** @param changed called with what is remembered or (null) forgotten */
+  constructor(changed: (key: string, known: Known | null) => void = () => undefined) {
+    this.#changed = changed
+  }
 
   /** Runs `execute` unless this request was answered before. */
   once({ key, requestHash }: Idempotency, nowMs: number, execute: () => Result): Result {
@@ -27,11 +34,9 @@ export class MemorySessions {
     }
     const result = execute()
     this.#known.delete(key)
-    this.#known.set(key, {
-      requestHash: requestHash.slice(),
-      result: copied(result),
-      timeMs: nowMs,
-    })
+    const answered = { requestHash: requestHash.slice(), result: copied(result), timeMs: nowMs }
+    this.#known.set(key, answered)
+    this.#changed(key, answered)
     // Two for one: the map shrinks although each entry does little.
     this.#forgetOldest(known => known.timeMs <= expiry)
     this.#forgetOldest(known => known.timeMs <= expiry)
@@ -39,14 +44,14 @@ export class MemorySessions {
     return result
   }
 
+  /** Remembers one that was answered before, later than all that are here. */
+  add(key: string, known: Known): void {
+    this.#known.set(key, known)
+  }
+
   writeTo(writer: ByteWriter): void {
     writer.u32(this.#known.size)
-    for (const [key, { requestHash, result, timeMs }] of this.#known) {
-      writer.ascii(key).bytes(requestHash).f64(timeMs)
-      if (result.kind === 'rejected') writer.u8(REJECTED).ascii(result.code)
-      else if (result.value === null) writer.u8(NOTHING)
-      else writer.u8(VALUE).bytes(result.value)
-    }
+    for (const [key, known] of this.#known) writeKnown(writer.ascii(key), known)
   }
 
   /**
@@ -56,10 +61,7 @@ export class MemorySessions {
   static readFrom(reader: ByteReader): MemorySessions {
     const sessions = new MemorySessions()
     for (let left = reader.u32(); left > 0; left--) {
-      const key = reader.ascii()
-      const requestHash = reader.bytes().slice()
-      const timeMs = reader.f64()
-      sessions.#known.set(key, { requestHash, timeMs, result: readResult(reader) })
+      sessions.add(reader.ascii(), readKnown(reader))
     }
     return sessions
   }
@@ -68,8 +70,27 @@ export class MemorySessions {
     const oldest = this.#known.entries().next()
     if (oldest.done === true) return
     const [key, known] = oldest.value
-    if (when(known)) this.#known.delete(key)
+    if (!when(known)) return
+    this.#known.delete(key)
+    this.#changed(key, null)
   }
+}
+
+export function writeKnown(writer: ByteWriter, { requestHash, result, timeMs }: Known): void {
+  writer.bytes(requestHash).f64(timeMs)
+  if (result.kind === 'rejected') writer.u8(REJECTED).ascii(result.code)
+  else if (result.value === null) writer.u8(NOTHING)
+  else writer.u8(VALUE).bytes(result.value)
+}
+
+/**
+ * What `writeKnown` wrote, copied.
+ * @throws DecodeError
+ */
+export function readKnown(reader: ByteReader): Known {
+  const requestHash = reader.bytes().slice()
+  const timeMs = reader.f64()
+  return { requestHash, timeMs, result: readResult(reader) }
 }
 
 function readResult(reader: ByteReader): Result {

@@ -1,0 +1,64 @@
+import { mkdir, open, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { readIfThere, replaceDurably } from '../plug-in/durable-file.ts'
+import { MachineDamaged } from '../state-machine.ts'
+
+const CURRENT = 'current'
+const NAME = /^g[1-9][0-9]{0,8}$/
+
+/**
+ * The directories of a machine whose whole state can be replaced: a file names the one that counts, and is
+ * replaced at once, when the next one is complete.
+ */
+export class Generations {
+  readonly #directory: string
+
+  constructor(directory: string) {
+    this.#directory = directory
+  }
+
+  /** Path of the one that counts; null: there never was one. What a crash left is removed. */
+  async current(): Promise<string | null> {
+    await mkdir(this.#directory, { recursive: true })
+    const name = await this.#name()
+    for (const other of await readdir(this.#directory)) {
+      if (NAME.test(other) && other !== name) await this.#remove(other)
+    }
+    return name === null ? null : join(this.#directory, name)
+  }
+
+  /** Path of a new one, empty. */
+  async next(): Promise<string> {
+    const path = join(this.#directory, `g${Number((await this.#name())?.slice(1) ?? 0) + 1}`)
+    await rm(path, { recursive: true, force: true })
+    await mkdir(path)
+    return path
+  }
+
+  /** The next one is complete and durable: it counts from now on. */
+  async choose(path: string): Promise<void> {
+    const directory = await open(this.#directory, 'r')
+    await directory.sync().finally(() => directory.close())
+    const name = path.slice(this.#directory.length + 1)
+    await replaceDurably(join(this.#directory, CURRENT), Buffer.from(lineOf(name)))
+  }
+
+  async #name(): Promise<string | null> {
+    const bytes = await readIfThere(join(this.#directory, CURRENT))
+    if (bytes === null) return null
+    const text = Buffer.from(bytes).toString()
+    const [name = ''] = text.split(' ')
+    if (NAME.test(name) && text === lineOf(name)) return name
+    throw new MachineDamaged(join(this.#directory, CURRENT), 'it names no directory')
+  }
+
+  async #remove(name: string): Promise<void> {
+    await rm(join(this.#directory, name), { recursive: true, force: true })
+  }
+}
+
+/** With a checksum: whatever it does not name is removed. */
+function lineOf(name: string): string {
+  return `${name} ${crc32(name).toString(16).padStart(8, '0')}\n`
+}
