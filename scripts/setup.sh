@@ -211,6 +211,9 @@ if [ "${1-}" = --with-tests ]; then
   if [ "$(id -u)" = 0 ] && ! has debootstrap && nginx -v 2>&1 | grep -Eq 'nginx/1\.2[2-4]\.' && may_install; then
     (apt_install debootstrap) || say 'without debootstrap the tests of edge reads are skipped'
   fi
+  if ! has faketime && may_install; then
+    (apt_install faketime) || say 'without faketime the tests of clocks that jump are not run'
+  fi
 fi
 ensure_packages
 ensure_database
