@@ -26,6 +26,8 @@ export interface Job {
   /** how many different keys */
   readonly keys: number
   readonly valueBytes: number
+  /** of reads, behind the key: `?stale` */
+  readonly query?: string
   /** processes whose CPU time is the servers' */
   readonly serverPids: readonly number[]
 }

@@ -6,6 +6,7 @@ import { LOADS, type Load } from './job.ts'
 export const USAGE = `Writes and reads beside etcd, in the same run on this machine. Only ratios within one run count.
 
 usage: scripts/bench [options]
+       scripts/bench edge [options]     reads out of nginx’s memory: see its own --help
 
   --targets LIST        of: ${TARGETS.join(', ')}
                         (default: all; without etcd those of ours)

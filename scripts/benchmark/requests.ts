@@ -24,7 +24,9 @@ function buildRequest(job: Job, key: string, value: string): Buffer {
   if (job.dialect === 'etcd-grpc') {
     return grpcMessage(job.load === 'writes' ? putRequest(key, value) : serializableRange(key))
   }
-  if (job.load === 'reads') return httpRequest(`GET ${keyPath(job.dialect)}/${key}`, null)
+  if (job.load === 'reads') {
+    return httpRequest(`GET ${keyPath(job.dialect)}/${key}${job.query ?? ''}`, null)
+  }
   if (job.dialect === 'etcd-v2') {
     return httpRequest(`PUT ${keyPath('etcd-v2')}/${key}`, { type: FORM, text: `value=${value}` })
   }

@@ -166,6 +166,12 @@ export function openFiles(pid: number): string[] {
   })
 }
 
+/** Such as nginx's workers. */
+export function childrenOf(pid: number): number[] {
+  const children = procFile(pid, `task/${pid}/children`)
+  return children.split(' ').filter(Boolean).map(Number)
+}
+
 /** Processes that keep a file under this directory open, or name it in their command line. */
 export function processesUsing(directory: string): number[] {
   return processIds().filter(
