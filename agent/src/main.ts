@@ -169,13 +169,15 @@ async function makeNode(
   config: Config,
   { clock, contact, logger, reach, quarantine }: Surroundings,
 ) {
-  const { identity, identities, log, snapshots, chosen, rejoin, life } = await storageOf(config)
+  const { identity, identities, alone, log, snapshots, chosen, rejoin, life } =
+    await storageOf(config)
   const join = rejoin ?? config.join
   const seed = randomBytes(4).readUInt32LE()
   const options = {
     identity,
     contact,
     founders: join === null ? config.nodes : null,
+    alone,
     log,
     snapshots: snapshotsOf(config, snapshots, logger),
     transport: new TcpTransport({
@@ -232,8 +234,7 @@ async function makeNode(
     clusterId: identity.clusterId,
   }
   const unstarted = { identity, machine: chosen.machine }
-  const view = edge === null ? null : () => edge.status()
-  const all = { ...served, backup, edge: view }
+  const all = { ...served, backup, edge: edge === null ? null : () => edge.status() }
   return { ...made, served: all, machine: chosen.name, edge, join, unstarted }
 }
 
@@ -301,6 +302,8 @@ function nodeOf(chosen: Chosen, options: Omit<NodeOptions<never, unknown>, 'mach
 async function storageOf(config: Config): Promise<{
   readonly identity: Identity
   readonly identities: PeerIdentities
+  /** nobody else was ever met that could have what is lost here */
+  readonly alone: boolean
   readonly log: LogStore
   /** where snapshots are kept */
   readonly snapshots: string
@@ -316,6 +319,7 @@ async function storageOf(config: Config): Promise<{
       // A new one for each process: it has forgotten what the one before it promised.
       identity: { ...name, incarnation: randomUUID() },
       identities: new MemoryPeerIdentities(),
+      alone: false,
       log: new MemoryLogStore(),
       snapshots: directoryOfThisProcess(),
       chosen: await chooseMachine(config.machine, { directory: null }),
@@ -331,6 +335,7 @@ async function storageOf(config: Config): Promise<{
   return {
     identity,
     identities,
+    alone: !identities.hasMetPeers,
     log: new SegmentLogStore({ directory: config.log.dir, mustExist: identities.hasMetPeers }),
     snapshots: join(config.raftDir, 'snapshots'),
     chosen: await chooseMachine(config.machine, { directory: config.raftDir }),

@@ -23,6 +23,8 @@ export interface NodeOptions<Query, Answer> {
   readonly contact: Contact
   /** The voters of a new cluster, this node included, the same on each; null: this node waits to be added to one. */
   readonly founders: readonly MemberAddress[] | null
+  /** No other member was ever met from this data directory: what is lost here nobody else has. Default: not so. */
+  readonly alone?: boolean
   readonly log: LogStore
   readonly machine: StateMachine<Query, Answer>
   readonly snapshots: SnapshotOptions

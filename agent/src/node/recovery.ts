@@ -1,12 +1,13 @@
 import { unreachable } from '../lib/assert.ts'
-import type { LogState } from '../log/log-store.ts'
+import { LogRefusal, type LogState } from '../log/log-store.ts'
 import type { StoredSnapshot } from '../log/snapshot-store.ts'
-import type { Applied } from '../machine/state-machine.ts'
+import { type Applied, MachineDamaged } from '../machine/state-machine.ts'
 import {
   type Configuration,
   decodeConfiguration,
   initialConfiguration,
 } from '../raft/configuration.ts'
+import { ORIGIN, type SnapshotHeader } from '../raft/types.ts'
 import { restoreReceived, restoreStored } from './installer.ts'
 import type { Logger } from './logger.ts'
 import type { MemberAddress } from './node-api.ts'
@@ -28,8 +29,8 @@ export async function recoverDisks(options: NodeOptions<never, unknown>): Promis
   const { store } = snapshots
   const { marker } = await log.open(identity)
   await store.open(marker)
-  let applied = await machine.open(identity)
   let stored = store.newest()
+  let applied = await openMachine(options, stored?.header ?? null)
   for (;;) {
     const state = log.state()
     const marked = state.marker === null ? null : await store.markedFile(state.marker)
@@ -46,6 +47,7 @@ export async function recoverDisks(options: NodeOptions<never, unknown>): Promis
       case 'refuse':
         throw refusalOf(recovery.why)
       case 'fetch':
+        if (options.alone) throw nobodyHas(`the machine ends at ${applied.index}`, state)
         logger.warn(
           { applied: applied.index, base: state.base.index },
           'the machine ends before the log begins: a snapshot is asked of the leader',
@@ -64,6 +66,31 @@ export async function recoverDisks(options: NodeOptions<never, unknown>): Promis
     }
     applied = machine.applied()
   }
+}
+
+/** A damaged machine is reported as such only where what it held can be had again: its files are moved away then. */
+async function openMachine(
+  { identity, log, machine, alone }: NodeOptions<never, unknown>,
+  stored: SnapshotHeader | null,
+): Promise<Applied> {
+  try {
+    return await machine.open(identity)
+  } catch (error) {
+    if (!(alone && error instanceof MachineDamaged)) throw error
+    const state = log.state()
+    const next = decideRecovery({ log: state, applied: ORIGIN, stored, markedFile: true })
+    throw next.kind === 'fetch' ? nobodyHas(error.message, state) : error
+  }
+}
+
+/** For ever would be too long to wait for a leader that has it. */
+function nobodyHas(problem: string, { base }: LogState): LogRefusal {
+  return new LogRefusal(
+    'lost',
+    `${problem}; the log begins behind entry ${base.index}, and this node has no other member to fetch the rest ` +
+      "from. The files are kept as they are: put back the machine's own (a repair moves them to damaged/), or make a " +
+      'new cluster of a backup.',
+  )
 }
 
 async function finishInstall(

@@ -1,3 +1,5 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import type { FaultPoint } from '../../src/node/fault-points.ts'
 import { asNodeId } from '../../src/raft/types.ts'
@@ -109,6 +111,17 @@ for (const kind of ['durable', 'memory'] as const) {
     await cluster.writeMuch()
     await cluster.equal()
     t.strictSame(cluster.fatal, [])
+  })
+
+  t.test(`${kind}: lost where nobody else has it: refused in words, not waited for`, async t => {
+    const cluster = await StoredCluster.start(t, kind, 1)
+    await cluster.writeMuch()
+    const [member] = cluster.members
+    if (member === undefined) throw new Error('no member')
+    await member.stop()
+    member.loseMachine()
+    await t.rejects(member.start(), { reason: 'lost', message: /no other member to fetch/ })
+    await member.stop()
   })
 
   t.test(`${kind}: a restart replays the tail, and asks nobody for a snapshot`, async t => {
@@ -225,3 +238,24 @@ async function changed(
     return kind === 'applied' || kind === 'unchanged' ? true : undefined
   })
 }
+
+t.test('a damaged machine without which its log is too short stays where it is', async t => {
+  const cluster = await StoredCluster.start(t, 'durable', 1)
+  await cluster.writeMuch()
+  const [member] = cluster.members
+  if (member === undefined) throw new Error('no member')
+  await member.stop()
+  const file = join(member.directory, 'kv.sqlite')
+  const whole = readFileSync(file)
+  const damaged = Uint8Array.from(whole)
+  const middle = damaged.length >>> 1
+  damaged[middle] = (damaged[middle] ?? 0) ^ 0x55
+  writeFileSync(file, damaged)
+  // Not `damage`: that would have it moved away, to be fetched from nobody.
+  await t.rejects(member.start(), { reason: 'lost', message: /kv\.sqlite is damaged.*put back/ })
+  await member.stop()
+  t.strictSame(readFileSync(file), Buffer.from(damaged))
+  writeFileSync(file, whole)
+  await member.start()
+  await cluster.equal()
+})

@@ -201,6 +201,7 @@ export class Member {
       identity: { clusterId: 'test', nodeId: this.id, incarnation },
       contact,
       founders: this.#founders?.map(contactOf) ?? null,
+      alone: this.#cluster.members.length === 1,
       log: this.#log(),
       machine: this.machine,
       snapshots: {
