@@ -50,7 +50,7 @@ export class Generations {
     const text = Buffer.from(bytes).toString()
     const [name = ''] = text.split(' ')
     if (NAME.test(name) && text === lineOf(name)) return name
-    throw new MachineDamaged(join(this.#directory, CURRENT), 'it names no directory')
+    throw new MachineDamaged(this.#directory, `${CURRENT} names no directory`)
   }
 
   async #remove(name: string): Promise<void> {

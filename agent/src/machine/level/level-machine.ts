@@ -1,6 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Database } from 'better-sqlite3'
 import { DecodeError } from '../../lib/bytes.ts'
 import { type Identity, type LogPosition, ORIGIN } from '../../raft/types.ts'
@@ -154,7 +154,8 @@ export class LevelMachine implements StateMachine<Uint8Array, PlugInAnswer> {
     const snapshot = store.snapshot()
     try {
       const account = store.account(snapshot)
-      if (account === null) throw new MachineDamaged(store.directory, 'its position is missing')
+      if (account === null)
+        throw new MachineDamaged(dirname(store.directory), 'its position is missing')
       const applied = account.position
       if (decoded.kind === 'get') {
         return { applied, value: encodeRow(store.row(decoded.key, snapshot)) }
@@ -285,7 +286,7 @@ export class LevelMachine implements StateMachine<Uint8Array, PlugInAnswer> {
     const store = await this.#storeAt(path, false)
     try {
       const account = store.account()
-      if (account === null) throw new MachineDamaged(path, 'its position is missing')
+      if (account === null) throw new MachineDamaged(dirname(path), 'its position is missing')
       checkIdentity(account.identity, identity)
       const known: KnownEntry[] = []
       for await (const some of store.entries(account)) {

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import { ClassicLevel } from 'classic-level'
 import { ByteReader, ByteWriter, DecodeError } from '../../lib/bytes.ts'
 import { type Known, readKnown, writeKnown } from '../plug-in/memory-sessions.ts'
@@ -46,14 +47,14 @@ export async function openLevel(directory: string, createIfMissing: boolean): Pr
   }
 }
 
-/** What LevelDB says of bytes that it did not write; of a file that is missing, too. */
+/** What LevelDB says of bytes that it did not write, or of a file that is missing: the machine's directory is damaged. */
 export function damageOr(directory: string, error: unknown): unknown {
   if (error instanceof DecodeError)
-    return new MachineDamaged(directory, error.message, { cause: error })
+    return new MachineDamaged(dirname(directory), error.message, { cause: error })
   for (let at = error; at instanceof Error; at = at.cause) {
     const { code } = at as { readonly code?: unknown }
     if (code !== 'LEVEL_CORRUPTION' && !MISSING.test(at.message)) continue
-    return new MachineDamaged(directory, at.message, { cause: error })
+    return new MachineDamaged(dirname(directory), at.message, { cause: error })
   }
   return error
 }
@@ -116,7 +117,7 @@ export class LevelStore {
   requireFound([key, value]: Entry): void {
     const found = this.raw(key)
     if (found !== undefined && Buffer.compare(found, value) === 0) return
-    throw new MachineDamaged(this.directory, 'an entry is not found by its key')
+    throw new MachineDamaged(dirname(this.directory), 'an entry is not found by its key')
   }
 
   /**
