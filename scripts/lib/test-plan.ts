@@ -38,10 +38,12 @@ export function testPlan(only: string | null): TestStage[] {
 export function matrixPlan(only: string | null): TestStage[] {
   const files = filesEnding('.process.ts').filter(name => name.startsWith(GATEWAY))
   const wanted = files.filter(name => only === null || name.includes(only))
-  const programs = new Map([['this machine', SYSTEM_NGINX]])
+  const programs = new Map<string, string>([['this machine', SYSTEM_NGINX]])
   for (const suite of SUITES) programs.set(suite, makeRoot(suite))
+  programs.set('sid with QuickJS', makeRoot('sid'))
   return [...programs].flatMap(([where, program]) => {
-    const env = { GATEWAY_TEST_NGINX: program }
+    const engine = where.includes('QuickJS') ? { GATEWAY_TEST_ENGINE: 'qjs' } : {}
+    const env = { GATEWAY_TEST_NGINX: program, ...engine }
     return wanted.map(file => ({ ...processStage(file), name: `${file} on ${where}`, env }))
   })
 }

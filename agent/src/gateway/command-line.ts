@@ -27,7 +27,8 @@ usage: render-main.js (--config agent.json | --members list.json --node ID --soc
   --resolve SECONDS    look names up now, for so long, and keep connections to what was found; for names whose
                        address stays; those not found are looked up at run time (default: 0 = do not)
   --cache DIR          where nginx keeps the cached status (default: below the prefix, or nginx's own state)
-  --bundle FILE        the njs bundle (default: build/njs/gateway.js of this package)
+  --js-engine njs|qjs  what runs our scripts (default njs); qjs, QuickJS, needs njs 1.0.1 or later, and costs less
+  --bundle FILE        the bundle (default: build/njs/gateway.js of this package, or build/qjs/gateway.js)
   --edge-reads SIZE    answer reads that may be old out of nginx's own memory, of so many megabytes such as 64m:
                        needs nginx with js_shared_dict_zone (njs 0.8 or later); off = do not (default); auto =
                        64m where this nginx can
@@ -58,6 +59,7 @@ const OPTIONS = {
   resolver: { type: 'string' },
   resolve: { type: 'string', default: '0' },
   cache: { type: 'string' },
+  'js-engine': { type: 'string', default: 'njs' },
   bundle: { type: 'string' },
   'edge-reads': { type: 'string', default: 'off' },
   'edge-socket': { type: 'string' },

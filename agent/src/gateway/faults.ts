@@ -66,6 +66,7 @@ function optionFaults(options: RenderOptions): string[] {
     if (!fine) faults.push(fault)
   }
   demand(isListen(options.listen), `listen ${JSON.stringify(options.listen)}: not [address:]port`)
+  demand(['njs', 'qjs'].includes(options.engine), 'js engine: njs or qjs')
   demand(['proxy', 'redirect'].includes(options.writeMode), 'write mode: proxy or redirect')
   for (const name of ['socket', 'prefix', 'sites', 'cache', 'bundle'] as const)
     demandPath(name, options[name])

@@ -17,7 +17,9 @@ export interface RenderOptions {
   readonly sites: string
   /** directory of the cached status; its parent must exist */
   readonly cache: string
-  /** the njs bundle */
+  /** which engine runs the bundles; QuickJS from njs 1.0.1 on */
+  readonly engine: 'njs' | 'qjs'
+  /** the bundle, made for that engine */
   readonly bundle: string
   /** `ngx_http_js_module.so`; null when nginx has it already */
   readonly jsModule: string | null

@@ -75,7 +75,8 @@ async function gather(line: CommandLine, binary: string): Promise<RenderInput> {
   const dropIn = line['drop-in'] !== undefined
   const prefix = path.resolve(dropIn ? '/' : needed(line.prefix, '--prefix or --drop-in'))
   const names = namesOf(described.members)
-  const bundle = path.resolve(line.bundle ?? path.join(ROOT, 'build/njs/gateway.js'))
+  const engine = line['js-engine'] as RenderOptions['engine']
+  const bundle = path.resolve(line.bundle ?? path.join(ROOT, `build/${engine}/gateway.js`))
   const jsModule = findJsModule(binary)
   const options: RenderOptions = {
     // a drop-in has no server of its own
@@ -85,6 +86,7 @@ async function gather(line: CommandLine, binary: string): Promise<RenderInput> {
     prefix,
     sites: path.resolve(line.sites ?? path.join(prefix, 'sites')),
     cache: path.resolve(line.cache ?? (dropIn ? stateFolder() : path.join(prefix, 'cache'))),
+    engine,
     bundle,
     jsModule,
     user: userOf(line),

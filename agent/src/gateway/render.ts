@@ -20,6 +20,7 @@ export const DEFAULTS = {
   resolvers: [],
   addresses: new Map<string, string>(),
   edge: null,
+  engine: 'njs',
 } as const satisfies Partial<RenderOptions>
 
 /** Files that belong to reads out of nginx's memory. */
@@ -58,7 +59,7 @@ function valuesOf(input: RenderInput): ReadonlyMap<string, string> {
     ['sites', options.sites],
     ['access_log', accessLogOf(options)],
     ['listen', options.listen],
-    ['bundle', options.bundle],
+    ...importsOf(options),
     ['cache', options.cache],
     ['socket', options.socket],
     ['keepalive', String(options.keepalive)],
@@ -131,11 +132,28 @@ function edgeValues(edge: RenderOptions['edge']): [string, string][] {
     ['edge_read', included('read')],
     ['edge_read_kv', included('read-kv')],
     ['edge_server', included('server')],
-    ['edge_wrote', edge === null ? '' : 'js_header_filter raft_edge.wrote;'],
     ['edge_size', edge?.size ?? ''],
     ['edge_socket', edge?.socket ?? ''],
-    ['edge_bundle', edge?.bundle ?? ''],
     ['edge_stale_max_ms', String(edge?.staleMaxMs ?? 0)],
+  ]
+}
+
+/**
+ * QuickJS is asked for in our own locations: at a higher level it would run the operator's scripts too. The njs engine
+ * keeps one import for all of them.
+ */
+function importsOf({ engine, bundle, edge }: RenderOptions): [string, string][] {
+  const gateway = `js_import raft from ${bundle};`
+  const reads = edge === null ? '' : `js_import raft_edge from ${edge.bundle};`
+  const wrote = edge === null ? '' : 'js_header_filter raft_edge.wrote;'
+  const ours = engine === 'qjs'
+  const own = (line: string) => (ours && line !== '' ? `js_engine qjs; ${line}` : '')
+  return [
+    ['http_js', ours ? '' : gateway],
+    ['js', own(gateway)],
+    ['http_js_edge', ours ? '' : reads],
+    ['js_edge', own(reads)],
+    ['edge_wrote', `${own(reads)} ${wrote}`.trim()],
   ]
 }
 

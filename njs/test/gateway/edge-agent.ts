@@ -8,7 +8,7 @@ import type { Test } from 'tap'
 import { main as render } from '../../../agent/src/gateway/render-main.ts'
 import { end, postPairs, startEdgeCluster } from './edge-cluster.ts'
 import { servedBy } from './edge-fleet.ts'
-import { freePort, NGINX, Nginx, temporaryFolder, until } from './fleet.ts'
+import { ENGINE, freePort, NGINX, Nginx, temporaryFolder, until } from './fleet.ts'
 import { request, send } from './raw-client.ts'
 
 const AGENT = fileURLToPath(new URL('../../../agent/dist/main.js', import.meta.url))
@@ -31,7 +31,7 @@ export function edgeAgent(t: Test): void {
     writeFileSync(config, JSON.stringify({ nodes: [node], node_id: 'node0', server, edge }))
     const args = ['--config', config, '--prefix', prefix, '--nginx', NGINX, '--workers', '2']
     const listen = ['--listen', `127.0.0.1:${ports.gateway}`, '--edge-reads', '4m']
-    t.equal(await render([...args, ...listen]), 0)
+    t.equal(await render([...args, ...listen, ...ENGINE]), 0)
     const nginx = await Nginx.start(prefix, ports.gateway)
     t.teardown(() => nginx.stop())
     let agent = startAgent(config)

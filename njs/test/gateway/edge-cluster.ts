@@ -6,7 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { main as render } from '../../../agent/src/gateway/render-main.ts'
-import { freePort, NGINX, Nginx, type Owner, temporaryFolder, until } from './fleet.ts'
+import { ENGINE, freePort, NGINX, Nginx, type Owner, temporaryFolder, until } from './fleet.ts'
 import { type RawAnswer, request, send } from './raw-client.ts'
 
 const AGENT = fileURLToPath(new URL('../../../agent/dist/main.js', import.meta.url))
@@ -63,7 +63,7 @@ export async function startEdgeCluster(t: Owner, options: ClusterOptions = {}) {
     writeFileSync(config, JSON.stringify(own))
     const listen = ['--listen', `127.0.0.1:${port}`, '--edge-reads', '4m', '--workers', '2']
     const where = ['--config', config, '--prefix', prefix, '--nginx', NGINX]
-    if ((await render([...where, ...listen, ...args])) !== 0) {
+    if ((await render([...where, ...listen, ...ENGINE, ...args])) !== 0) {
       throw new Error('the rendered configuration was refused')
     }
     const agent = spawn(process.execPath, [AGENT, '--config', config], { stdio: 'ignore' })

@@ -14,6 +14,9 @@ import { MockAgent } from './mock-agent.ts'
 export const NGINX =
   process.env.GATEWAY_TEST_NGINX ?? (existsSync('/usr/sbin/nginx') ? '/usr/sbin/nginx' : 'nginx')
 
+/** GATEWAY_TEST_ENGINE=qjs: QuickJS. */
+export const ENGINE = ['--js-engine', process.env.GATEWAY_TEST_ENGINE ?? 'njs']
+
 /** What tap's test object gives us. */
 export interface Owner {
   teardown(end: () => unknown): void
@@ -64,7 +67,7 @@ export async function startFleet(t: Owner, ...args: string[]): Promise<Fleet> {
   const render = (...more: string[]) =>
     main([
       ...['--config', path.join(folder, 'agent.json'), '--prefix', prefix],
-      ...['--listen', `127.0.0.1:${port}`, '--nginx', NGINX, ...args, ...more],
+      ...['--listen', `127.0.0.1:${port}`, '--nginx', NGINX, ...ENGINE, ...args, ...more],
     ])
   if ((await render()) !== 0) throw new Error('the rendered configuration was refused')
   const nginx = await Nginx.start(prefix, port)

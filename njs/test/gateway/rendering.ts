@@ -6,6 +6,7 @@ import type { Test } from 'tap'
 import { findJsModule } from '../../../agent/src/gateway/nginx-binary.ts'
 import { main } from '../../../agent/src/gateway/render-main.ts'
 import {
+  ENGINE,
   type Fleet,
   freePort,
   leaderOf,
@@ -123,7 +124,7 @@ async function operator(t: Test, fleet: Fleet) {
   writeMain(folder, port, '')
   const install = (...args: string[]) =>
     main([
-      ...['--config', config, '--drop-in', folder, '--nginx', NGINX],
+      ...['--config', config, '--drop-in', folder, '--nginx', NGINX, ...ENGINE],
       ...['--cache', path.join(folder, 'cache'), ...args],
     ])
   return { folder, port, install }
