@@ -13,7 +13,7 @@ import { Clients } from './clients.ts'
 import { Disks } from './disks.ts'
 import { Fleet } from './fleet.ts'
 import { Lifetime } from './lifetime.ts'
-import { placeOf, ROUND_TO, Storm, weightsOf } from './storm.ts'
+import { Storm, weightsOf } from './storm.ts'
 import { SUBJECTS, type Subject } from './subjects.ts'
 import { Tally } from './tally.ts'
 
@@ -175,7 +175,8 @@ async function rage(storm: Storm, fleet: Fleet, options: CounterOptions): Promis
     const [next] = missing
     if (done() >= kills && next === undefined) return
     if (round >= roundsMax) throw new Error(`never reached: ${missing.join(', ') || 'the kills'}`)
-    await storm.play(next === undefined ? storm.draw() : ROUND_TO[placeOf(next)])
+    if (next === undefined) await storm.play(storm.draw())
+    else await storm.seek(next)
     if (performance.now() - said < PROGRESS_MS) continue
     said = performance.now()
     say(`${done()} of ${kills} ${power ? 'power cuts' : 'kills'}`)

@@ -57,10 +57,10 @@ export function weightsOf(cluster: { readonly nodes: number; readonly power: boo
   return cluster.nodes === 1 ? { ...weights, ...ALONE } : weights
 }
 
-/** Rounds that bring a node to points of this kind. */
-export const ROUND_TO: Readonly<Record<Place, RoundKind>> = {
+/** Rounds that bring a node to points of this kind soonest: without its machine's files it needs a snapshot at once. */
+const ROUND_TO: Readonly<Record<Place, RoundKind>> = {
   anywhere: 'ambush',
-  receiver: 'laggard',
+  receiver: 'lost machine',
   sender: 'courier',
 }
 
@@ -78,6 +78,8 @@ export class Storm {
   readonly #options: StormOptions
   /** how often each kind of round was played */
   readonly rounds = new Map<RoundKind, number>()
+  /** a round has one aim, and leaves little to chance */
+  #aims = false
 
   constructor(options: StormOptions) {
     this.#options = options
@@ -94,6 +96,13 @@ export class Storm {
       if (left < 0) return kind
     }
     return 'strike'
+  }
+
+  /** As `play`, of the kind that brings somebody to a point that was reached least. */
+  async seek(point: FaultPoint): Promise<void> {
+    this.#aims = true
+    await this.play(ROUND_TO[placeOf(point)])
+    this.#aims = false
   }
 
   /** Plays one, then has everybody run again and somebody be answered. @throws Error when nobody is */
@@ -150,7 +159,7 @@ export class Storm {
   async #ambush(): Promise<void> {
     const { fleet } = this.#options
     const first = await this.#victim()
-    const others = fleet.cluster.nodes.filter(() => this.#chance(40))
+    const others = fleet.cluster.nodes.filter(() => this.#aims || this.#chance(40))
     const nodes = [...new Set([first, ...others])]
     await fleet.kill(nodes)
     for (const node of nodes) await this.#restart(node, 'anywhere')
@@ -175,8 +184,11 @@ export class Storm {
     const body = JSON.stringify({ id: courier.id })
     await probe(`${agentUrl(courier)}/v1/cluster/leader`, { method: 'POST', body })
     const laggard = this.#other(courier)
-    await fleet.kill([laggard])
-    await this.#lag()
+    if (this.#aims || this.#chance(30)) await this.#killMachine(laggard)
+    else {
+      await fleet.kill([laggard])
+      await this.#lag()
+    }
     await this.#restart(laggard, null)
     await this.#until(
       async () => agentPid(courier) === null || (await this.#isLevel(laggard)),
@@ -195,15 +207,21 @@ export class Storm {
 
   /** Its disk lost the machine's files, and has the log. */
   async #loseMachine(): Promise<void> {
-    const { fleet, subject } = this.#options
     const node = await this.#victim()
-    await fleet.kill([node])
-    if (this.#chance(50)) await this.#lag()
+    await this.#killMachine(node)
+    if (!this.#aims && this.#chance(50)) await this.#lag()
+    await this.#bringBack(node)
+  }
+
+  /** Not in the middle of an install: then its machine's files are all that there is of the snapshot. */
+  async #killMachine(node: NodePlace): Promise<void> {
+    const level = await this.#until(() => this.#isLevel(node), LEVEL_MS)
+    await this.#options.fleet.kill([node])
+    if (!level) return
     const { dataDirectory } = node
     for (const name of readdirSync(dataDirectory)) {
-      if (subject.files.test(name)) rmSync(join(dataDirectory, name))
+      if (this.#options.subject.files.test(name)) rmSync(join(dataDirectory, name))
     }
-    await this.#bringBack(node)
   }
 
   async #stop(): Promise<void> {
@@ -228,8 +246,9 @@ export class Storm {
   /** Starts a node that needs a snapshot, maybe one that ends itself over it, maybe with a kill of all meanwhile. */
   async #bringBack(node: NodePlace): Promise<void> {
     const { fleet } = this.#options
-    const killsAll = this.#chance(25)
-    await this.#restart(node, !killsAll && this.#chance(80) ? 'receiver' : null)
+    const killsAll = !this.#aims && this.#chance(25)
+    const armed = this.#aims || (!killsAll && this.#chance(80))
+    await this.#restart(node, armed ? 'receiver' : null)
     if (killsAll) {
       await this.#rest(900)
       await fleet.kill(fleet.running)
@@ -255,7 +274,8 @@ export class Storm {
     const least = Math.min(...points.map(times))
     const rare = points.filter(point => times(point) === least)
     const point = rare[this.#between(0, rare.length)] ?? 'persist:after'
-    return { point, at: this.#between(1, timesMax(point) + 1) }
+    const most = this.#aims ? 1 : timesMax(point)
+    return { point, at: this.#between(1, most + 1) }
   }
 
   /** Whoever misses what happens now needs a snapshot, where the log is cut so soon. */
@@ -290,9 +310,13 @@ export class Storm {
     return node
   }
 
-  async #until(check: () => Promise<boolean> | boolean, withinMs: number): Promise<void> {
+  async #until(check: () => Promise<boolean> | boolean, withinMs: number): Promise<boolean> {
     const end = performance.now() + withinMs
-    while (performance.now() < end && !(await check())) await sleep(POLL_MS)
+    while (performance.now() < end) {
+      if (await check()) return true
+      await sleep(POLL_MS)
+    }
+    return false
   }
 
   async #rest(upToMs: number): Promise<void> {
@@ -308,7 +332,7 @@ export class Storm {
   }
 }
 
-export function placeOf(point: FaultPoint): Place {
+function placeOf(point: FaultPoint): Place {
   if (/^(snapshot|chunk:sent)/.test(point)) return 'sender'
   return /^(chunk|transfer|install)/.test(point) ? 'receiver' : 'anywhere'
 }

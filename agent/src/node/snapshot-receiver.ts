@@ -92,6 +92,7 @@ export class SnapshotReceiver {
     }
     if (this.#judged === null) {
       counters.bytesReceived += bytes.length
+      reach('chunk:received')
       const answer = this.#judge(header, received.file).finally(() => {
         this.#judged = null
       })
