@@ -26,6 +26,7 @@ usage: scripts/bench edge [options]
   --base-port N      first of 200 loopback ports (default 19200)
 
 NGINX_PROGRAM in the environment names another nginx than the machine's own; it needs js_shared_dict_zone.
+NGINX_JS_ENGINE=qjs measures QuickJS.
 `
 
 const OPTIONS = {

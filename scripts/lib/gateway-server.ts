@@ -25,7 +25,8 @@ export function renderGateway(place: Place, node: NodePlace): void {
   const listen = ['--listen', `127.0.0.1:${node.gatewayPort}`]
   const mode = ['--write-mode', place.shape.writeMode]
   const edge = ['--edge-reads', 'auto', '--edge-socket', node.edgeSocket]
-  const own = ['--prefix', node.prefix, '--nginx', nginxProgram()]
+  const { NGINX_JS_ENGINE: engine = 'njs' } = process.env
+  const own = ['--prefix', node.prefix, '--nginx', nginxProgram(), '--js-engine', engine]
   const args = [RENDER, ...members, ...own, ...listen, ...mode, ...edge]
   const { status, stderr, error } = spawnSync(process.execPath, args, { encoding: 'utf8' })
   if (status !== 0) throw new Error(`nginx of ${node.id}: ${error?.message ?? stderr.trim()}`)

@@ -34,7 +34,8 @@ export const SHAPE_HELP = `  --data DIR          where the cluster lives (defaul
   --no-nginx          agents only
   --machine WHICH     the state machine: a name that ships (default sqlite-kv), a module's path, or an example's folder
 
-NGINX_PROGRAM in the environment names another nginx than the machine's own.`
+NGINX_PROGRAM in the environment names another nginx than the machine's own; NGINX_JS_ENGINE=qjs runs our scripts in it
+by QuickJS (njs 1.0.1 or later).`
 
 export interface ShapeValues {
   readonly data?: string | undefined
