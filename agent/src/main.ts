@@ -1,68 +1,31 @@
-import { randomBytes, randomUUID } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { randomBytes } from 'node:crypto'
 import { pino } from 'pino'
 import { collectDefaultMetrics } from 'prom-client'
 import type { Clock } from './clock/clock.ts'
 import { SystemClock } from './clock/system-clock.ts'
-import { type Config, readConfig } from './config.ts'
+import type { Config } from './config.ts'
 import { edgeFiller } from './gateway/edge.ts'
 import { withoutKeys } from './http/exchange.ts'
 import { startJoining } from './http/join-client.ts'
 import { startHttp } from './http/server.ts'
 import { Expirer } from './lifetimes/expirer.ts'
-import { systemDisk } from './log/disk.ts'
-import { loadOrCreateIdentity } from './log/identity-file.ts'
-import type { LogStore } from './log/log-store.ts'
-import { MemoryLogStore } from './log/memory-log-store.ts'
-import { SegmentLogStore } from './log/segment-log-store.ts'
-import { SnapshotStore } from './log/snapshot-store.ts'
-import { type Chosen, chooseMachine } from './machine/registry.ts'
-import { crashAt, parsePlannedCrash, type Reach } from './node/fault-points.ts'
-import type { Recording } from './node/flight-recorder.ts'
+import type { Chosen } from './machine/registry.ts'
+import { configuration, plannedCrash, version } from './main/command-line.ts'
+import { ending, messageOf } from './main/fatal.ts'
+import { snapshotsOf, storageOf } from './main/storage.ts'
+import type { Reach } from './node/fault-points.ts'
 import { RaftNode } from './node/node.ts'
-import type { NodeOptions, SnapshotOptions } from './node/node-options.ts'
-import { encodeFlightLog } from './node/recording-file.ts'
-import type { Identity } from './raft/types.ts'
-import { foreignNames, isOwnDamage, repairOf } from './repair/agent-repair.ts'
-import { markDamaged, QuarantineFile } from './repair/quarantine-file.ts'
-import { type Rejoin, readRejoin } from './repair/rejoin.ts'
-import { newestSetAside } from './repair/set-aside.ts'
-import {
-  FilePeerIdentities,
-  MemoryPeerIdentities,
-  type PeerIdentities,
-} from './transport/peer-identities.ts'
+import type { NodeOptions } from './node/node-options.ts'
+import { repairOf } from './repair/agent-repair.ts'
+import { QuarantineFile } from './repair/quarantine-file.ts'
 import { TcpTransport } from './transport/tcp-transport.ts'
 import type { Contact } from './transport/transport.ts'
-
-const USAGE = `The agent of one raft-nginx node: Raft, its log, and the state machine.
-
-usage: node agent/dist/main.js --config FILE [--inmem]
-
-  --config FILE   JSON; every setting can be overridden by RAFT_NGINX_<SETTING> in the environment
-  --inmem         keep log and data in memory; the loss of a majority at once loses the data
-  --version
-  --help
-
-For tests: RAFT_NGINX_FAIL=POINT:kill@N in the environment ends the agent, as kill -9 does, when it reaches that
-point for the Nth time, such as persist:after:kill@5.
-
-Logs JSON lines on stdout. SIGTERM and SIGINT stop it cleanly.
-Exit status: 0 stopped, 1 failed while starting or running, 2 bad usage or configuration.
-`
 
 /** Another member takes over in a few round trips, or is not there. */
 const HAND_OVER_TIMEOUT_MS = 700
 
 /** Ends the process when a clean stop hangs. */
 const STOP_TIMEOUT_MS = 1_800
-
-const { version } = JSON.parse(
-  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
-) as { version: string }
 
 await main()
 
@@ -202,14 +165,7 @@ async function makeNode(
     checkIntervalMs: config.checkIntervalMs,
     onQuarantine: () => quarantine.abort(),
     ...(config.inMemory ? {} : { quarantine: new QuarantineFile(config.raftDir) }),
-    // What is in memory is not to be trusted any more, so nothing is closed in good order.
-    onFatal: (error: unknown, recording: Recording | null) => {
-      const flightLog =
-        recording === null ? null : saveFlightLog(config, recording, messageOf(error))
-      if (isOwnDamage(config, error)) markDamaged(config.raftDir, messageOf(error))
-      logger.fatal({ err: error, flightLog }, `stopped: ${messageOf(error)}`)
-      process.exit(1)
-    },
+    onFatal: ending(config, { logger, version }),
     reach,
   }
   const made = nodeOf(chosen, options)
@@ -238,51 +194,6 @@ async function makeNode(
   return { ...made, served: all, machine: chosen.name, edge, join, unstarted }
 }
 
-function configuration(): Config {
-  const usage = (problem: string): never => {
-    process.stderr.write(`${problem}\n\n${USAGE}`)
-    process.exit(2)
-  }
-  const { config: file, inmem, version: wantsVersion, help } = commandLine(usage)
-  if (help || wantsVersion) {
-    process.stdout.write(help ? USAGE : `${version}\n`)
-    process.exit(0)
-  }
-  if (file === undefined) return usage('--config FILE is missing')
-  const overrides = inmem ? { in_memory: true } : {}
-  const result = readConfig({ file, env: process.env, overrides })
-  if (result.kind === 'config') return result.config
-  process.stderr.write(`${result.faults.join('\n')}\n`)
-  return process.exit(2)
-}
-
-/** Nobody sets it but a test; what is wrong there must not pass for a test that found nothing. */
-function plannedCrash(): Reach {
-  const { RAFT_NGINX_FAIL: text } = process.env
-  if (text === undefined) return () => {}
-  const planned = parsePlannedCrash(text)
-  if (planned === null) {
-    process.stderr.write(`RAFT_NGINX_FAIL: must be POINT:kill@N, not ${text}\n`)
-    return process.exit(2)
-  }
-  return crashAt(planned, () => process.kill(process.pid, 'SIGKILL'))
-}
-
-function commandLine(usage: (problem: string) => never) {
-  try {
-    return parseArgs({
-      options: {
-        config: { type: 'string' },
-        inmem: { type: 'boolean', default: false },
-        version: { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    }).values
-  } catch (error) {
-    return usage(messageOf(error))
-  }
-}
-
 /** The node of a machine, and what its HTTP serves. */
 function nodeOf(chosen: Chosen, options: Omit<NodeOptions<never, unknown>, 'machine'>) {
   if (chosen.kind === 'keys') {
@@ -298,95 +209,10 @@ function nodeOf(chosen: Chosen, options: Omit<NodeOptions<never, unknown>, 'mach
   return { node, served: { node: withoutKeys(node), plugIn }, expirer: null }
 }
 
-/** What the node keeps, and who it is because of it. */
-async function storageOf(config: Config): Promise<{
-  readonly identity: Identity
-  readonly identities: PeerIdentities
-  /** nobody else was ever met that could have what is lost here */
-  readonly alone: boolean
-  readonly log: LogStore
-  /** where snapshots are kept */
-  readonly snapshots: string
-  readonly chosen: Chosen
-  /** how it came back, where it gave up what it was */
-  readonly rejoin: Rejoin | null
-  /** changes when what the machine held was given up */
-  readonly life: string
-}> {
-  const name = { clusterId: config.clusterName, nodeId: config.nodeId }
-  if (config.inMemory) {
-    return {
-      // A new one for each process: it has forgotten what the one before it promised.
-      identity: { ...name, incarnation: randomUUID() },
-      identities: new MemoryPeerIdentities(),
-      alone: false,
-      log: new MemoryLogStore(),
-      snapshots: directoryOfThisProcess(),
-      chosen: await chooseMachine(config.machine, { directory: null }),
-      rejoin: null,
-      life: '',
-    }
-  }
-  const rejoin = await readRejoin(systemDisk, config.raftDir)
-  // What a node left when it gave up what it was tells nothing of the past.
-  const expected = rejoin === null ? foreignNames(config) : await systemDisk.list(config.raftDir)
-  const identity = await loadOrCreateIdentity(config.raftDir, name, randomUUID, { expected })
-  const identities = await FilePeerIdentities.open(config.raftDir)
-  return {
-    identity,
-    identities,
-    alone: !identities.hasMetPeers,
-    log: new SegmentLogStore({ directory: config.log.dir, mustExist: identities.hasMetPeers }),
-    snapshots: join(config.raftDir, 'snapshots'),
-    chosen: await chooseMachine(config.machine, { directory: config.raftDir }),
-    rejoin,
-    life: await newestSetAside(systemDisk, config.raftDir),
-  }
-}
-
-/** A snapshot is a file, of a node in memory too. */
-function directoryOfThisProcess(): string {
-  const directory = mkdtempSync(join(tmpdir(), 'raft-nginx-'))
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
-  return directory
-}
-
-function snapshotsOf(config: Config, directory: string, logger: pino.Logger): SnapshotOptions {
-  const { enabled, intervalSec, threshold, retain } = config.snapshot
-  const onDamage = (words: string) => logger.warn(words)
-  return {
-    store: new SnapshotStore({ directory, retain, onDamage }),
-    enabled,
-    intervalMs: intervalSec * 1000,
-    threshold,
-    trailing: config.log.trailingLogs,
-  }
-}
-
 /** What this node tells its peers of itself. */
 function contactOf({ nodes, nodeId }: Config): Contact {
   const own = nodes.find(node => node.id === nodeId)
   if (own === undefined) throw new Error(`${nodeId} is not one of the nodes`)
   const { address, raftBind, gateway } = own
   return { address, raftBind, gateway }
-}
-
-/** Returns where; null when it cannot be written: a disk that failed is why it may be tried. */
-function saveFlightLog(config: Config, recording: Recording, error: string): string | null {
-  const directory = config.inMemory ? tmpdir() : config.raftDir
-  const file = join(directory, `flight-${config.nodeId}-${Date.now()}.json`)
-  try {
-    writeFileSync(file, encodeFlightLog({ ...recording, version, error }), { mode: 0o600 })
-    return file
-  } catch {
-    return null
-  }
-}
-
-/** With its causes, where they say more. */
-function messageOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  if (error.cause === undefined) return error.message
-  const cause = messageOf(error.cause)
-  return error.message.includes(cause) ? error.message : `${error.message}: ${cause}`
 }
