@@ -187,6 +187,31 @@ for (const where of ['log', 'tables'] as const) {
   )
 }
 
+t.test('where the file is gone that names its directory, nothing is removed', async t => {
+  const place = t.testdir()
+  const machine = await filled(t, place, 300)
+  const rows = await dump(machine)
+  await machine.close()
+  const current = join(place, 'level-kv/current')
+  const name = readFileSync(current)
+  rmSync(current)
+  const lost = new LevelMachine({ directory: place })
+  await t.rejects(async () => lost.open(IDENTITY), {
+    name: 'MachineDamaged',
+    message: /current is missing/,
+  })
+  await lost.close()
+  writeFileSync(current, name)
+  t.strictSame(await dump(await opened(t, place)), rows)
+})
+
+t.test('what a crash left of the very first directory is begun anew', async t => {
+  const place = t.testdir({ 'level-kv': { beginning: '', g1: { '000003.log': 'torn' } } })
+  const machine = await opened(t, place)
+  t.match(machine.applied(), { index: 0, term: 0 })
+  t.strictSame(readdirSync(join(place, 'level-kv')).sort(), ['current', 'g1'])
+})
+
 /** Some places in each file that holds data. */
 function flipsIn(place: string, prng: Prng): [string, number][] {
   return readdirSync(place, { recursive: true, encoding: 'utf8' }).flatMap(name => {

@@ -5,6 +5,8 @@ import { readIfThere, replaceDurably } from '../plug-in/durable-file.ts'
 import { MachineDamaged } from '../state-machine.ts'
 
 const CURRENT = 'current'
+/** There while the first one is made: until then there is nothing to be named. */
+const BEGINNING = 'beginning'
 const NAME = /^g[1-9][0-9]{0,8}$/
 
 /**
@@ -18,19 +20,28 @@ export class Generations {
     this.#directory = directory
   }
 
-  /** Path of the one that counts; null: there never was one. What a crash left is removed. */
+  /**
+   * Path of the one that counts; null: there never was one. What a crash left is removed.
+   * @throws MachineDamaged also when none is named, and nothing tells that none ever was
+   */
   async current(): Promise<string | null> {
     await mkdir(this.#directory, { recursive: true })
     const name = await this.#name()
-    for (const other of await readdir(this.#directory)) {
-      if (NAME.test(other) && other !== name) await this.#remove(other)
+    const there = await readdir(this.#directory)
+    const others = there.filter(other => NAME.test(other) && other !== name)
+    if (name === null && others.length > 0 && !there.includes(BEGINNING)) {
+      throw new MachineDamaged(this.#directory, `${CURRENT} is missing`)
     }
+    for (const other of others) await this.#remove(other)
+    if (name !== null) await this.#remove(BEGINNING)
     return name === null ? null : join(this.#directory, name)
   }
 
   /** Path of a new one, empty. */
   async next(): Promise<string> {
-    const path = join(this.#directory, `g${Number((await this.#name())?.slice(1) ?? 0) + 1}`)
+    const name = await this.#name()
+    if (name === null) await replaceDurably(join(this.#directory, BEGINNING), new Uint8Array(0))
+    const path = join(this.#directory, `g${Number(name?.slice(1) ?? 0) + 1}`)
     await rm(path, { recursive: true, force: true })
     await mkdir(path)
     return path
@@ -42,6 +53,7 @@ export class Generations {
     await directory.sync().finally(() => directory.close())
     const name = path.slice(this.#directory.length + 1)
     await replaceDurably(join(this.#directory, CURRENT), Buffer.from(lineOf(name)))
+    await this.#remove(BEGINNING)
   }
 
   async #name(): Promise<string | null> {
