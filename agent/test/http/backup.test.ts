@@ -206,6 +206,13 @@ t.test('as fresh as it was asked for; and for operators only', async t => {
   node.quarantine = 'in quarantine'
   t.match(await request(tcp, ASK), { status: 503, body: /NOT_SERVING.*this node is in quarantine/ })
   node.quarantine = null
+  const refused = { status: 503, body: /NOT_SERVING.*waits for a snapshot/ }
+  node.firstIndex = 9999
+  t.match(await request(tcp, ASK), refused, 'its machine ends before its log begins')
+  node.firstIndex = 1
+  node.installing = true
+  t.match(await request(tcp, ASK), refused)
+  node.installing = false
   t.equal(seen.begun, 0)
   t.equal((await request(tcp, ASK)).status, 200, 'without a leader too')
   t.equal((await request(tcp, `${ASK}?stale`)).status, 200)

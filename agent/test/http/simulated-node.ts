@@ -50,6 +50,8 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
   connected = true
   /** why the machine is not trusted */
   quarantine: string | null = null
+  firstIndex = 1
+  installing = false
   stalenessMs: number | null = 0
   readonly persistSeconds = new Histogram()
   members = MEMBERS
@@ -127,8 +129,8 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
       commitIndex: asLogIndex(this.applied),
       appliedIndex: asLogIndex(this.applied),
       lastIndex: asLogIndex(this.applied),
-      firstIndex: asLogIndex(1),
-      snapshots: { stored: asLogIndex(5), sending: null, installing: false },
+      firstIndex: asLogIndex(this.firstIndex),
+      snapshots: { stored: asLogIndex(5), sending: null, installing: this.installing },
       members: this.members,
       ready: notReady === '',
       notReady,

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
+import type { NodeStatus } from '../../node/node-api.ts'
 import { parseDuration } from '../consul/duration.ts'
 import type { Api, Exchange } from '../exchange.ts'
 import { raftHeaders } from '../headers.ts'
@@ -33,8 +34,8 @@ export async function serveBackup(
 ): Promise<Reply | Refusal | null> {
   const { backups } = api
   if (backups === null) return refuse(501, 'NO_BACKUP', 'this agent gives no backups')
-  const { quarantine } = api.node.status()
-  if (quarantine !== null) return refuse(503, 'NOT_SERVING', `this node is ${quarantine}`)
+  const problem = objection(api.node.status())
+  if (problem !== null) return problem
   const level = levelOf(exchange)
   if (isRefusal(level)) return level
   const end = backups.begin()
@@ -43,8 +44,8 @@ export async function serveBackup(
   const leave = () => left.abort()
   outgoing.once('close', leave)
   try {
-    const problem = await levelProblem(api, level)
-    if (problem !== null) return problemReply(problem, api.node.status())
+    const late = await levelProblem(api, level)
+    if (late !== null) return problemReply(late, api.node.status())
     return await send(api, backups, { outgoing, signal: left.signal, end })
   } catch (error) {
     if (left.signal.aborted || outgoing.headersSent) {
@@ -52,11 +53,25 @@ export async function serveBackup(
       return null
     }
     if (error instanceof NoSpace) return problemReply(NO_SPACE, api.node.status())
-    throw error
+    // What was copied was replaced meanwhile.
+    const reason = objection(api.node.status())
+    if (reason === null) throw error
+    return reason
   } finally {
     outgoing.off('close', leave)
     end()
   }
+}
+
+/** A file without what the cluster holds would pass for a backup of it. */
+function objection(status: NodeStatus): Refusal | null {
+  const { quarantine, snapshots, appliedIndex, firstIndex, members } = status
+  const no = (detail: string) => refuse(503, 'NOT_SERVING', detail)
+  if (quarantine !== null) return no(`this node is ${quarantine}`)
+  if (snapshots.installing || appliedIndex + 1 < firstIndex) {
+    return no('this node waits for a snapshot from the leader: ask another node')
+  }
+  return members.length === 0 ? no('this node waits to be added to the cluster') : null
 }
 
 /** Without a word a node answers from what it has; its index is in the head. */
