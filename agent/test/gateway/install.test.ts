@@ -69,7 +69,13 @@ t.test('both shapes of a member list are read', async t => {
   const nodes = [{ id: 'a', address: 'x:1', raft_bind: 'x:2', gateway: 'http://x' }]
   const members = [{ id: 'a', address: 'x:1' }]
   writeFileSync(file, JSON.stringify(nodes))
-  t.strictSame(readDescription(file), { node: null, members, socket: null, edgeSocket: null })
+  t.strictSame(
+    readDescription(file),
+    { node: 'a', members, socket: null, edgeSocket: null },
+    'the only one is this one, as for the agent',
+  )
+  writeFileSync(file, JSON.stringify([...nodes, { id: 'b', address: 'y:1' }]))
+  t.equal(readDescription(file).node, null)
   writeFileSync(file, JSON.stringify({ node_id: 'a', nodes, server: { socket: '/s' }, more: 1 }))
   t.strictSame(readDescription(file), { node: 'a', members, socket: '/s', edgeSocket: null })
   writeFileSync(file, JSON.stringify({ nodes, server: { socket: 's' } }))

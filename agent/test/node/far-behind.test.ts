@@ -128,6 +128,20 @@ class Trio {
     })
   }
 
+  /** Keys that one node answers for, a part at a time: an answer has a limit. */
+  async held(id: NodeId): Promise<number> {
+    const parts = Array.from({ length: 9 }, (_, digit) => Buffer.from(`k${digit + 1}`))
+    const answers = await Promise.all(
+      parts.map(bytes =>
+        this.nodes.get(id)?.query({ kind: 'rows', scope: { kind: 'prefix', bytes } }),
+      ),
+    )
+    return answers.reduce(
+      (sum, answer) => sum + (answer?.kind === 'rows' ? (answer.rows?.length ?? Number.NaN) : 0),
+      0,
+    )
+  }
+
   #contact(id: NodeId) {
     return { id, address: `${id}:8185`, raftBind: this.#binds.get(id) ?? '', gateway: null }
   }
@@ -172,11 +186,7 @@ t.test('a node far behind is brought level under load, over a connection that br
   t.equal(trio.total('bytesReceived') > 8_000_000, true)
   t.equal(twice <= cuts * CHUNK_BYTES_MAX, true, `${twice} bytes were sent twice`)
   t.equal(first?.status().term, term, 'nobody was disturbed')
-  const answer = await trio.nodes.get(BEHIND)?.query({
-    kind: 'rows',
-    scope: { kind: 'prefix', bytes: Buffer.from('') },
-  })
-  t.equal(answer?.kind === 'rows' ? (answer.rows ?? []).length : -1, trio.writes)
+  t.equal(await trio.held(BEHIND), trio.writes)
   t.same(trio.fatal, [])
 })
 
