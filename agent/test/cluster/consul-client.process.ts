@@ -209,6 +209,12 @@ t.test(
     t.equal(headers.location, `${gatewayUrl(leader)}/v1/kv/a%2Fb?cas=0`)
     t.equal((await cluster.gateway(leader).ask(put)).body, 'true')
     t.match(await clientOf(follower).kv.get('a/b'), { Value: 'v' })
+    // This client follows no redirect: agent/docs/operations.md says so to whoever chooses the write mode.
+    const told = await clientOf(follower)
+      .kv.set('c', 'v')
+      .catch((error: { statusCode: number }) => error.statusCode)
+    t.equal(told, 307)
+    t.equal(await clientOf(leader).kv.set('c', 'v'), true)
   },
 )
 
