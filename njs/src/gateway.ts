@@ -1,7 +1,9 @@
 /** The handlers that nginx calls. They read and write `r`; what they decide is in decide.ts. */
 
-import { decide, parseBrief, surelyUnsent } from './decide.ts'
+import { decide, parseBrief, type Route, surelyUnsent } from './decide.ts'
 import { problem } from './problem.ts'
+
+const FRESH = '/_raft/status_fresh'
 
 /** Every write comes here first. The status it asks for is cached for a second. */
 async function write(r: NginxHTTPRequest): Promise<void> {
@@ -37,17 +39,13 @@ async function again(r: NginxHTTPRequest, refusal: string): Promise<void> {
     return
   }
   r.variables.raft_relearned = '1'
-  await route(r, '/_raft/status_fresh', 'proxy')
+  await route(r, FRESH, 'proxy')
 }
 
 async function route(r: NginxHTTPRequest, from: string, mode: string): Promise<void> {
-  const reply = await r.subrequest(from)
-  const decision = decide({
-    brief: parseBrief(reply.status, reply.responseText),
-    mode: mode,
-    members: r.variables.raft_members || '',
-    target: r.variables.request_uri || '',
-  })
+  let decision = await decided(r, from, mode)
+  // Two gateways that go by cached answers send a client to and fro until one of them is a second old.
+  if (decision.kind === 'redirect') decision = await decided(r, FRESH, mode)
   switch (decision.kind) {
     case 'none':
       problem(r, { status: 503, code: decision.code, detail: decision.detail })
@@ -61,6 +59,16 @@ async function route(r: NginxHTTPRequest, from: string, mode: string): Promise<v
       r.variables.raft_upstream = decision.name
       r.internalRedirect('@raft_forward')
   }
+}
+
+async function decided(r: NginxHTTPRequest, from: string, mode: string): Promise<Route> {
+  const reply = await r.subrequest(from)
+  return decide({
+    brief: parseBrief(reply.status, reply.responseText),
+    mode: mode,
+    members: r.variables.raft_members || '',
+    target: r.variables.request_uri || '',
+  })
 }
 
 export default { write, relearn, lost, agentDown }

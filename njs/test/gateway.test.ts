@@ -1,6 +1,16 @@
 import t, { type Test } from 'tap'
 import handlers from '../src/gateway.ts'
 
+interface Reply {
+  readonly status: number
+  readonly responseText?: string
+}
+
+function replyOf(leader: unknown): Reply {
+  if (leader === undefined) return { status: 502 }
+  return { status: 200, responseText: JSON.stringify({ me: { id: 'node0' }, leader }) }
+}
+
 /** nginx's request, as far as the handlers touch it; every call is kept. */
 class Request {
   readonly asked: string[] = []
@@ -8,18 +18,20 @@ class Request {
   readonly returned: Array<readonly [number, string | undefined]> = []
   readonly headersOut: Record<string, string> = {}
   readonly variables: Record<string, string | undefined>
-  readonly #reply: { status: number; responseText?: string }
+  readonly #cached: Reply
+  readonly #fresh: Reply
 
-  constructor(leader: unknown, variables: Record<string, string> = {}) {
+  /** @param leader as the cached answer has it */
+  constructor(leader: unknown, variables: Record<string, string> = {}, fresh = leader) {
     const members = { raft_members: 'node1=10.0.0.1:1', request_uri: '/key?x' }
     this.variables = { ...members, raft_write_mode: 'proxy', ...variables }
-    const text = JSON.stringify({ me: { id: 'node0' }, leader })
-    this.#reply = leader === undefined ? { status: 502 } : { status: 200, responseText: text }
+    this.#cached = replyOf(leader)
+    this.#fresh = replyOf(fresh)
   }
 
   async subrequest(uri: string) {
     this.asked.push(uri)
-    return this.#reply
+    return uri === '/_raft/status_fresh' ? this.#fresh : this.#cached
   }
 
   internalRedirect(uri: string): void {
@@ -49,6 +61,19 @@ t.test('a write in redirect mode is told where to go, for now only', async t => 
   t.equal(r.headersOut['Cache-Control'], 'no-store')
   t.strictSame(r.redirected, [])
 })
+
+t.test(
+  'no redirect by a cached answer: two gateways that have some would send clients to and fro',
+  async t => {
+    const self = { id: 'node0', http: '10.0.0.0:1', gateway: 'http://zero.example' }
+    const r = new Request(LEADER, { raft_write_mode: 'redirect' }, self)
+    await handlers.write(r)
+    t.strictSame(r.asked, ['/_raft/status', '/_raft/status_fresh'])
+    t.strictSame(r.returned, [])
+    t.equal(r.variables.raft_upstream, 'raft_local')
+    t.strictSame(r.redirected, ['@raft_forward'])
+  },
+)
 
 t.test('a 421 asks afresh, and only once; by then it forwards in every mode', async t => {
   const r = new Request(LEADER, { raft_write_mode: 'redirect' })

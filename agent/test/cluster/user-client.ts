@@ -9,12 +9,14 @@ import { type Answer, request } from '../http/raw-client.ts'
 /** what happened to requests */
 export interface Tally {
   redirects: number
+  /** one request */
+  redirectsMost: number
   repeated: number
   interrupted: number
 }
 
 /** Leaders may change while a redirect is followed. */
-const REDIRECTS_MAX = 5
+const REDIRECTS_MAX = 10
 const REPEAT_AFTER_MS = 25
 const PATIENCE_MS = 60_000
 /** It certainly did not happen. */
@@ -65,6 +67,7 @@ export class UserClient {
     let answer = await request(this.#gateway, line, asking)
     for (let hop = 0; answer.status === 307 && hop < REDIRECTS_MAX; hop++) {
       this.#tally.redirects++
+      this.#tally.redirectsMost = Math.max(this.#tally.redirectsMost, hop + 1)
       const [, port, target] =
         /^http:\/\/127\.0\.0\.1:(\d+)(\/.*)$/.exec(answer.headers.get('location') ?? '') ?? []
       if (port === undefined) throw new Error(`${line}: 307 without a place`)
