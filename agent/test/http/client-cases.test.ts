@@ -12,6 +12,7 @@ for (const { way, lean } of WAYS) {
     for (const [at, { name, run }] of CLIENT_CASES.entries()) {
       const api: Api = {
         prefix: `c${at}/`,
+        steady: true,
         ask: (line, asking = {}) => request(tcp, line, asking),
         watch: (parameters, headers) =>
           new EventStream(tcp, `/v1/watch${parameters}`, { ...headers }),

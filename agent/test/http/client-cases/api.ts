@@ -10,6 +10,8 @@ export interface Asking {
 export interface Api {
   /** of keys that nobody else writes, percent-encoding changes nothing of it */
   readonly prefix: string
+  /** nobody else comes to lead meanwhile: between an answer and its headers there may be no leader */
+  readonly steady: boolean
   /** The answer that decides it. @throws Interrupted where nobody knows what happened */
   ask(line: string, asking?: Asking): Promise<Answer>
   /** `/v1/watch` with these parameters; closed by whoever asked. */
