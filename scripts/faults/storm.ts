@@ -80,6 +80,8 @@ export class Storm {
   readonly rounds = new Map<RoundKind, number>()
   /** a round has one aim, and leaves little to chance */
   #aims = false
+  /** whose machine's files were lost, until it has another one */
+  #refilling: NodePlace | null = null
 
   constructor(options: StormOptions) {
     this.#options = options
@@ -213,11 +215,18 @@ export class Storm {
     await this.#bringBack(node)
   }
 
-  /** Not in the middle of an install: then its machine's files are all that there is of the snapshot. */
+  /**
+   * Not in the middle of an install: then its machine's files are all that there is of the snapshot. And one at a
+   * time: without the machines of a majority nobody may be left who has both the log and a machine, and could lead.
+   */
   async #killMachine(node: NodePlace): Promise<void> {
-    const level = await this.#until(() => this.#isLevel(node), LEVEL_MS)
+    const whole = await this.#until(
+      async () => (await this.#isRefilled()) && (await this.#isLevel(node)),
+      LEVEL_MS,
+    )
     await this.#options.fleet.kill([node])
-    if (!level) return
+    if (!whole) return
+    this.#refilling = node
     const { dataDirectory } = node
     for (const name of readdirSync(dataDirectory)) {
       if (this.#options.subject.files.test(name)) rmSync(join(dataDirectory, name))
@@ -236,6 +245,7 @@ export class Storm {
     const { fleet, settings } = this.#options
     // Nobody is to end itself while two of three have to agree.
     await this.calm()
+    if (!(await this.#until(() => this.#isRefilled(), LEVEL_MS))) return
     const node = this.#any()
     await fleet.cluster.remove(node)
     await wipe(node)
@@ -283,6 +293,13 @@ export class Storm {
     const { tally } = this.#options
     const goal = tally.acknowledged + LAG
     await this.#until(() => tally.acknowledged >= goal, LAG_MS)
+  }
+
+  /** Who has lost its machine last has another one. */
+  async #isRefilled(): Promise<boolean> {
+    if (this.#refilling !== null && !(await this.#isLevel(this.#refilling))) return false
+    this.#refilling = null
+    return true
   }
 
   async #isLevel(node: NodePlace): Promise<boolean> {
