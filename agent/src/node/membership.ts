@@ -31,7 +31,6 @@ export class Membership {
   /** gone since the transport was told, even if they are back */
   #left = new Set<NodeId>()
   #current = false
-  #leads = false
   #introducing = false
   /** of whom a node that belongs to no cluster yet was told */
   #acquaintances: readonly TransportMember[] = []
@@ -69,12 +68,6 @@ export class Membership {
   setCurrent(current: boolean): void {
     if (current === this.#current) return
     this.#current = current
-    this.#tell()
-  }
-
-  setLeads(leads: boolean): void {
-    if (leads === this.#leads) return
-    this.#leads = leads
     this.#tell()
   }
 
@@ -128,7 +121,7 @@ export class Membership {
     const members = this.#peers()
     // Who is not named yet can shut out nobody: it is the others who still have to say who it is.
     const open = !this.#current || !this.#isNamed()
-    transport.setMembership({ members, open, listens: !this.#leads, left: this.#left })
+    transport.setMembership({ members, open, left: this.#left })
     if (open) return
     this.#left = new Set()
     // A guest is sent away now: should its name be added one day, that may be another disk.

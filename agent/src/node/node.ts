@@ -287,7 +287,6 @@ export class RaftNode<Query, Answer> implements NodeApi<Query, Answer> {
       this.#counters.changed(state.role, leader)
       this.#options.logger.info({ term, role, leader }, 'role')
     }
-    this.#membership.setLeads(role === 'leader')
     this.#membership.setCurrent(leader !== null && this.#freshness.caughtUp(state.applied))
   }
 

@@ -11,7 +11,6 @@ export class Admission {
   readonly #identities: PeerIdentities
   #members: ReadonlyMap<NodeId, TransportMember> = new Map()
   #open = false
-  #listens = false
 
   constructor(self: NodeId, identities: PeerIdentities) {
     this.#self = self
@@ -23,14 +22,10 @@ export class Admission {
   }
 
   /** @param onError the pins of former members could not be removed from disk; they are tried again with the next change */
-  set(
-    { members, open, listens = false, left }: Membership,
-    onError: (error: unknown) => void,
-  ): void {
+  set({ members, open, left }: Membership, onError: (error: unknown) => void): void {
     const peers = members.filter(member => member.id !== this.#self)
     this.#members = new Map(peers.map(member => [member.id, member]))
     this.#open = open
-    this.#listens = open && listens
     // A list that may be out of date is no reason to forget anybody.
     if (open) return
     const stayed = [...this.#members.keys()].filter(id => left?.has(id) !== true)
@@ -39,12 +34,6 @@ export class Admission {
 
   isMember(id: NodeId): boolean {
     return this.#members.has(id)
-  }
-
-  /** Not a member, or not the disk that the list knows under a member's name. */
-  isGuest({ id, incarnation }: Pick<TransportMember, 'id' | 'incarnation'>): boolean {
-    const known = this.#members.get(id)?.incarnation
-    return known === undefined || (known !== '' && known !== incarnation)
   }
 
   /** Why `id` is not let in, whoever it is; null when that depends on its incarnation only. */
@@ -60,9 +49,7 @@ export class Admission {
     // A guest is believed for as long as it stays: nothing is recorded of it.
     if (member === undefined) return null
     if (member.incarnation === '') return this.#identities.verify(id, incarnation)
-    if (member.incarnation !== incarnation) {
-      return this.#listens ? null : this.#identities.refusal(id, incarnation)
-    }
+    if (member.incarnation !== incarnation) return this.#identities.refusal(id, incarnation)
     await this.#identities.record(id, incarnation)
     return null
   }

@@ -154,7 +154,7 @@ export class TcpTransport implements Transport {
 
   #onAccepted(peer: MetPeer): void {
     // A member's address is the configuration's to say.
-    if (this.#admission.isGuest(peer)) this.#link(peer.id, peer.raftBind)
+    if (!this.#admission.isMember(peer.id)) this.#link(peer.id, peer.raftBind)
     this.#links.get(peer.id)?.dialNow()
     this.#handler?.onMet(peer)
   }

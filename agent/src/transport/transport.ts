@@ -33,12 +33,6 @@ export interface Membership {
    * as guests, since one of them may lead by now. Otherwise they are refused, and their connections closed.
    */
   readonly open: boolean
-  /**
-   * This node leads nobody, and its list may be out of date: the cluster may have given a member's name to another
-   * disk since, which may lead by now, and is let in as a guest. Whoever leads counts what its peers answer, and so
-   * takes no disk but the one that it knows. Default false.
-   */
-  readonly listens?: boolean
   /** Left since the last list that was not open, even if they are back: nothing that was recorded of them counts. */
   readonly left?: ReadonlySet<NodeId>
 }

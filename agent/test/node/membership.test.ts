@@ -61,19 +61,6 @@ t.test('the transport hears of a change once it is the present, not on the way t
   t.strictSame(last(), { ids: 'ab', open: true, left: '' }, 'another may lead by now')
 })
 
-t.test('the transport hears whether this node leads', async t => {
-  const { membership, told } = started(initialConfiguration(FOUNDERS))
-  t.equal(told.at(-1)?.listens, true)
-  membership.setLeads(true)
-  membership.setLeads(true)
-  t.strictSame(
-    told.map(({ listens }) => listens),
-    [true, false],
-  )
-  membership.setLeads(false)
-  t.equal(told.at(-1)?.listens, true)
-})
-
 t.test('a list that does not name this very node shuts out nobody', async t => {
   const { membership, last } = started(NO_CONFIGURATION, { joins: true })
   t.strictSame(last(), { ids: '', open: true, left: '' })

@@ -28,7 +28,7 @@ export class SimulatedAdmission {
   #configuration: Configuration = NO_CONFIGURATION
   /** what was applied here is what the leader's cluster has */
   #isCurrent = false
-  #leads = false
+  #follows = true
   #leader: NodeId | null = null
   /** what was committed when the present leader was first heard; null before */
   #target: LogIndex | null = null
@@ -47,9 +47,9 @@ export class SimulatedAdmission {
     if (member === null) return this.#isCurrent && this.#isNamed() ? 'stranger' : null
     const known = member.incarnation === '' ? this.#met.get(peer) : member.incarnation
     if (known === undefined ? !lives : known !== incarnation) {
-      // Since this list, the cluster may have named another disk, and that may lead: whoever leads nobody may
-      // listen, for votes say whom they mean.
-      const listens = !this.#leads && !this.#isCurrent
+      // Since this list, the cluster may have named another disk, and that may lead: a follower may listen,
+      // for votes say whom they mean. The transport does not: there a lagging node waits for another leader.
+      const listens = this.#follows && !this.#isCurrent
       const isGuest = lives && member.incarnation !== '' && listens
       return isGuest ? null : 'wiped'
     }
@@ -62,7 +62,7 @@ export class SimulatedAdmission {
   started({ state }: Raft): void {
     this.#configuration = state.configuration
     this.#isCurrent = false
-    this.#leads = false
+    this.#follows = true
     this.#leader = null
     this.#target = null
     this.#seen.clear()
@@ -93,7 +93,7 @@ export class SimulatedAdmission {
     const { leader, role, applied } = state
     if (leader !== this.#leader) this.#target = role.kind === 'leader' ? last.index : null
     this.#leader = leader
-    this.#leads = role.kind === 'leader'
+    this.#follows = role.kind === 'follower'
     const append = input.kind === 'receive' && input.message.kind === 'append-entries'
     if (append) this.#target ??= input.message.commit
     this.#isCurrent = leader !== null && this.#target !== null && applied >= this.#target

@@ -129,33 +129,3 @@ t.test('a greeting with a malformed address is none', async t => {
   }
   t.match(b.lines.join('\n'), /malformed address/)
 })
-
-t.test(
-  'who leads nobody hears the next disk of a member, wherever it is, until it leads',
-  async t => {
-    const ports = await freePorts()
-    const moved = new Map(ports).set(node1, await freePort())
-    const a = await started(t, node0, ports)
-    const former = membersAt(ports).map(member =>
-      member.id === node1 ? { ...member, incarnation: 'node1-0' } : member,
-    )
-    a.transport.setMembership({ members: former, open: true, listens: true })
-    const b = await started(t, node1, moved)
-    await until(() => a.connected(node1) && b.connected(node0), 'both ways')
-    b.transport.send([heartbeat(node1, node0, 1)])
-    await until(() => a.recorder.messages.length === 1, 'it is heard')
-    a.transport.send([heartbeat(node0, node1, 1)])
-    await until(() => b.recorder.messages.length === 1, 'and answered')
-
-    a.transport.setMembership({ members: former, open: true, listens: false })
-    await until(() => /node1 was known/.test(b.error(node0)), 'sent away')
-    await until(() => !a.connected(node1), 'on both connections')
-    a.transport.setMembership({ members: former, open: false, listens: true })
-    b.transport.send([heartbeat(node1, node0, 1)])
-    await until(
-      () => b.recorder.unreachable.length > 0,
-      'nor is it let in by a list that is current',
-    )
-    t.equal(a.recorder.messages.length, 1)
-  },
-)
