@@ -100,7 +100,7 @@ export class Liveness {
   #getsWell(nodes: readonly SimulatedNode[]): void {
     const { clients } = this.#parts
     const elected = this.#tickUntil(() => this.#leader() !== null, LEADER_WITHIN)
-    must(elected, 'Live: a leader in time')
+    must(elected || !this.#decide(nodes), 'Live: a leader in time')
     const answered = (): boolean => {
       const leader = this.#leader()
       if (leader === null) return false
@@ -110,8 +110,15 @@ export class Liveness {
     }
     // Through a window of one message each entry that a voter lacks costs a round trip.
     const within = 15 * ELECTION_TICKS + this.#behind(nodes) * ROUND_TRIP_TICKS
-    must(this.#tickUntil(answered, within), 'Live: a write answered within 15 E')
-    this.#converges(nodes, 'Live: all logs equal and applied')
+    const wrote = this.#tickUntil(answered, within)
+    must(wrote || !this.#decide(nodes), 'Live: a write answered within 15 E')
+    if (this.#decide(nodes)) this.#converges(nodes, 'Live: all logs equal and applied')
+  }
+
+  /** Not if a change that was asked for just before took one of a mere majority away. */
+  #decide(nodes: readonly SimulatedNode[]): boolean {
+    const { latest } = this.#parts.memberships
+    return decides(latest, voter => nodes.some(({ id }) => id === voter))
   }
 
   /** A check shows whose machine is not what the others' are; that one takes itself out (F). */
