@@ -143,6 +143,7 @@ async function play(
     ...{ fleet, subject, tally, prng },
     settings: SETTINGS,
     weights: weightsOf(options),
+    planted: options.planted,
   })
   onBegun({ count: null, fleet, storm })
   const clients = new Clients({
