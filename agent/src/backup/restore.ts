@@ -1,11 +1,12 @@
-import { createHash, randomUUID } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { randomUUID } from 'node:crypto'
 import { copyFile, open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from '../config.ts'
 import { assert } from '../lib/assert.ts'
+import { systemDisk } from '../log/disk.ts'
 import { saveIdentity } from '../log/identity-file.ts'
 import { SegmentLogStore } from '../log/segment-log-store.ts'
+import { sumFile } from '../log/snapshot-file.ts'
 import { chooseMachine } from '../machine/registry.ts'
 import type { Beginning, Former, StateMachine } from '../machine/state-machine.ts'
 import { type Configuration, encodeConfiguration } from '../raft/configuration.ts'
@@ -189,13 +190,8 @@ async function beginLog(
 }
 
 async function described(file: string): Promise<Pick<SnapshotHeader, 'id' | 'bytes' | 'sha256'>> {
-  const hash = createHash('sha256')
-  let bytes = 0
-  for await (const piece of createReadStream(file)) {
-    hash.update(piece as Buffer)
-    bytes += (piece as Buffer).length
-  }
-  return { id: `restored-${randomUUID()}`, bytes, sha256: hash.digest('hex') }
+  const { sums, sha256 } = await sumFile(systemDisk, file)
+  return { id: `restored-${randomUUID()}`, bytes: sums.bytes, sha256 }
 }
 
 async function sync(path: string): Promise<void> {
