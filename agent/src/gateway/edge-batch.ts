@@ -98,3 +98,13 @@ export function split(ops: readonly Op[]): (readonly Op[])[] {
 export function isKept(spelling: string, only: readonly string[]): boolean {
   return only.length === 0 || only.some(prefix => spelling.startsWith(prefix))
 }
+
+/** The watermark in nginx's refusal; null where it has none, or this is no such answer. */
+export function asWatermark(body: string): Watermark | null {
+  try {
+    const { watermark } = JSON.parse(body) as { watermark: Watermark | null }
+    return watermark ?? null
+  } catch {
+    return null
+  }
+}

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '../clock/clock.ts'
+import type { EdgeState, EdgeView } from '../http/edge-view.ts'
 import type { Logger } from '../node/logger.ts'
-import { type Batch, cutDelta, FORMAT, type Sender } from './edge-batch.ts'
+import { asWatermark, type Batch, cutDelta, FORMAT, type Sender } from './edge-batch.ts'
 import type { Answer } from './edge-client.ts'
 import { copyOf } from './edge-copy.ts'
 import type { EdgeSource } from './edge-source.ts'
-import { asWatermark, type EdgeState, type EdgeStatus } from './edge-status.ts'
 import { Waker } from './waker.ts'
 
 export interface FillerOptions {
@@ -80,7 +80,7 @@ export class EdgeFiller {
       this.#options.logger.error({}, 'edge reads: nginx may still hold what is known to be wrong')
   }
 
-  status(): EdgeStatus {
+  status(): EdgeView {
     const index = this.#known.kind === 'at' ? this.#known.index : null
     const { only } = this.#options.sender
     return { state: this.#state, index, only, ...this.#counts }
