@@ -43,7 +43,9 @@ export class ChainChecks {
   /** Null before the first check since the start. */
   get status(): CheckStatus | null {
     const { own } = this.#detector
-    return own === null ? null : { index: own.index, verdict: this.#verdict }
+    if (own === null) return null
+    // Later checks are passed too, and not judged: whoever differed once is wrong until it is mended.
+    return { index: own.index, verdict: this.#quarantined === null ? this.#verdict : 'differs' }
   }
 
   get quarantined(): Quarantined | null {

@@ -157,6 +157,9 @@ async function flipped(
   }
 }
 
+/** A seed by which a table points to a place that no file has. */
+const MISLED = 1_206_068_381
+
 for (const where of ['log', 'tables'] as const) {
   t.test(
     `a flipped bit anywhere in its ${where} is damage, or takes back its last batches`,
@@ -170,7 +173,8 @@ for (const where of ['log', 'tables'] as const) {
       if (where === 'tables') await (await opened(t, place)).close() // moves its log into them
       const spoilt = join(t.testdirName, 'spoilt')
       const outcome = { damage: 0, whole: 0, prefix: 0 }
-      for (const flip of flipsIn(place, prng)) {
+      const flips = [...flipsIn(place, new Prng(MISLED)), ...flipsIn(place, prng)]
+      for (const flip of flips) {
         const found = await flipped(place, spoilt, flip)
         if (found instanceof MachineDamaged) outcome.damage += 1
         else if (JSON.stringify(found) === JSON.stringify(whole)) outcome.whole += 1

@@ -236,6 +236,11 @@ for (const who of ['a follower', 'the leader'] as const) {
       })
       t.strictSame(quarantinedOf(cluster), [odd], 'and nobody else')
       t.notOk(odd.node.status().role === 'leader')
+      const { index } = rest[0]?.node.status().check ?? {}
+      await eventually('it passes that check too', () => {
+        return (odd.node.status().check?.index ?? 0) >= (index ?? 0) || undefined
+      })
+      t.match(odd.node.status().check, { verdict: 'differs' }, 'and goes on to differ')
     },
   )
 }

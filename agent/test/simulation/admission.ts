@@ -28,7 +28,6 @@ export class SimulatedAdmission {
   #configuration: Configuration = NO_CONFIGURATION
   /** what was applied here is what the leader's cluster has */
   #isCurrent = false
-  #follows = true
   #leader: NodeId | null = null
   /** what was committed when the present leader was first heard; null before */
   #target: LogIndex | null = null
@@ -46,13 +45,7 @@ export class SimulatedAdmission {
     const member = this.#memberOf(peer)
     if (member === null) return this.#isCurrent && this.#isNamed() ? 'stranger' : null
     const known = member.incarnation === '' ? this.#met.get(peer) : member.incarnation
-    if (known === undefined ? !lives : known !== incarnation) {
-      // Since this list, the cluster may have named another disk, and that may lead: a follower may listen,
-      // for votes say whom they mean. The transport does not: there a lagging node waits for another leader.
-      const listens = this.#follows && !this.#isCurrent
-      const isGuest = lives && member.incarnation !== '' && listens
-      return isGuest ? null : 'wiped'
-    }
+    if (known === undefined ? !lives : known !== incarnation) return 'wiped'
     this.#met.set(peer, incarnation)
     this.#seen.set(peer, incarnation)
     return null
@@ -62,7 +55,6 @@ export class SimulatedAdmission {
   started({ state }: Raft): void {
     this.#configuration = state.configuration
     this.#isCurrent = false
-    this.#follows = true
     this.#leader = null
     this.#target = null
     this.#seen.clear()
@@ -93,7 +85,6 @@ export class SimulatedAdmission {
     const { leader, role, applied } = state
     if (leader !== this.#leader) this.#target = role.kind === 'leader' ? last.index : null
     this.#leader = leader
-    this.#follows = role.kind === 'follower'
     const append = input.kind === 'receive' && input.message.kind === 'append-entries'
     if (append) this.#target ??= input.message.commit
     this.#isCurrent = leader !== null && this.#target !== null && applied >= this.#target

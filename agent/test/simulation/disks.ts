@@ -1,6 +1,11 @@
-import type { LogPosition } from '../../src/raft/types.ts'
+import type { LogPosition, NodeId } from '../../src/raft/types.ts'
 import type { DurableImage } from '../raft/durable-image.ts'
 import type { SimulatedDisk } from './disk.ts'
+
+/** Of who holds the disk of that number under a name; 0: the founder's. */
+export function incarnationOf(id: NodeId, disk: number): string {
+  return `${id}${disk}`
+}
 
 /** The disks that a node had before its present one. */
 export class FormerDisks {

@@ -1,9 +1,10 @@
-import type { Configuration } from '../../src/raft/configuration.ts'
+import { type Configuration, memberOf } from '../../src/raft/configuration.ts'
 import type { Effect, Persist } from '../../src/raft/effect.ts'
 import type { Input } from '../../src/raft/input.ts'
 import type { Message } from '../../src/raft/message.ts'
 import type { Entry, LogIndex, LogPosition, NodeId, Term } from '../../src/raft/types.ts'
 import { checkBounds } from './bounds.ts'
+import { incarnationOf } from './disks.ts'
 import type { Histories, Link } from './history.ts'
 import type { Memberships } from './memberships.ts'
 import type { SimulatedNode } from './node.ts'
@@ -256,10 +257,15 @@ export class Invariants {
     if (change !== null) this.#memberships.committed(change, term)
   }
 
+  /** A member that is somebody else by now counts as whom the configuration means: a minority may be lost. */
   #onDisks(position: LogPosition, configuration: Configuration): boolean {
-    return decides(configuration, id =>
-      this.#nodes.some(node => node.id === id && node.holds(position)),
-    )
+    return decides(configuration, id => {
+      const incarnation = memberOf(configuration, id)?.incarnation || incarnationOf(id, 0)
+      const node = this.#nodes.find(each => each.id === id)
+      return node?.incarnation === incarnation
+        ? node.holds(position)
+        : (node?.everHeld(position) ?? false)
+    })
   }
 
   #votersFor(candidate: NodeId, term: Term): Set<NodeId> {

@@ -9,7 +9,7 @@ import { Agenda } from './agenda.ts'
 import { SimulatedApplier } from './applying.ts'
 import { Comparing } from './comparing.ts'
 import { Damage, SimulatedDisk } from './disk.ts'
-import { FormerDisks } from './disks.ts'
+import { FormerDisks, incarnationOf } from './disks.ts'
 import { Door } from './door.ts'
 import { LogMirror } from './history.ts'
 import { SimulatedMachine } from './machine.ts'
@@ -75,7 +75,7 @@ export class SimulatedNode {
 
   /** A wiped disk comes back as somebody else (B17). */
   get incarnation(): string {
-    return `${this.id}${this.#former.number}`
+    return incarnationOf(this.id, this.#former.number)
   }
 
   /** In force here; of a node that is down, when it went down. */

@@ -8,6 +8,7 @@ import { configurationOf } from '../raft/harness.ts'
 import { Chance } from './chance.ts'
 import { Clients } from './clients.ts'
 import { Coverage } from './coverage.ts'
+import { incarnationOf } from './disks.ts'
 import { Histories } from './history.ts'
 import { Invariants } from './invariants.ts'
 import { Liveness } from './liveness.ts'
@@ -188,7 +189,7 @@ class World {
 
   #createNodes(seed: number, first: Configuration, histories: Histories): SimulatedNode[] {
     const weather = this.#weather
-    const met = new Map(first.members.map(({ id }) => [id, `${id}0`]))
+    const met = new Map(first.members.map(({ id }) => [id, incarnationOf(id, 0)]))
     const names = NAMES.slice(0, weather.nodes + weather.membership.spares)
     return names.map(
       (id, at) =>
@@ -197,7 +198,7 @@ class World {
             ...DEFAULT_LIMITS,
             ...weather.limits,
             id,
-            incarnation: `${id}0`,
+            incarnation: incarnationOf(id, 0),
             founder: at < weather.nodes,
             seed,
             electionTicks: ELECTION_TICKS,

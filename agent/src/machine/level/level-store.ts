@@ -26,8 +26,8 @@ const ACCOUNT = Buffer.of(0)
 const ROW = 1
 const SESSION = 2
 const READ_AT_ONCE = 1000
-/** Files that other files of it name. */
-const MISSING = /no such file|does not exist|missing files/i
+/** A file that others of it name is gone, or one of them points to a place that no file has (EINVAL). */
+const MISLED = /no such file|does not exist|missing files|invalid argument/i
 
 export interface KnownEntry {
   readonly key: string
@@ -53,7 +53,7 @@ export function damageOr(directory: string, error: unknown): unknown {
     return new MachineDamaged(dirname(directory), error.message, { cause: error })
   for (let at = error; at instanceof Error; at = at.cause) {
     const { code } = at as { readonly code?: unknown }
-    if (code !== 'LEVEL_CORRUPTION' && !MISSING.test(at.message)) continue
+    if (code !== 'LEVEL_CORRUPTION' && !MISLED.test(at.message)) continue
     return new MachineDamaged(dirname(directory), at.message, { cause: error })
   }
   return error
