@@ -28,6 +28,7 @@ export class SimulatedAdmission {
   #configuration: Configuration = NO_CONFIGURATION
   /** what was applied here is what the leader's cluster has */
   #isCurrent = false
+  #follows = true
   #leader: NodeId | null = null
   /** what was committed when the present leader was first heard; null before */
   #target: LogIndex | null = null
@@ -40,12 +41,24 @@ export class SimulatedAdmission {
   /**
    * Null: it is let in; `wiped`: it was known on another disk.
    * @param lives false for what an earlier disk had sent: it can introduce itself no more
+   * @param leads whether it is about what a leader says, if only in the step in which it gives up
    */
-  objection(peer: NodeId, incarnation: string, lives: boolean): 'stranger' | 'wiped' | null {
+  objection(
+    peer: NodeId,
+    incarnation: string,
+    lives: boolean,
+    leads: boolean,
+  ): 'stranger' | 'wiped' | null {
     const member = this.#memberOf(peer)
     if (member === null) return this.#isCurrent && this.#isNamed() ? 'stranger' : null
     const known = member.incarnation === '' ? this.#met.get(peer) : member.incarnation
-    if (known === undefined ? !lives : known !== incarnation) return 'wiped'
+    if (known === undefined ? !lives : known !== incarnation) {
+      // Since this list, the cluster may have named another disk, and that may lead: a follower may listen,
+      // for votes say whom they mean. The transport does not: there a lagging node waits for another leader.
+      const listens = this.#follows && !leads && !this.#isCurrent
+      const isGuest = lives && member.incarnation !== '' && listens
+      return isGuest ? null : 'wiped'
+    }
     this.#met.set(peer, incarnation)
     this.#seen.set(peer, incarnation)
     return null
@@ -55,6 +68,7 @@ export class SimulatedAdmission {
   started({ state }: Raft): void {
     this.#configuration = state.configuration
     this.#isCurrent = false
+    this.#follows = true
     this.#leader = null
     this.#target = null
     this.#seen.clear()
@@ -85,6 +99,7 @@ export class SimulatedAdmission {
     const { leader, role, applied } = state
     if (leader !== this.#leader) this.#target = role.kind === 'leader' ? last.index : null
     this.#leader = leader
+    this.#follows = role.kind === 'follower'
     const append = input.kind === 'receive' && input.message.kind === 'append-entries'
     if (append) this.#target ??= input.message.commit
     this.#isCurrent = leader !== null && this.#target !== null && applied >= this.#target

@@ -5,6 +5,14 @@ import type { NodeId } from '../../src/raft/types.ts'
 import { SimulatedAdmission } from './admission.ts'
 import type { SimulatedNode } from './node.ts'
 import type { NodeParts } from './node-parts.ts'
+import type { Sent } from './pieces.ts'
+
+const SAID_BY_LEADERS: ReadonlySet<Sent['kind']> = new Set([
+  'append-entries',
+  'heartbeat',
+  'install-snapshot',
+  'timeout-now',
+] as const)
 
 /** Between a node and its peers: whom it exchanges letters with, for as long as it has one disk. */
 export class Door {
@@ -36,10 +44,20 @@ export class Door {
     this.#admission.take(configuration)
   }
 
+  /** Whom a message comes from. */
   admits(peer: NodeId, incarnation: string): boolean {
+    return this.#lets(peer, incarnation, false)
+  }
+
+  /** Whom a message goes to. */
+  releases(message: Sent, incarnation: string): boolean {
+    return this.#lets(message.to, incarnation, SAID_BY_LEADERS.has(message.kind))
+  }
+
+  #lets(peer: NodeId, incarnation: string, leads: boolean): boolean {
     const { incarnationOf, reached } = this.#parts
     const lives = incarnationOf(peer) === incarnation
-    const objection = this.#admission.objection(peer, incarnation, lives)
+    const objection = this.#admission.objection(peer, incarnation, lives, leads)
     if (objection !== null) reached.add(`${objection} node refused`)
     return objection === null
   }

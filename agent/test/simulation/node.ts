@@ -340,7 +340,7 @@ export class SimulatedNode {
   #send(message: Sent): void {
     if (isMessage(message)) this.#parts.witness.leaves(this, message)
     const toIncarnation = this.#parts.incarnationOf(message.to)
-    if (!this.#door.admits(message.to, toIncarnation)) return
+    if (!this.#door.releases(message, toIncarnation)) return
     this.#parts.send({ message, fromIncarnation: this.incarnation, toIncarnation })
   }
 
