@@ -5,7 +5,10 @@ import { problem } from './problem.ts'
 
 const FRESH = '/_raft/status_fresh'
 
-/** Every write comes here first. The status it asks for is cached for a second. */
+/**
+ * A write whose way is not plain to the configuration: it is to be redirected, or no leader is known, or none that was
+ * rendered, or its body's length is not. The status it asks for is cached for a second.
+ */
 async function write(r: NginxHTTPRequest): Promise<void> {
   await route(r, '/_raft/status', r.variables.raft_write_mode || 'proxy')
 }

@@ -65,6 +65,10 @@ function valuesOf(input: RenderInput): ReadonlyMap<string, string> {
     ['keepalive', String(options.keepalive)],
     ['upstreams', [...peers].map(([id, server]) => upstream(id, server, options)).join('\n')],
     [
+      'leaders',
+      [leader(input.self, 'raft_local'), ...[...peers.keys()].map(toLeader)].join('\n    '),
+    ],
+    [
       'members',
       input.members
         .filter(each => peers.has(each.id))
@@ -95,6 +99,15 @@ function upstreamsOf(input: RenderInput): ReadonlyMap<string, string> {
     if (fixed !== undefined) upstreams.set(member.id, `${bracketed(fixed)}:${address.port}`)
   }
   return upstreams
+}
+
+function toLeader(id: string): string {
+  return leader(id, `raft_to_${id}`)
+}
+
+/** A pattern, since nginx's map takes no notice of case in words, and some of them for its own. */
+function leader(id: string, upstream: string): string {
+  return `"~^${id.replaceAll('.', '\\.')}$" ${upstream};`
 }
 
 /** As the agents name it: what the gateway compares. */

@@ -103,6 +103,7 @@ export class MockAgent {
     if (target === '/status?brief=1') {
       this.asked += 1
       response.setHeader('Content-Type', 'application/json')
+      if (this.belief.leader !== null) response.setHeader('X-Raft-Leader', this.belief.leader.id)
       response.end(JSON.stringify(this.belief))
       return
     }

@@ -183,7 +183,7 @@ function losses(t: Test): void {
 
   t.test('an agent that says something else is no agent', async t => {
     const fleet = await startFleet(t)
-    const leader = { ...leaderOf(fleet.one), http: 'x;y' }
+    const leader = { ...leaderOf(fleet.one), id: 'x;y' }
     fleet.local.belief = { ...fleet.local.belief, leader }
     isProblem(t, await post(fleet), 503, 'AGENT_DOWN')
   })
