@@ -87,6 +87,13 @@ export interface Config {
     /** what keys begin with that it is to have; none: all keys */
     readonly prefixes: readonly string[]
   }
+  readonly structure: {
+    /** whether keys become nginx's configuration */
+    readonly enabled: boolean
+    readonly prefix: string
+    /** whether clients read and write them too */
+    readonly gatewayAccess: boolean
+  }
   readonly limits: {
     readonly keyBytesMax: number
     readonly valueBytesMax: number
@@ -180,7 +187,7 @@ function toConfig(found: Settings, file: string): Config {
   const own = nodes.find(node => found.node_id === undefined || node.id === found.node_id)
   assert(own !== undefined, 'a checked configuration lists its own node')
   const raftDir = resolve(directory, found.raft_dir)
-  const { snapshot, log, transport, server, edge, limits } = found
+  const { snapshot, log, transport, server, edge, structure, limits } = found
   return {
     file,
     clusterName: found.cluster_name,
@@ -215,6 +222,11 @@ function toConfig(found: Settings, file: string): Config {
     edge: {
       socket: edge.socket === undefined ? null : resolve(directory, edge.socket),
       prefixes: edge.prefixes,
+    },
+    structure: {
+      enabled: structure.enabled,
+      prefix: structure.prefix,
+      gatewayAccess: structure.gateway_access,
     },
     limits: {
       keyBytesMax: limits.key_bytes_max,

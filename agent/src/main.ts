@@ -8,6 +8,7 @@ import { edgeFiller } from './gateway/edge.ts'
 import { withoutKeys } from './http/exchange.ts'
 import { startJoining } from './http/join-client.ts'
 import { startHttp } from './http/server.ts'
+import { StructureDesk } from './http/structure-view.ts'
 import { Expirer } from './lifetimes/expirer.ts'
 import type { Chosen } from './machine/registry.ts'
 import { configuration, plannedCrash, version } from './main/command-line.ts'
@@ -171,12 +172,14 @@ async function makeNode(
   const made = nodeOf(chosen, options)
   const { served } = made
   const { socket, prefixes } = config.edge
+  const { desk: structure, reserved } = structureOf(config)
   const edge =
     socket === null || !('feed' in served)
       ? null
       : edgeFiller({
           socket,
           prefixes,
+          except: reserved,
           feed: served.feed,
           identity,
           life,
@@ -190,8 +193,15 @@ async function makeNode(
     clusterId: identity.clusterId,
   }
   const unstarted = { identity, machine: chosen.machine }
-  const all = { ...served, backup, edge: edge === null ? null : () => edge.status() }
+  const edgeView = edge === null ? null : () => edge.status()
+  const all = { ...served, backup, edge: edgeView, structure, reserved }
   return { ...made, served: all, machine: chosen.name, edge, join, unstarted }
+}
+
+/** What becomes of the keys that are nginx's configuration, where there are any. */
+function structureOf({ structure: { enabled, prefix, gatewayAccess } }: Config) {
+  const reserved = enabled && !gatewayAccess ? Buffer.from(prefix) : null
+  return { desk: enabled ? new StructureDesk(prefix) : null, reserved }
 }
 
 /** The node of a machine, and what its HTTP serves. */

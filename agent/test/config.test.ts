@@ -52,6 +52,7 @@ t.test('the smallest configuration has every default, and absolute paths', async
       transport: { listen: 'localhost:8186', timeoutSec: 5 },
       server: { listen: 'localhost:8185', socket: null, socketMode: 0o660 },
       edge: { socket: null, prefixes: [] },
+      structure: { enabled: false, prefix: 'nginx/', gatewayAccess: false },
       limits: { keyBytesMax: 512, valueBytesMax: 524_288, bodyBytesMax: 1_048_576 },
     },
   })

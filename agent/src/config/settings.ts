@@ -105,6 +105,21 @@ const edge = z.strictObject({
     .describe('What keys begin with that nginx is to have. Default: all keys.'),
 })
 
+const structure = z.strictObject({
+  enabled: flag
+    .default(false)
+    .describe("Whether keys become nginx's configuration: who may write them has root's rights."),
+  prefix: z
+    .string()
+    .max(128)
+    .regex(/^(?!.*(?:^|\/)\.{1,2}\/)(?:[A-Za-z0-9._-]+\/)+$/, 'must be like "nginx/"')
+    .default('nginx/')
+    .describe('What those keys begin with, the same on every node.'),
+  gateway_access: flag
+    .default(false)
+    .describe('Whether clients read and write them through gateways too. Dangerous.'),
+})
+
 const limits = z.strictObject({
   key_bytes_max: whole(1, 65_536).default(512).describe('Longest key, bytes.'),
   value_bytes_max: whole(1, 8_388_608).default(524_288).describe('Longest value, bytes.'),
@@ -168,6 +183,7 @@ export const settings = z.strictObject({
   transport: transport.prefault({}).describe('Between agents.'),
   server: server.prefault({}).describe('HTTP of this agent.'),
   edge: edge.prefault({}).describe('Reads that nginx answers by itself.'),
+  structure: structure.prefault({}).describe("Keys that become nginx's configuration."),
   limits: limits.prefault({}).describe('Limits of requests.'),
 })
 

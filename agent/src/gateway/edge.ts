@@ -18,6 +18,8 @@ export interface EdgeSettings {
   readonly socket: string
   /** what keys begin with that are kept there; none: all keys */
   readonly prefixes: readonly string[]
+  /** what keys begin with that are never kept there; null: none */
+  readonly except: Uint8Array | null
   readonly feed: ChangeFeed
   readonly identity: Identity
   /** Changes when what the machine held was given up, and fetched anew. */
@@ -33,10 +35,11 @@ const PAGE_BYTES = 256 * 1024
 const EVERYTHING = new Uint8Array(0)
 
 export function edgeFiller(settings: EdgeSettings): EdgeFiller {
-  const { socket, prefixes, identity, life, clock, logger, ...rest } = settings
+  const { socket, prefixes, except, identity, life, clock, logger, ...rest } = settings
   const client = new EdgeClient(socket, TIMEOUT_MS)
   const only = prefixes.map(prefix => spellingOf(Buffer.from(prefix, 'utf8')))
-  const kept = createHash('sha256').update(JSON.stringify(only)).digest('base64url').slice(0, 12)
+  const choice = except === null ? only : [only, spellingOf(except)]
+  const kept = createHash('sha256').update(JSON.stringify(choice)).digest('base64url').slice(0, 12)
   return new EdgeFiller({
     // A node that lost its data has another incarnation: its indexes may mean other entries. What nginx was given by a
     // machine that was wrong is not gone on with either.
@@ -45,7 +48,7 @@ export function edgeFiller(settings: EdgeSettings): EdgeFiller {
       node: identity.nodeId,
       only,
     },
-    source: sourceOf(rest),
+    source: withoutKeys(sourceOf(rest), except),
     post: body => client.post(body),
     clock,
     logger,
@@ -64,5 +67,26 @@ function sourceOf({ feed, node }: Pick<EdgeSettings, 'feed' | 'node'>): EdgeSour
     },
     stalenessMs: () => node.status().stalenessMs,
     serves: () => node.status().quarantine === null,
+  }
+}
+
+/** The source as if no key began with `except`. */
+export function withoutKeys(source: EdgeSource, except: Uint8Array | null): EdgeSource {
+  if (except === null) return source
+  const kept = ({ key }: { readonly key: Uint8Array }) =>
+    Buffer.compare(key.subarray(0, except.length), except) !== 0
+  return {
+    ...source,
+    read: after =>
+      source.read(after)?.map(({ index, changes }) => ({ index, changes: changes.filter(kept) })) ??
+      null,
+    page: async after => {
+      for (let from = after; ; ) {
+        const rows = await source.page(from)
+        const shown = rows.filter(kept)
+        if (rows.length === 0 || shown.length > 0) return shown
+        from = rows.at(-1)?.key ?? null
+      }
+    },
   }
 }

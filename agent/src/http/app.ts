@@ -11,6 +11,7 @@ import { getOpenApi } from './openapi-routes.ts'
 import { refuse } from './refusal.ts'
 import { refusalReply, toResponse } from './reply.ts'
 import { getRaft, getStatus } from './status-routes.ts'
+import { putStructure } from './structure-routes.ts'
 
 /** What the server gives the app beside the request, which has lost the raw target. */
 export interface Env {
@@ -42,6 +43,7 @@ export function buildApp(api: Api): Hono<Env> {
   app.post('/v1/cluster/members/:id/promote', route(postPromote))
   app.put('/v1/cluster/voters', route(putVoters))
   app.post('/v1/cluster/leader', route(postLeader))
+  app.put('/v1/cluster/structure', route(putStructure))
   app.get('/openapi.json', route(getOpenApi))
   const plugIn = plugInRoutes(api)
   app.all('/fsm/*', context => plugIn(context.env.exchange))

@@ -10,9 +10,10 @@ const OPERATORS = /^\/(?:metrics|openapi\.json|join|v1\/cluster(?:\/.*)?)$/
  * address, or forwarded by another node's nginx, which says so in a header that clients cannot take away.
  */
 export function checkDoor(target: Target, incoming: IncomingMessage): Refusal | null {
-  if (!OPERATORS.test(target.path)) return null
-  const throughGateway =
-    incoming.socket.remoteAddress === undefined || incoming.headers['x-raft-hop'] !== undefined
-  if (!throughGateway) return null
+  if (!OPERATORS.test(target.path) || !cameThroughGateway(incoming)) return null
   return refuse(403, 'OPERATORS_ONLY', "this is served on the agent's own port only")
+}
+
+export function cameThroughGateway({ socket, headers }: IncomingMessage): boolean {
+  return socket.remoteAddress === undefined || headers['x-raft-hop'] !== undefined
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { ChangeFeed } from '../machine/kv/change-feed.ts'
-import type { KvAnswer, KvQuery } from '../machine/kv/query.ts'
+import type { KvAnswer, KvQuery, Scope } from '../machine/kv/query.ts'
 import type { PlugInAnswer, Routes } from '../machine/plug-in/host.ts'
 import type { Logger } from '../node/logger.ts'
 import type { NodeApi, NodeStatus } from '../node/node-api.ts'
@@ -25,6 +25,8 @@ import {
   refusalReply,
   withRefusalHeaders,
 } from './reply.ts'
+import { checkReserved } from './reserved.ts'
+import type { StructureDesk } from './structure-view.ts'
 import type { Watches } from './watch/watches.ts'
 
 const KEY_RESOURCES: ReadonlySet<Resource> = new Set([
@@ -51,6 +53,10 @@ export interface Api {
   readonly watches: Watches
   /** Null: its nginx keeps nothing in its memory. */
   readonly edge: (() => EdgeView) | null
+  /** Null: no keys become nginx's configuration. */
+  readonly structure: StructureDesk | null
+  /** What keys begin with that only operators read and write; null: none. */
+  readonly reserved: Uint8Array | null
   /** Null: this agent gives none. */
   readonly backups: Backups | null
   /** Aborted when the server ends: whoever waits for changes is answered at once. */
@@ -93,8 +99,16 @@ export function receive(api: Api, incoming: IncomingMessage): Exchange | Refusal
     checkDoor(target, incoming) ??
     checkKind(target, api.plugIn) ??
     checkMethod(target.resource, incoming.method ?? '') ??
+    checkReserved(api, incoming, scopeOf(target)) ??
     checkBodyLength(head, api.limits.bodyBytesMax)
   return refusal ?? { incoming, target, head }
+}
+
+/** The keys that a target names by itself. */
+function scopeOf({ resource, key, query }: Target): readonly Scope[] {
+  if (resource !== 'key' && resource !== 'kv') return []
+  const tree = resource === 'kv' && (query.has('recurse') || query.has('keys'))
+  return [{ kind: tree ? 'prefix' : 'key', bytes: key }]
 }
 
 /** Of what clients send. */

@@ -10,6 +10,7 @@ import { propose } from './propose.ts'
 import { readMachine } from './read-machine.ts'
 import { isRefusal, refuse } from './refusal.ts'
 import { contentReply, outcomeReply, type Reply, uncached } from './reply.ts'
+import { checkReserved } from './reserved.ts'
 
 /** `POST /key {"k":"v",…}`: all pairs in one entry. */
 export const postPairs: Handler = async (api, exchange) => {
@@ -20,6 +21,9 @@ export const postPairs: Handler = async (api, exchange) => {
   if (isRefusal(body)) return body
   const pairs = parsePairs(body.text, api.limits)
   if (isRefusal(pairs)) return pairs
+  const scopes = pairs.map(({ key }) => ({ kind: 'key' as const, bytes: key }))
+  const reserved = checkReserved(api, incoming, scopes)
+  if (reserved !== null) return reserved
   return write(api, exchange, encodeCommand({ kind: 'set', pairs }))
 }
 

@@ -5,6 +5,7 @@ import type { NodeMeasures } from '../node/measures.ts'
 import type { NodeStatus } from '../node/node-api.ts'
 import { EDGE_STATES, type EdgeView } from './edge-view.ts'
 import { type Api, statusIfAny } from './exchange.ts'
+import { STRUCTURE_STATES, type StructureView } from './structure-view.ts'
 
 type Labels = Readonly<Record<string, string>>
 
@@ -41,6 +42,22 @@ export function registerMeasures(registry: Registry, api: Api): void {
   registerHttp(into, api)
   if (api.plugIn === null) registerWatches(into, api)
   if (api.edge !== null) registerEdge(into, api.edge())
+  if (api.structure !== null) registerStructure(into, api.structure.view())
+}
+
+function registerStructure(into: Metrics, { state: now, index, tried }: StructureView): void {
+  into.gauge(
+    {
+      name: 'structure_state',
+      help: "1 for the state of the keys that are nginx's configuration.",
+      labels: ['state'],
+    },
+    STRUCTURE_STATES.map(state => [now === state ? 1 : 0, { state }]),
+  )
+  const plain = (name: string, help: string, value: number | null) =>
+    into.gauge({ name, help }, value === null ? [] : [[value, {}]])
+  plain('structure_index', 'Index of the tree that nginx runs.', index)
+  plain('structure_tried_index', 'Index of the newest tree that was looked at.', tried)
 }
 
 function registerEdge(into: Metrics, edge: EdgeView): void {

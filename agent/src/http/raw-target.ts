@@ -25,6 +25,7 @@ export type Resource =
   | 'voters'
   | 'leadership'
   | 'backup'
+  | 'structure'
   | 'watch'
   | ConsulResource
   | 'unknown'
@@ -59,6 +60,7 @@ const PAGES: ReadonlyMap<string, Resource> = new Map([
   ['/v1/cluster/voters', 'voters'],
   ['/v1/cluster/leader', 'leadership'],
   ['/v1/cluster/backup', 'backup'],
+  ['/v1/cluster/structure', 'structure'],
   ['/v1/watch', 'watch'],
   ['/openapi.json', 'openapi'],
 ])
@@ -84,6 +86,7 @@ export const METHODS: Readonly<Record<Resource, string | null>> = {
   leadership: 'POST',
   // A HEAD would make a copy for nothing.
   backup: 'GET',
+  structure: 'PUT',
   watch: READ,
   ...CONSUL_METHODS,
   unknown: null,

@@ -25,6 +25,10 @@ export interface HttpOptions {
   readonly feed?: Api['feed']
   /** Default null: its nginx keeps nothing in its memory. */
   readonly edge?: Api['edge']
+  /** Default null: no keys become nginx's configuration. */
+  readonly structure?: Api['structure']
+  /** Default null: clients read and write all keys. */
+  readonly reserved?: Api['reserved']
   /** Default null: it gives no backups. */
   readonly backup?: BackupSource | null
   readonly server: {
@@ -61,6 +65,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     plugIn = null,
     feed = new ChangeFeed(),
     edge = null,
+    structure = null,
+    reserved = null,
     backup = null,
     server,
     version,
@@ -84,6 +90,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     closing: end.signal,
     watches,
     edge,
+    structure,
+    reserved,
     backups: backup === null ? null : new Backups(backup),
   }
   const connections = new Connections()

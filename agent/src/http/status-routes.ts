@@ -1,20 +1,23 @@
+import type { IncomingMessage } from 'node:http'
 import type { MemberStatus, NodeStatus } from '../node/node-api.ts'
 import type { NodeId } from '../raft/types.ts'
 import { shown } from './cluster-changes.ts'
+import { cameThroughGateway } from './door.ts'
 import type { Api, Handler } from './exchange.ts'
 import { contentReply, type Reply, uncached } from './reply.ts'
+import type { StructureView } from './structure-view.ts'
 
 const STATES = { leader: 'Leader', follower: 'Follower', candidate: 'Candidate' } as const
 
 /** `GET /status`, and with `?brief=1` the few bytes from which a gateway learns who leads. */
-export const getStatus: Handler = async (api, { target }) => {
+export const getStatus: Handler = async (api, { target, incoming }) => {
   const status = api.node.status()
   if (target.query.get('brief') === '1') {
     const reply = json(brief(status), status)
     // nginx keeps who leads for up to 2 s, and nothing that says no-store: a new leader is not to wait so long.
     return status.leader === null ? uncached(reply) : reply
   }
-  return uncached(json(full(api, status), status))
+  return uncached(json(full(api, status, structureOf(api, incoming)), status))
 }
 
 /** `GET /raft`, as the seed answered it. */
@@ -24,7 +27,7 @@ export const getRaft: Handler = async api => {
 }
 
 /** hraftd's shape, and more. As there, a leader that is not known has empty strings. */
-function full(api: Api, status: NodeStatus): object {
+function full(api: Api, status: NodeStatus, structure: StructureView | null): object {
   const { id, members, leader } = status
   return {
     me: { id, address: status.address },
@@ -51,7 +54,18 @@ function full(api: Api, status: NodeStatus): object {
     uptimeMs: status.uptimeMs,
     chain: status.chain,
     edge: api.edge?.() ?? null,
+    structure,
   }
+}
+
+const OPERATORS_ONLY = "told on the agent's own port"
+
+/** What nginx says quotes its configuration, which is none of the clients' business. */
+function structureOf({ structure }: Api, incoming: IncomingMessage): StructureView | null {
+  const view = structure?.view() ?? null
+  if (view === null || !cameThroughGateway(incoming)) return view
+  const kept = (words: string | null) => (words === null ? null : OPERATORS_ONLY)
+  return { ...view, error: kept(view.error), warning: kept(view.warning) }
 }
 
 function brief(status: NodeStatus): object {

@@ -6,6 +6,7 @@ import type { BackupSource } from '../../src/http/backup/backups.ts'
 import type { EdgeView } from '../../src/http/edge-view.ts'
 import type { HttpLimits } from '../../src/http/limits.ts'
 import { type HttpServer, startHttp } from '../../src/http/server.ts'
+import type { StructureDesk } from '../../src/http/structure-view.ts'
 import { SimulatedNode } from './simulated-node.ts'
 
 export interface Harness {
@@ -23,12 +24,14 @@ interface Settings {
   readonly limits?: Partial<HttpLimits>
   readonly backup?: BackupSource
   readonly edge?: () => EdgeView
+  readonly structure?: StructureDesk
+  readonly reserved?: Uint8Array
 }
 
 /** A server on a free port and on a socket of its own; both go with the test. */
 export async function serve(
   t: { teardown(end: () => Promise<void>): void },
-  { lean = true, limits = {}, backup, edge }: Settings = {},
+  { lean = true, limits = {}, backup, edge, structure, reserved }: Settings = {},
 ): Promise<Harness> {
   const directory = mkdtempSync(join(tmpdir(), 'raft-http-'))
   const socket = join(directory, 'agent.sock')
@@ -39,6 +42,8 @@ export async function serve(
     feed: node.machine.changes,
     ...(backup && { backup }),
     ...(edge && { edge }),
+    ...(structure && { structure }),
+    ...(reserved && { reserved }),
     server: { listen: '127.0.0.1:0', socket, socketMode: 0o660 },
     limits: { closeGraceMs: 100, ...limits },
     version: '1.2.3',

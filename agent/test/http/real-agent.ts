@@ -1,5 +1,6 @@
 import { SystemClock } from '../../src/clock/system-clock.ts'
 import { type HttpServer, startHttp } from '../../src/http/server.ts'
+import { StructureDesk } from '../../src/http/structure-view.ts'
 import { MemoryLogStore } from '../../src/log/memory-log-store.ts'
 import { KvMachine } from '../../src/machine/kv/kv-machine.ts'
 import { RaftNode } from '../../src/node/node.ts'
@@ -39,6 +40,7 @@ export async function realAgent(t: {
   const http = await startHttp({
     node,
     backup: { snapshot: () => machine.snapshot(), directory: null, clusterId: 'test' },
+    structure: new StructureDesk('nginx/'),
     server: { listen: '127.0.0.1:0', socket: null, socketMode: 0o660 },
     limits: { closeGraceMs: 100, closeDrainMs: 0 },
     version: '1.2.3',

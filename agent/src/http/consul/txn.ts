@@ -1,6 +1,7 @@
 import { unreachable } from '../../lib/assert.ts'
 import type { Failure, KvOutcome, Reason } from '../../machine/kv/answer.ts'
 import { isWrite, type Operation } from '../../machine/kv/operation.ts'
+import type { Scope } from '../../machine/kv/query.ts'
 import { ROWS_BYTES_MAX, TREE_KEYS_MAX } from '../../machine/kv/tree-limits.ts'
 import { checkBodyHead, readText } from '../body.ts'
 import { type Api, bodyLimits, type Exchange, type Handler } from '../exchange.ts'
@@ -8,6 +9,7 @@ import { levelProblem } from '../levels.ts'
 import { readMachine } from '../read-machine.ts'
 import { isRefusal, type Refusal } from '../refusal.ts'
 import type { Reply } from '../reply.ts'
+import { checkReserved } from '../reserved.ts'
 import { jsonReply, textReply, withIndex } from './consul-reply.ts'
 import { readOptions } from './read-options.ts'
 import { rowJson } from './rows-json.ts'
@@ -23,10 +25,16 @@ export const putTxn: Handler = async (api, exchange) => {
   if (isRefusal(body)) return body
   const operations = parseTransaction(body.text, api.limits)
   if (isRefusal(operations)) return operations
+  const reserved = checkReserved(api, incoming, operations.map(scopeOf))
+  if (reserved !== null) return reserved
   if (!operations.some(isWrite)) return readOnly(api, exchange, operations)
   const written = await write(api, head, { kind: 'transaction', operations })
   if (written.kind === 'failed') return written.reply
   return jsonReply(api.node.status(), { ...render(written.answer), shown: written.index })
+}
+
+function scopeOf({ verb, key }: Operation): Scope {
+  return { kind: verb.endsWith('-tree') ? 'prefix' : 'key', bytes: key }
 }
 
 async function readOnly(

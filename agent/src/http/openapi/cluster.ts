@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { successor, voterList } from '../cluster-routes.ts'
 import { joining } from '../join-routes.ts'
+import { structureReport } from '../structure-view.ts'
 import { json } from './answers.ts'
 import { header, inPath, JSON_TYPE, type Meaning, type Operation, query } from './operation.ts'
 
@@ -154,6 +155,31 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
       { name: 'with all that was answered', target: '/v1/cluster/backup?consistent', status: 200 },
       { name: 'no duration', target: '/v1/cluster/backup?max_stale=soon', status: 400 },
       { name: 'not through a gateway', headers: { 'X-Raft-Hop': '1' }, status: 403 },
+    ],
+  },
+  {
+    method: 'put',
+    path: '/v1/cluster/structure',
+    tag: 'cluster',
+    summary: "How far this node's companion is with the keys that are nginx's configuration.",
+    body: { type: JSON_TYPE, schema: structureReport },
+    answers: {
+      200: {
+        description: 'Noted. What the keys begin with that are to be followed.',
+        content: json(z.strictObject({ prefix: z.string() })),
+      },
+      400: BAD_BODY,
+      403: { description: 'Asked through a gateway.' },
+      409: { description: 'structure.enabled is false here.' },
+    },
+    examples: [
+      {
+        name: 'what runs',
+        body: { state: 'ok', index: 7, tried: 7, error: null, warning: null, since: 0 },
+        status: 200,
+      },
+      { name: 'nothing', body: {}, status: 400 },
+      { name: 'not through a gateway', headers: { 'X-Raft-Hop': '1' }, body: {}, status: 403 },
     ],
   },
   {

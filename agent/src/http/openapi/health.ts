@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { EDGE_STATES } from '../edge-view.ts'
+import { STRUCTURE_STATES, structureReport } from '../structure-view.ts'
 import { json, TEXT } from './answers.ts'
 import { type Operation, query } from './operation.ts'
 
@@ -43,6 +44,13 @@ const status = z.looseObject({
     })
     .nullable()
     .describe("What is known of nginx's own memory; null: it keeps none."),
+  structure: structureReport
+    .extend({
+      state: z.enum(STRUCTURE_STATES),
+      toldMs: index.nullable().describe("Age of the companion's last word."),
+    })
+    .nullable()
+    .describe("The keys that are nginx's configuration; null: there are none."),
   chain: z
     .object({ index, hash: z.string() })
     .describe('Hash over all that this node has applied up to the index: equal on every node.'),

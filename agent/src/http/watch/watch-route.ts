@@ -4,6 +4,7 @@ import { raftHeaders } from '../headers.ts'
 import { checkKey } from '../key-rules.ts'
 import { percentDecode } from '../percent.ts'
 import { isRefusal, type Refusal, refuse } from '../refusal.ts'
+import { checkReserved } from '../reserved.ts'
 
 interface Wanted {
   readonly prefix: Uint8Array
@@ -19,6 +20,9 @@ export function serveWatch(api: Api, exchange: Exchange, outgoing: ServerRespons
   const { feed, limits, watches, node, closing } = api
   const wanted = parseWanted(exchange, limits.keyBytesMax)
   if (isRefusal(wanted)) return wanted
+  const scope = { kind: 'prefix' as const, bytes: wanted.prefix }
+  const reserved = checkReserved(api, exchange.incoming, [scope])
+  if (reserved !== null) return reserved
   if (closing.aborted) return refuse(503, 'CLOSING', 'this agent is stopping')
   if (feed.listening >= limits.followersMax) {
     return refuse(429, 'TOO_MANY_WATCHES', 'too many wait for changes already')
