@@ -1,17 +1,26 @@
 /** Faults on real processes: see `USAGE`. */
 
-import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type CounterOptions, type CounterReport, runCounter } from './faults/counter.ts'
 import { whyNoPowerCuts } from './faults/disks.ts'
+import { KINDS, type KindName } from './faults/mixed/nemesis.ts'
+import { type MixedReport, runMixed } from './faults/mixed/run.ts'
 import { SUBJECTS } from './faults/subjects.ts'
 import { UsageError, whole } from './lib/options.ts'
+import { inside, isInside, whyNoMachine } from './net/inside.ts'
 
 const USAGE = `Faults on real processes: agents behind their nginx, clients that go on, and promises that are checked.
 
-usage: npm run faults -- counter --kills N [--seed S] [--nodes N] [--machine M] [--json]
+usage: npm run faults -- --minutes M [--seed S] [--nodes N] [--only KINDS] [--json]
+       npm run faults -- counter --kills N [--seed S] [--nodes N] [--machine M] [--json]
        npm run faults -- power-cut --cuts N [--seed S] [--nodes N] [--machine M] [--planted] [--json]
+
+  --minutes Faults of every kind, mixed: agents killed and paused, networks cut, lossy and narrow, disks that lose
+            power, fill up, fail and are slow, clocks that jump, members and leaders that change, nginx killed and
+            reloaded. Clients of all gateways use registers, counters, sets, a bank, locks and watches; the answers
+            have to be those of a single copy, and all nodes have to end with the same. As root each node is a host
+            of its own, with a disk of its own; else all is on loopback, and what could not be tried is listed.
 
   counter   Increments, which are not idempotent, go through random gateways while agents are killed with -9: at any
             moment and between two steps of their work (agent/src/node/fault-points.ts), the leader rather than
@@ -23,10 +32,12 @@ usage: npm run faults -- counter --kills N [--seed S] [--nodes N] [--machine M] 
             node has a file system of its own, on a loop device; needs root. Where that cannot be had the run says
             "not run", and fails.
 
+  --minutes M    how long faults are made, 0.1 to 1440
+  --only KINDS   of these kinds only, separated by commas, such as "partition,kill -9"
   --kills N      how many agents have to be killed (default 200)
   --cuts N       how many times a disk has to lose its power (default 100)
   --seed S       of what is drawn; the processes' own timing is not (default: drawn, and printed)
-  --nodes N      1 to 7 (default 3)
+  --nodes N      1 to 7 (default 3); 3 to 7 with --minutes
   --machine M    counter: agent/examples/2-counter, the default of counter; sql: a row of the SQL machine, the other's
   --planted      agents do not wait for their disks: what power-cut must find
   --json         the last line is one JSON object: acknowledged, unknown, count, kills, violations, and more
@@ -35,10 +46,9 @@ Exit status: 0 every promise was kept; 1 one was broken, and the data and logs a
 `
 
 const TIMES_MAX = 100_000
+const MINUTES = { min: 0.1, max: 1_440 }
 const SEED_MAX = 0xffff_ffff
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-/** set where mounts are this run's own */
-const INSIDE = 'FAULTS_MOUNT_NAMESPACE'
 
 process.exitCode = await main(process.argv.slice(2))
 
@@ -52,6 +62,10 @@ async function main(args: readonly string[]): Promise<number> {
     }
     const [command = '', ...more] = positionals
     if (more.length > 0) throw new UsageError(`too many words: ${more.join(' ')}`)
+    if (command === '' && values.minutes !== undefined) return await mixed(values, args)
+    if (values.minutes !== undefined || values.only !== undefined) {
+      throw new UsageError('--minutes and --only belong to mixed faults, without a command')
+    }
     if (command === 'counter') return await counter(values)
     if (command === 'power-cut') return await powerCut(values, args)
     throw new UsageError(command === '' ? 'say which faults' : `there are no faults ${command}`)
@@ -65,8 +79,61 @@ async function main(args: readonly string[]): Promise<number> {
 
 type Values = ReturnType<typeof parse>['values']
 
+/** In a machine of its own where there can be one, so that nothing is left of it. */
+async function mixed(values: Values, args: readonly string[]): Promise<number> {
+  for (const [name, value] of Object.entries({ kills: values.kills, cuts: values.cuts })) {
+    if (value !== undefined) throw new UsageError(`--${name} belongs to counter or power-cut`)
+  }
+  if (values.planted || values.machine !== undefined) {
+    throw new UsageError('--planted and --machine belong to counter and power-cut')
+  }
+  const minutes = Number(values.minutes)
+  if (!(minutes >= MINUTES.min && minutes <= MINUTES.max)) {
+    throw new UsageError(`--minutes must be a number from ${MINUTES.min} to ${MINUTES.max}`)
+  }
+  const { seed } = drawn(values, 'counter')
+  const nodes = whole(values.nodes, 3, { name: '--nodes', min: 3, max: 7 })
+  const only = kindsOf(values.only)
+  if (!isInside() && (await whyNoMachine()) === null) {
+    return inside('machine', sameCommand([...args, ...(values.seed ? [] : ['--seed', `${seed}`])]))
+  }
+  const say = (line: string) => console.error(line)
+  say(`${minutes} minutes of faults on ${nodes} nodes, seed ${seed}`)
+  const report = await runMixed({ minutes, seed, nodes, only, say, signal: interrupt() })
+  console.log(values.json ? JSON.stringify(report) : mixedText(report))
+  return report.violations === 0 ? 0 : 1
+}
+
+/** @throws UsageError */
+function kindsOf(text: string | undefined): readonly KindName[] | null {
+  if (text === undefined) return null
+  return text.split(',').map(name => {
+    if (Object.hasOwn(KINDS, name)) return name as KindName
+    throw new UsageError(`--only knows ${Object.keys(KINDS).join(', ')}`)
+  })
+}
+
+function mixedText(report: MixedReport): string {
+  const { faults, statuses, endings, notTried, why, directory, ...figures } = report
+  return [
+    listOf(figures).join(', '),
+    `answers: ${listOf(statuses).join(', ')}`,
+    `faults: ${listOf(faults).join(', ')}`,
+    ...listOf(endings).map(text => `an agent ended: ${text}`),
+    ...notTried.map(text => `not tried: ${text}`),
+    ...why.map(text => `VIOLATED: ${text}`),
+    ...(directory === null ? [] : [`history, data and logs are kept in ${directory}`]),
+  ].join('\n')
+}
+
+function listOf(of: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(of).map(([name, value]) => `${name} ${value}`)
+}
+
 function parse(args: readonly string[]) {
   const options = {
+    minutes: { type: 'string' },
+    only: { type: 'string' },
     kills: { type: 'string' },
     seed: { type: 'string' },
     nodes: { type: 'string' },
@@ -95,7 +162,7 @@ async function powerCut(values: Values, args: readonly string[]): Promise<number
   if (values.kills !== undefined) throw new UsageError('--kills belongs to counter')
   const kills = whole(values.cuts, 100, { name: '--cuts', min: 1, max: TIMES_MAX })
   const options = { ...drawn(values, 'sql'), kills, power: true, planted: values.planted }
-  if (process.env[INSIDE] === undefined) return await inside(args)
+  if (!isInside()) return await inside('mounts', sameCommand(args))
   const why = await whyNoPowerCuts()
   if (why === null) return play(options, values.json)
   console.error(`not run: ${why}`)
@@ -103,22 +170,8 @@ async function powerCut(values: Values, args: readonly string[]): Promise<number
   return 1
 }
 
-/** The same command, where what it mounts is seen by its own processes only. */
-function inside(args: readonly string[]): Promise<number> {
-  const command = [process.execPath, ...process.execArgv, fileURLToPath(import.meta.url), ...args]
-  const child = spawn('unshare', ['--mount', '--propagation', 'private', ...command], {
-    stdio: 'inherit',
-    env: { ...process.env, [INSIDE]: '1' },
-  })
-  // Ctrl-C reaches both; this one waits for the other.
-  for (const signal of SIGNALS) process.on(signal, () => child.kill(signal))
-  return new Promise((resolve, reject) => {
-    child.once('error', reject)
-    child.once('exit', (code, signal) => {
-      if (signal !== null) reject(new Error(`ended by ${signal}`))
-      else resolve(code ?? 1)
-    })
-  })
+function sameCommand(args: readonly string[]): readonly string[] {
+  return [process.execPath, ...process.execArgv, fileURLToPath(import.meta.url), ...args]
 }
 
 function drawn({ machine, seed, nodes }: Values, otherwise: string) {

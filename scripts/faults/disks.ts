@@ -3,15 +3,12 @@
  * at once and forget what it had not written; mounted anew it holds what was fsynced, and some of the rest.
  */
 
-import { execFile } from 'node:child_process'
 import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { promisify } from 'node:util'
-
-const run = promisify(execFile)
+import { run } from '../net/tools.ts'
 
 const BYTES = '256M'
 /** nothing is written for the journal's sake meanwhile, and a rename does not flush what it names */
@@ -59,12 +56,12 @@ export class Disks {
     mkdirSync(directory, { recursive: true })
     const image = imageOf(directory)
     await run('truncate', ['-s', BYTES, image])
-    await run('mkfs.ext4', ['-q', '-F', image], { env: withSbin() })
+    await run('mkfs.ext4', ['-q', '-F', image])
     await this.#mount(directory)
   }
 
   async #mount(directory: string): Promise<void> {
-    await run('mount', ['-o', MOUNT_OPTIONS, imageOf(directory), directory], { env: withSbin() })
+    await run('mount', ['-o', MOUNT_OPTIONS, imageOf(directory), directory])
     this.#mounted.add(directory)
   }
 
@@ -72,7 +69,7 @@ export class Disks {
     const end = performance.now() + UMOUNT_MS
     for (;;) {
       try {
-        await run('umount', [directory], { env: withSbin() })
+        await run('umount', [directory])
         this.#mounted.delete(directory)
         return
       } catch (error) {
@@ -129,10 +126,4 @@ function textOf(file: string): string {
   } catch {
     return ''
   }
-}
-
-/** An ordinary PATH often lacks it. */
-function withSbin(): NodeJS.ProcessEnv {
-  const { PATH = '', ...others } = process.env
-  return { ...others, PATH: `${PATH}:/usr/sbin:/sbin` }
 }

@@ -48,6 +48,7 @@ export async function startAgent(
     args: [MAIN, '--config', node.configFile],
     logFile: node.agentLog,
     env,
+    namespace: node.namespace,
   })
 }
 

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { hasSharedDict } from '../../agent/src/gateway/edge-options.ts'
 import { findJsModule } from '../../agent/src/gateway/nginx-binary.ts'
 import { memberList, type NodePlace, type Place, ROOT } from './layout.ts'
-import { runningPid, type Server, type Started, startServer } from './processes.ts'
+import { commandIn, runningPid, type Server, type Started, startServer } from './processes.ts'
 
 const RENDER = join(ROOT, 'agent/dist/gateway/render-main.js')
 
@@ -22,13 +22,15 @@ export function renderGateway(place: Place, node: NodePlace): void {
   const list = join(node.directory, 'members.json')
   writeFileSync(list, `${JSON.stringify(memberList(place, node), null, 2)}\n`)
   const members = ['--members', list, '--node', node.id, '--socket', node.socket]
-  const listen = ['--listen', `127.0.0.1:${node.gatewayPort}`]
-  const mode = ['--write-mode', place.shape.writeMode]
+  const listen = ['--listen', `${node.host}:${node.gatewayPort}`]
+  const mode = ['--write-mode', node.writeMode]
   const edge = ['--edge-reads', 'auto', '--edge-socket', node.edgeSocket]
   const { NGINX_JS_ENGINE: engine = 'njs' } = process.env
   const own = ['--prefix', node.prefix, '--nginx', nginxProgram(), '--js-engine', engine]
   const args = [RENDER, ...members, ...own, ...listen, ...mode, ...edge]
-  const { status, stderr, error } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+  // nginx tests an address by taking it
+  const [program, ...words] = commandIn(node.namespace, [process.execPath, ...args])
+  const { status, stderr, error } = spawnSync(program, words, { encoding: 'utf8' })
   if (status !== 0) throw new Error(`nginx of ${node.id}: ${error?.message ?? stderr.trim()}`)
 }
 
@@ -38,6 +40,7 @@ export async function startGateway(node: NodePlace): Promise<Started> {
     program: nginxProgram(),
     args: ['-p', node.prefix, '-c', join(node.prefix, 'nginx.conf'), '-g', 'daemon off;'],
     logFile: node.nginxLog,
+    namespace: node.namespace,
   })
 }
 

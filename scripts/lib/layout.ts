@@ -26,6 +26,8 @@ export interface Shape {
   readonly machine: string
   /** a restored one has a name of its own */
   readonly clusterName: string
+  /** every node is a host of its own (`scripts/net/hosts.ts`), and these are the first numbers of its address; null: all have loopback's */
+  readonly network: string | null
 }
 
 /** `edge`: it never votes. */
@@ -34,7 +36,8 @@ export interface Joined {
   readonly edge: boolean
 }
 
-type WriteMode = 'proxy' | 'redirect'
+/** `mixed`: every other gateway redirects */
+type WriteMode = 'proxy' | 'redirect' | 'mixed'
 
 export const DEFAULT_SHAPE: Shape = {
   nodes: 3,
@@ -46,6 +49,7 @@ export const DEFAULT_SHAPE: Shape = {
   nginx: true,
   machine: 'sqlite-kv',
   clusterName: 'raft-nginx',
+  network: null,
 }
 
 /** One node's files and ports. */
@@ -53,6 +57,11 @@ export interface NodePlace {
   readonly id: string
   /** of a new cluster, or added to one that runs */
   readonly entry: 'founder' | 'voter' | 'edge'
+  /** its address */
+  readonly host: string
+  /** network namespace of its processes; null: this program's own */
+  readonly namespace: string | null
+  readonly writeMode: 'proxy' | 'redirect'
   readonly directory: string
   readonly configFile: string
   readonly dataDirectory: string
@@ -139,13 +148,13 @@ export function nodeOf(place: Place, id: string): NodePlace {
 }
 
 /** Where clients come in. */
-export function gatewayUrl({ gatewayPort }: NodePlace): string {
-  return `http://127.0.0.1:${gatewayPort}`
+export function gatewayUrl({ host, gatewayPort }: NodePlace): string {
+  return `http://${host}:${gatewayPort}`
 }
 
 /** The agent's own HTTP, for operators. */
-export function agentUrl({ httpPort }: NodePlace): string {
-  return `http://127.0.0.1:${httpPort}`
+export function agentUrl({ host, httpPort }: NodePlace): string {
+  return `http://${host}:${httpPort}`
 }
 
 /** How the members are reached, as one node has to know it: an edge never leads, so that only its own gateway does. */
@@ -153,8 +162,8 @@ export function memberList({ nodes, shape }: Place, node: NodePlace) {
   const members = nodes.filter(member => member.entry !== 'edge' || member === node)
   return members.map(member => ({
     id: member.id,
-    address: `127.0.0.1:${member.httpPort}`,
-    raft_bind: `127.0.0.1:${member.raftPort}`,
+    address: `${member.host}:${member.httpPort}`,
+    raft_bind: `${member.host}:${member.raftPort}`,
     ...(shape.nginx ? { gateway: gatewayUrl(member) } : {}),
   }))
 }
@@ -162,7 +171,7 @@ export function memberList({ nodes, shape }: Place, node: NodePlace) {
 /** The configuration of one agent. */
 export function agentSettings(place: Place, node: NodePlace): Record<string, unknown> {
   const others = place.nodes.filter(member => member !== node)
-  const join = others.map(({ httpPort }) => `127.0.0.1:${httpPort}`)
+  const join = others.map(({ host, httpPort }) => `${host}:${httpPort}`)
   return {
     cluster_name: place.shape.clusterName,
     node_id: node.id,
@@ -181,7 +190,7 @@ function shapeFile(directory: string): string {
 
 export function nodePlace(
   cluster: string,
-  { basePort }: Pick<Shape, 'basePort'>,
+  { basePort, network, writeMode }: Pick<Shape, 'basePort' | 'network' | 'writeMode'>,
   at: number,
   entry: NodePlace['entry'] = 'founder',
 ): NodePlace {
@@ -191,9 +200,12 @@ export function nodePlace(
   return {
     id,
     entry,
+    host: network === null ? '127.0.0.1' : `${network}.${at + 1}`,
+    namespace: network === null ? null : id,
+    writeMode: writeMode === 'mixed' ? (at % 2 === 0 ? 'proxy' : 'redirect') : writeMode,
     directory,
     configFile: join(directory, 'agent.json'),
-    dataDirectory: join(directory, 'data'),
+    dataDirectory: network === null ? join(directory, 'data') : join(directory, 'disk/data'),
     agentLog: join(directory, 'agent.log'),
     agentPidFile: join(directory, 'agent.pid'),
     prefix: join(directory, 'nginx'),

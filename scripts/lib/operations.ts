@@ -187,9 +187,11 @@ export async function checkPorts(
   idle: readonly NodePlace[],
   closed: readonly NodePlace[],
 ): Promise<void> {
+  // A host of its own has no other cluster's servers.
+  const here = (node: NodePlace) => node.namespace === null
   const wanted = [
-    ...closed.map(node => ({ port: node.gatewayPort, what: `nginx of ${node.id}` })),
-    ...idle.flatMap(node => [
+    ...closed.filter(here).map(node => ({ port: node.gatewayPort, what: `nginx of ${node.id}` })),
+    ...idle.filter(here).flatMap(node => [
       { port: node.httpPort, what: `agent of ${node.id}` },
       { port: node.raftPort, what: `agent of ${node.id}, Raft` },
     ]),

@@ -31,6 +31,8 @@ export interface Command {
   readonly logFile: string
   /** beside this process's own */
   readonly env?: Readonly<Record<string, string>>
+  /** a network namespace that `ip netns` knows; null, the default: this program's own */
+  readonly namespace?: string | null
 }
 
 /** A process that was started, and how it ended if it has. */
@@ -45,7 +47,9 @@ export async function startServer(server: Server, command: Command): Promise<Sta
   mkdirSync(dirname(server.pidFile), { recursive: true })
   const log = openSync(command.logFile, 'a')
   try {
-    const child = spawn(command.program, [...command.args], {
+    const { namespace = null } = command
+    const [program, ...args] = commandIn(namespace, [command.program, ...command.args])
+    const child = spawn(program, args, {
       stdio: ['ignore', log, log],
       detached: true,
       env: { ...serverEnvironment(), ...command.env },
@@ -66,6 +70,16 @@ export async function startServer(server: Server, command: Command): Promise<Sta
   } finally {
     closeSync(log)
   }
+}
+
+/** The command that runs it there. nsenter becomes what it starts, and unlike `ip netns exec` keeps no copy of the mounts. */
+export function commandIn(
+  namespace: string | null,
+  command: readonly [string, ...string[]],
+): readonly [string, ...string[]] {
+  return namespace === null
+    ? command
+    : ['nsenter', `--net=/run/netns/${namespace}`, '--', ...command]
 }
 
 /** Process id of the running server; null when it does not run. */

@@ -168,17 +168,29 @@ function eventsOf(operations: readonly Operation[]): Event[] {
 
 /** Operations whose keys are tied together by some operation. */
 function groupsOf(operations: readonly Operation[]): Operation[][] {
-  let groups: { keys: Set<string>; operations: Operation[] }[] = []
-  for (const operation of operations) {
-    const keys = keysOf(operation.action)
-    const tied = groups.filter(group => keys.some(key => group.keys.has(key)))
-    const merged = {
-      keys: new Set([...keys, ...tied.flatMap(group => [...group.keys])]),
-      operations: [...tied.flatMap(group => group.operations), operation],
-    }
-    groups = [...groups.filter(group => !tied.includes(group)), merged]
+  const tied = new Map<string, string>()
+  const first = (key: string): string => {
+    let at = key
+    for (let next = tied.get(at); next !== undefined; next = tied.get(at)) at = next
+    if (at !== key) tied.set(key, at)
+    return at
   }
-  return groups.map(group => group.operations)
+  const groupOf = ({ action }: Operation) => first(keysOf(action)[0] ?? '')
+  for (const operation of operations) {
+    const root = groupOf(operation)
+    for (const key of keysOf(operation.action)) {
+      const other = first(key)
+      if (other !== root) tied.set(other, root)
+    }
+  }
+  const groups = new Map<string, Operation[]>()
+  for (const operation of operations) {
+    const root = groupOf(operation)
+    const group = groups.get(root)
+    if (group === undefined) groups.set(root, [operation])
+    else group.push(operation)
+  }
+  return [...groups.values()]
 }
 
 function ascending(numbers: number[]): number[] {

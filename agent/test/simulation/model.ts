@@ -25,7 +25,8 @@ export type Answer =
   | { readonly kind: 'seen'; readonly cells: readonly Seen[] }
   | { readonly kind: 'written'; readonly index: number | null }
   | { readonly kind: 'mismatch' }
-  | { readonly kind: 'deleted'; readonly found: boolean; readonly index: number | null }
+  /** `found`: null where the answer does not say */
+  | { readonly kind: 'deleted'; readonly found: boolean | null; readonly index: number | null }
   | { readonly kind: 'sum'; readonly value: number; readonly index: number | null }
 
 /** What one client asked for once, however often it tried. */
@@ -55,7 +56,7 @@ export function keysOf(action: Action): readonly string[] {
 export function onlyReads({ action, answer }: Operation): boolean {
   if (answer === null) return false
   if (action.kind === 'get' || answer.kind === 'mismatch') return true
-  return answer.kind === 'deleted' && !answer.found
+  return answer.kind === 'deleted' && answer.found === false
 }
 
 /** A single copy of some keys. */
@@ -117,7 +118,8 @@ export class Model {
 
   #delete(state: State, key: string, answer: Answer | null): State | null {
     const found = this.#cell(state, key).value !== null
-    if (answer !== null && (answer.kind !== 'deleted' || answer.found !== found)) return null
+    if (answer !== null && answer.kind !== 'deleted') return null
+    if (answer !== null && answer.found !== null && answer.found !== found) return null
     return found ? this.#write(state, [[key, null]], answer?.index ?? null) : state
   }
 

@@ -1,0 +1,109 @@
+/** Members that come and go while other things happen to them. */
+
+import { rmSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { TestCluster } from '../../../../agent/test/cluster/harness.ts'
+import { agentStatus } from '../../../lib/agent-server.ts'
+import { agentUrl, type NodePlace } from '../../../lib/layout.ts'
+import { probe } from '../../../lib/probe.ts'
+import type { Field, Maker } from '../field.ts'
+
+const RETRY_MS = 100
+const REPAIR_MS = 30_000
+
+/** It goes, its disk is lost, and it comes back as a new one. */
+export const replace: Maker = async field => {
+  const node = await field.victim(0.3)
+  if (node === null) return null
+  return changing(field, `${node.id} is replaced`, [node], async () => {
+    await remove(field, node)
+    await add(field, node.id)
+  })
+}
+
+/** One more for a while. */
+export const addAndRemove: Maker = field => {
+  const id = `node${field.spare}`
+  return changing(field, `${id} comes and goes`, [], async () => {
+    const node = await add(field, id)
+    await sleep(field.chance.within(0, 3_000))
+    await remove(field, node)
+  })
+}
+
+/** One change at a time; what does not come about because of other faults is put right in the end. */
+async function changing(
+  field: Field,
+  what: string,
+  nodes: readonly NodePlace[],
+  act: () => Promise<void>,
+) {
+  if (field.changing) return null
+  field.changing = true
+  const releases = nodes.map(node => field.take(node))
+  const done = act()
+    .catch(error => {
+      field.ledger.line({ givenUp: what, why: error instanceof Error ? error.message : error })
+    })
+    .finally(() => {
+      field.changing = false
+      for (const release of releases) release()
+    })
+  return { what, heal: () => done }
+}
+
+async function remove(field: Field, node: NodePlace): Promise<void> {
+  const { agents } = field
+  agents.leave(node)
+  await agents.cluster.remove(node)
+  wipe(node)
+}
+
+async function add(field: Field, id: string): Promise<NodePlace> {
+  const { agents } = field
+  const node = await agents.cluster.add(id, { settings: field.settings })
+  const release = field.take(node)
+  // With a clock of its own from now on.
+  await agents.stop(node)
+  await agents.start(node)
+  release()
+  return node
+}
+
+function wipe({ dataDirectory }: NodePlace): void {
+  rmSync(dataDirectory, { recursive: true, force: true })
+}
+
+/** Once nothing else is wrong: who is a member runs, and who is none does not. */
+export async function repairMembers(field: Field): Promise<void> {
+  const { cluster } = field.agents
+  const deadline = performance.now() + REPAIR_MS
+  for (;;) {
+    const members = await membersOf(cluster)
+    const ids = new Set(members)
+    const strays = members.filter(id => !cluster.nodes.some(node => node.id === id))
+    const gone = cluster.nodes.filter(({ id }) => members.length > 0 && !ids.has(id))
+    if (members.length > 0 && strays.length + gone.length === 0) return
+    if (performance.now() > deadline) {
+      throw new Error(`members ${members.join(' ')} are not those that run`)
+    }
+    for (const id of strays) await askToRemove(cluster, id)
+    for (const node of gone) await remove(field, node)
+    await sleep(RETRY_MS)
+  }
+}
+
+/** As the leader knows them; none while there is none. */
+async function membersOf(cluster: TestCluster): Promise<readonly string[]> {
+  const all = await Promise.all(cluster.nodes.map(agentStatus))
+  const leader = all.find(status => status?.role === 'leader' && status.ready)
+  return leader?.members.map(({ id }) => id) ?? []
+}
+
+async function askToRemove({ nodes }: TestCluster, id: string): Promise<void> {
+  for (const node of nodes) {
+    const url = `${agentUrl(node)}/v1/cluster/members/${id}`
+    const answer = await probe(url, { method: 'DELETE', timeoutMs: 5_000 })
+    if (answer?.status === 200) return
+  }
+}

@@ -1,0 +1,289 @@
+/** Everything at once: a cluster on hosts of its own, clients on all its gateways, faults of every kind, and what is promised. */
+
+import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startCluster } from '../../../agent/test/cluster/harness.ts'
+import { Chance } from '../../../agent/test/simulation/chance.ts'
+import { DEFAULT_SHAPE, type NodePlace, nodePlace, type Shape } from '../../lib/layout.ts'
+import { Disks } from '../disks.ts'
+import { Lifetime } from '../lifetime.ts'
+import { type Abilities, findAbilities } from './abilities.ts'
+import { Agents } from './agents.ts'
+import { Bank } from './bank.ts'
+import type { Scene } from './clients.ts'
+import { Counters } from './counters.ts'
+import { diskOf } from './disk-places.ts'
+import { Clocks, Field } from './field.ts'
+import { checkDatabases, checkLinearizable, checkLogs, converge, lastReads } from './final.ts'
+import { repairMembers } from './kinds/members.ts'
+import { Locks } from './locks.ts'
+import { type KindName, Nemesis } from './nemesis.ts'
+import { Ledger } from './record.ts'
+import { Registers } from './registers.ts'
+import { Sets } from './sets.ts'
+import { Watches } from './watches.ts'
+
+const NETWORK = '10.77.0'
+/** Snapshots every few hundred entries, and so little log behind them that a short absence needs one. */
+const SETTINGS = {
+  election_timeout_ms: 700,
+  heartbeat_interval_ms: 70,
+  commit_timeout_ms: 3_000,
+  check_interval_sec: 5,
+  snapshot: { snapshot_interval_sec: 1, snapshot_threshold: 300, retain_snapshots: 1 },
+  log: { trailing_logs: 150 },
+}
+const READY_MS = 30_000
+/** Before the first fault and after the last one. */
+const CALM_MS = 2_000
+
+export interface MixedOptions {
+  readonly minutes: number
+  readonly seed: number
+  readonly nodes: number
+  /** faults of these kinds only; null: all */
+  readonly only: readonly KindName[] | null
+  readonly say: (line: string) => void
+  readonly signal: AbortSignal | null
+}
+
+export interface MixedReport {
+  readonly seed: number
+  readonly minutes: number
+  readonly operations: number
+  readonly ok: number
+  readonly unknown: number
+  readonly refused: number
+  readonly faults: Readonly<Record<string, number>>
+  readonly violations: number
+  /** kinds of faults that this machine cannot make, and why */
+  readonly notTried: readonly string[]
+  readonly longestWithoutWriteMs: number
+  readonly nodes: number
+  /** whether each node had a network of its own */
+  readonly hosts: boolean
+  readonly statuses: Readonly<Record<string, number>>
+  /** changes that watchers were told, locks that were acquired, databases that were checked */
+  readonly events: number
+  readonly acquisitions: number
+  readonly databases: number
+  /** agents that ended by themselves where that was right: how, and how often */
+  readonly endings: Readonly<Record<string, number>>
+  readonly seconds: number
+  /** what was violated, in words */
+  readonly why: readonly string[]
+  /** history, data and logs, kept where something was violated */
+  readonly directory: string | null
+}
+
+/** @throws Error when it is interrupted; the rest is in the report */
+export async function runMixed(options: MixedOptions): Promise<MixedReport> {
+  const begin = performance.now()
+  const directory = realpathSync(mkdtempSync(join(tmpdir(), 'faults-')))
+  const lifetime = new Lifetime()
+  const ledger = new Ledger(join(directory, 'history.jsonl'))
+  const play = new Play(options, { directory, lifetime, ledger })
+  try {
+    await play.run()
+  } catch (error) {
+    if (options.signal?.aborted !== true) {
+      ledger.violation(error instanceof Error ? error.message : String(error))
+    }
+  } finally {
+    await lifetime.end()
+    ledger.flush()
+  }
+  const kept = ledger.violationCount > 0
+  if (!kept) rmSync(directory, { recursive: true, force: true })
+  if (!kept) options.signal?.throwIfAborted()
+  const { minutes, seed, nodes } = options
+  return {
+    ...{ seed, minutes, ...ledger.counts },
+    ...play.told(),
+    violations: ledger.violationCount,
+    longestWithoutWriteMs: Math.round(ledger.longestWithoutWriteMs),
+    nodes,
+    statuses: Object.fromEntries(ledger.statuses),
+    seconds: Math.round((performance.now() - begin) / 1000),
+    why: ledger.violations,
+    directory: kept ? directory : null,
+  }
+}
+
+interface Stage {
+  readonly directory: string
+  readonly lifetime: Lifetime
+  readonly ledger: Ledger
+}
+
+class Play {
+  readonly #options: MixedOptions
+  readonly #stage: Stage
+  #abilities: Abilities | null = null
+  #nemesis: Nemesis | null = null
+  #agents: Agents | null = null
+  #crowd: Crowd | null = null
+  #databases = 0
+
+  constructor(options: MixedOptions, stage: Stage) {
+    this.#options = options
+    this.#stage = stage
+  }
+
+  async run(): Promise<void> {
+    const { seed, only, say, signal, minutes } = this.#options
+    const { ledger, lifetime } = this.#stage
+    const abilities = await findAbilities(NETWORK)
+    this.#abilities = abilities
+    for (const text of abilities.notTried) say(`not tried: ${text}`)
+    const field = await this.#lay(abilities)
+    const { agents } = field
+    const { cluster } = agents
+    const crowd: Crowd = new Crowd({
+      ...{ seed, ledger },
+      gateways: () => cluster.gateways,
+      isOver: () => crowd.isOver,
+      disksFail: () => field.diskFaults > 0,
+    })
+    this.#crowd = crowd
+    lifetime.teardown(() => crowd.end())
+    await crowd.begin()
+    const nemesis = new Nemesis({ field, abilities: abilities.able, only, seed, say })
+    this.#nemesis = nemesis
+    await sleep(CALM_MS)
+    await nemesis.rage(minutes * 60_000, signal)
+    await repairMembers(field)
+    await sleep(CALM_MS)
+    await crowd.end()
+    await agents.look()
+    const shown = await converge(cluster, ledger)
+    say('converged; checking')
+    crowd.check(shown)
+    await this.#checkFiles(agents)
+  }
+
+  told() {
+    return {
+      faults: Object.fromEntries(this.#nemesis?.counts ?? []),
+      notTried: this.#abilities?.notTried ?? [],
+      hosts: (this.#abilities?.hosts ?? null) !== null,
+      events: this.#crowd?.watches.events ?? 0,
+      acquisitions: this.#crowd?.locks.held ?? 0,
+      databases: this.#databases,
+      endings: Object.fromEntries(this.#agents?.endings ?? []),
+    }
+  }
+
+  /** Hosts, disks and agents, all of them ready. */
+  async #lay({ hosts, able }: Abilities): Promise<Field> {
+    const { nodes, seed } = this.#options
+    const { directory, lifetime, ledger } = this.#stage
+    const shape: Partial<Shape> = {
+      nodes,
+      writeMode: 'mixed',
+      network: hosts === null ? null : NETWORK,
+    }
+    // One more than there are may come.
+    const places = Array.from({ length: nodes + 1 }, (_, at) =>
+      nodePlace(directory, { ...DEFAULT_SHAPE, ...shape }, at),
+    )
+    for (const [at, { id }] of places.entries()) await hosts?.add(id, at + 1)
+    const disks = able.has('disks') ? await Disks.make(places.map(diskOf)) : null
+    lifetime.teardown(() => disks?.close())
+    const cluster = await startCluster(lifetime, shape, SETTINGS, directory)
+    const clocks = able.has('clocks') ? Clocks.find(directory) : null
+    const agents = new Agents({
+      cluster,
+      env: node => clocks?.env(node) ?? {},
+      onStarted: id => ledger.startedAnew(id),
+      onViolation: text => ledger.violation(text),
+    })
+    this.#agents = agents
+    await startAnew(agents, cluster.nodes)
+    const chance = new Chance(seed, 'field')
+    return new Field({
+      ...{ agents, ledger, chance, hosts, disks, clocks },
+      settings: SETTINGS,
+      spare: nodes,
+    })
+  }
+
+  async #checkFiles({ cluster }: Agents): Promise<void> {
+    const { ledger } = this.#stage
+    for (const node of cluster.nodes) await this.#agents?.stop(node)
+    this.#databases = checkDatabases(cluster.nodes, ledger)
+    checkLogs(cluster.nodes, ledger)
+  }
+}
+
+/** So that each has a clock of its own, and how it ends is known. */
+async function startAnew(agents: Agents, nodes: readonly NodePlace[]): Promise<void> {
+  await Promise.all(nodes.map(node => agents.stop(node)))
+  await Promise.all(nodes.map(node => agents.start(node)))
+  const ready = await Promise.all(nodes.map(node => agents.becomesReady(node, READY_MS)))
+  if (ready.includes(false)) throw new Error('the agents do not become ready')
+}
+
+/** All clients. */
+class Crowd {
+  readonly #scene: Scene
+  readonly #registers: Registers
+  readonly #counters: Counters
+  readonly #sets: Sets
+  readonly #bank: Bank
+  readonly locks: Locks
+  readonly watches: Watches
+  #running: readonly Promise<void>[] = []
+  isOver = false
+
+  constructor(scene: Scene) {
+    this.#scene = scene
+    this.#registers = new Registers(scene)
+    this.#counters = new Counters(scene)
+    this.#sets = new Sets(scene)
+    this.#bank = new Bank(scene)
+    this.locks = new Locks(scene)
+    this.watches = new Watches(scene)
+  }
+
+  async begin(): Promise<void> {
+    await this.#bank.open()
+    const all = [this.#registers, this.#counters, this.#sets, this.#bank, this.locks, this.watches]
+    this.#running = all.flatMap(each => each.start())
+    for (const run of this.#running) {
+      run.catch(error => this.#scene.ledger.violation(`a client: ${error?.stack ?? error}`))
+    }
+  }
+
+  /** Once each has had its last answer. */
+  async end(): Promise<void> {
+    this.isOver = true
+    this.watches.close()
+    await Promise.allSettled(this.#running)
+  }
+
+  check(shown: Parameters<typeof lastReads>[0]): void {
+    const { ledger } = this.#scene
+    const keys = [...this.#registers.keys, ...Counters.keys]
+    checkLinearizable(ledger, [...ledger.operations, ...lastReads(shown, keys)])
+    for (const { node, rows } of shown) {
+      const byKey = new Map(rows.map(row => [row.Key, row]))
+      this.#counters.check(node.id, key => textOf(byKey, key))
+      this.#sets.check(node.id, new Set(byKey.keys()))
+      this.#bank.check(
+        node.id,
+        rows.filter(({ Key }) => Key.startsWith('bank/')),
+      )
+      this.locks.checkTokens(node.id, rows)
+    }
+    this.locks.check()
+    this.watches.check()
+  }
+}
+
+function textOf(rows: ReadonlyMap<string, { readonly Value: string | null }>, key: string) {
+  const row = rows.get(key)
+  return row === undefined ? null : Buffer.from(row.Value ?? '', 'base64').toString()
+}
