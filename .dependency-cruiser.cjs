@@ -28,11 +28,12 @@ module.exports = {
       to: { dependencyTypes: ['core', 'npm'] },
     },
     floor('lib'),
+    floor('os'),
     floor('raft', 'lib/'),
     floor('clock', 'lib/'),
-    floor('log', 'raft/', 'lib/'),
-    floor('transport', 'raft/', 'lib/', 'clock/clock\\.ts$'),
-    floor('machine', 'raft/types\\.ts$', 'lib/'),
+    floor('log', 'raft/', 'lib/', 'os/'),
+    floor('transport', 'raft/', 'lib/', 'os/', 'clock/clock\\.ts$'),
+    floor('machine', 'raft/types\\.ts$', 'lib/', 'os/'),
     floor('node', 'raft/', 'lib/', ...ports),
     floor(
       'lifetimes',
@@ -49,6 +50,7 @@ module.exports = {
       'machine/state-machine\\.ts$',
       'raft/types\\.ts$',
       'lib/',
+      'os/',
       'clock/clock\\.ts$',
     ),
     floor(
@@ -73,11 +75,12 @@ module.exports = {
       'clock/clock\\.ts$',
     ),
     // It makes a node's files without the node.
-    floor('backup', 'log/', 'machine/', 'raft/', 'lib/', 'config\\.ts$'),
+    floor('backup', 'log/', 'machine/', 'raft/', 'lib/', 'os/', 'config\\.ts$'),
     // It speaks HTTP to agents, and starts them.
     floor(
       'cli',
       'lib/',
+      'os/',
       'config\\.ts$',
       'config/settings\\.ts$',
       'backup/',

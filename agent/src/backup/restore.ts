@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { copyFile, open, stat } from 'node:fs/promises'
+import { copyFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from '../config.ts'
 import { assert } from '../lib/assert.ts'
@@ -9,6 +9,7 @@ import { SegmentLogStore } from '../log/segment-log-store.ts'
 import { sumFile } from '../log/snapshot-file.ts'
 import { chooseMachine } from '../machine/registry.ts'
 import type { Beginning, Former, StateMachine } from '../machine/state-machine.ts'
+import { syncFile } from '../os/durable-file.ts'
 import { type Configuration, encodeConfiguration } from '../raft/configuration.ts'
 import {
   asLogIndex,
@@ -137,7 +138,7 @@ async function adopt(machine: Machine, part: string, begin: (former: Former) => 
     throw new RestoreRefusal('this state machine cannot be restored from a backup')
   }
   // It has got past the page cache once it is adopted, but for what stayed as it was.
-  await sync(part)
+  await syncFile(part)
   try {
     return await machine.adopt(part, begin)
   } catch (error) {
@@ -192,13 +193,4 @@ async function beginLog(
 async function described(file: string): Promise<Pick<SnapshotHeader, 'id' | 'bytes' | 'sha256'>> {
   const { sums, sha256 } = await sumFile(systemDisk, file)
   return { id: `restored-${randomUUID()}`, bytes: sums.bytes, sha256 }
-}
-
-async function sync(path: string): Promise<void> {
-  const file = await open(path, 'r+')
-  try {
-    await file.sync()
-  } finally {
-    await file.close()
-  }
 }

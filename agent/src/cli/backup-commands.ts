@@ -5,6 +5,7 @@ import { dirname, resolve } from 'node:path'
 import { Writable } from 'node:stream'
 import { type Command, Option } from 'commander'
 import { readConfig } from '../config.ts'
+import { syncDirectory } from '../os/durable-file.ts'
 import { type Context, say } from './context.ts'
 import { CommandError, failed, misused } from './exit.ts'
 import { beginBackup, type Incoming, verified } from './fetch-backup.ts'
@@ -83,7 +84,7 @@ async function keep(path: string, incoming: Incoming): Promise<object> {
     })
     const { clusterId } = await check(part)
     await rename(part, path)
-    await withFile(dirname(path), 'r', directory => directory.sync())
+    await syncDirectory(dirname(path))
     return { cluster: clusterId }
   } catch (error) {
     await rm(part, { force: true })

@@ -1,8 +1,9 @@
 import fs from 'node:fs'
-import { mkdir, open, readdir, rename, unlink } from 'node:fs/promises'
+import { mkdir, readdir, rename, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
-import { lockFile } from './file-lock.ts'
+import { syncDirectory } from '../os/durable-file.ts'
+import { lockFile } from '../os/file-lock.ts'
 
 /** An open file. Every method rejects with the error of the system, unchanged. */
 export interface DiskFile {
@@ -55,14 +56,7 @@ export const systemDisk: Disk = {
   },
   rename: (from, to) => rename(from, to),
   remove: path => unlink(path),
-  async syncDirectory(path) {
-    const handle = await open(path, 'r')
-    try {
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-  },
+  syncDirectory,
   lock: lockFile,
 }
 

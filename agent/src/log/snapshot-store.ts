@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DecodeError } from '../lib/bytes.ts'
+import { freeSpace } from '../os/free-space.ts'
 import type { LogPosition, SnapshotHeader } from '../raft/types.ts'
 import { type Disk, makeDirectoryDurably, systemDisk, writeFileDurably } from './disk.ts'
 import {
@@ -365,6 +365,6 @@ function padded(value: number): string {
 
 /** All that is free but a reserve: the log needs that more. */
 async function roomOn(directory: string): Promise<number> {
-  const { bavail, blocks, bsize } = await statfs(directory)
-  return bavail * bsize - Math.min(RESERVE_BYTES, blocks * bsize * RESERVE_PART)
+  const { free, whole } = await freeSpace(directory)
+  return free - Math.min(RESERVE_BYTES, whole * RESERVE_PART)
 }

@@ -1,5 +1,6 @@
-import { mkdir, open, readFile, rename } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { replaceDurably } from '../os/durable-file.ts'
 import type { NodeId } from '../raft/types.ts'
 
 /**
@@ -152,24 +153,5 @@ function parse(file: string, text: string): ReadonlyMap<NodeId, string> {
     throw new Error(`${file} is damaged: restore it, since it says which peers may be trusted`, {
       cause,
     })
-  }
-}
-
-/** A reader, also after power loss, finds the old content or the new one. */
-async function replaceDurably(file: string, content: string): Promise<void> {
-  const temporary = `${file}.tmp`
-  const handle = await open(temporary, 'w', 0o600)
-  try {
-    await handle.writeFile(content)
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-  await rename(temporary, file)
-  const directory = await open(dirname(file), 'r')
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
   }
 }

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { type FileHandle, mkdtemp, open, readdir, rm, stat, statfs } from 'node:fs/promises'
+import { type FileHandle, mkdtemp, open, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Applied, SnapshotView } from '../../machine/state-machine.ts'
+import { freeSpace } from '../../os/free-space.ts'
 
 /** What is copied, and where to. */
 export interface BackupSource {
@@ -100,8 +101,8 @@ export class Backups {
 
   async #requireSpace(directory: string): Promise<void> {
     const { reserveBytes = RESERVE_BYTES } = this.#source
-    const [{ bavail, bsize }, data] = await Promise.all([statfs(directory), dataBytes(directory)])
-    if (bavail * bsize - data < reserveBytes) throw new NoSpace(directory)
+    const [{ free }, data] = await Promise.all([freeSpace(directory), dataBytes(directory)])
+    if (free - data < reserveBytes) throw new NoSpace(directory)
   }
 }
 

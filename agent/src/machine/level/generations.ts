@@ -1,7 +1,7 @@
-import { mkdir, open, readdir, rm } from 'node:fs/promises'
+import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { readIfThere, replaceDurably } from '../plug-in/durable-file.ts'
+import { readIfThere, replaceDurably, syncDirectory } from '../../os/durable-file.ts'
 import { MachineDamaged } from '../state-machine.ts'
 
 const CURRENT = 'current'
@@ -49,8 +49,7 @@ export class Generations {
 
   /** The next one is complete and durable: it counts from now on. */
   async choose(path: string): Promise<void> {
-    const directory = await open(this.#directory, 'r')
-    await directory.sync().finally(() => directory.close())
+    await syncDirectory(this.#directory)
     const name = path.slice(this.#directory.length + 1)
     await replaceDurably(join(this.#directory, CURRENT), Buffer.from(lineOf(name)))
     await this.#remove(BEGINNING)

@@ -1,15 +1,14 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import type { Database } from 'better-sqlite3'
 import { DecodeError } from '../../lib/bytes.ts'
+import { type FileLock, lockOwner } from '../../os/file-lock.ts'
 import { type Identity, type LogPosition, ORIGIN } from '../../raft/types.ts'
 import { Chain } from '../chain.ts'
 import type { PlugInAnswer } from '../plug-in/host.ts'
 import { MemorySessions } from '../plug-in/memory-sessions.ts'
 import type { PlugInPlace } from '../plug-in/place.ts'
 import { countApplied } from '../position.ts'
-import { lockOwner } from '../sqlite/owner-lock.ts'
 import {
   type Applied,
   type Beginning,
@@ -59,7 +58,7 @@ interface State {
 
 interface Open {
   readonly identity: Identity
-  readonly lock: Database | null
+  readonly lock: FileLock | null
   readonly directory: string
   readonly generations: Generations
   state: State
@@ -106,7 +105,7 @@ export class LevelMachine implements StateMachine<Uint8Array, PlugInAnswer> {
       if (parent !== null) this.#durable = state.account.position
       return appliedOf(state.account)
     } catch (error) {
-      lock?.close()
+      lock?.release()
       throw error
     }
   }
@@ -249,7 +248,7 @@ export class LevelMachine implements StateMachine<Uint8Array, PlugInAnswer> {
     this.#open = null
     this.#durable = ORIGIN
     await open.state.store.close()
-    open.lock?.close()
+    open.lock?.release()
     if (open.lock === null) await rm(open.directory, { recursive: true, force: true })
   }
 

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Database } from 'better-sqlite3'
+import { readIfThere, replaceDurably, writeSynced } from '../../os/durable-file.ts'
+import { type FileLock, lockOwner } from '../../os/file-lock.ts'
 import { type Identity, type LogPosition, ORIGIN } from '../../raft/types.ts'
 import { Chain } from '../chain.ts'
 import { countApplied } from '../position.ts'
-import { lockOwner } from '../sqlite/owner-lock.ts'
 import {
   type Applied,
   type Beginning,
@@ -15,7 +15,6 @@ import {
   type SnapshotView,
   type StateMachine,
 } from '../state-machine.ts'
-import { readIfThere, replaceDurably, writeSynced } from './durable-file.ts'
 import type { PlugInAnswer } from './host.ts'
 import { decodeImage, encodeImage, type Image } from './image.ts'
 import type { MemoryMachine } from './memory-machine.ts'
@@ -33,7 +32,7 @@ const SMALL_BYTES = 256 * 1024
 interface Open {
   readonly identity: Identity
   /** null in memory */
-  readonly lock: Database | null
+  readonly lock: FileLock | null
   state: State
 }
 
@@ -84,7 +83,7 @@ export class MemoryMachineAdapter implements StateMachine<Uint8Array, PlugInAnsw
       this.#durable = state.position
       return appliedOf(state)
     } catch (error) {
-      lock?.close()
+      lock?.release()
       throw error
     }
   }
@@ -181,7 +180,7 @@ export class MemoryMachineAdapter implements StateMachine<Uint8Array, PlugInAnsw
       if (this.#failure === null) await this.#store(open)
     } finally {
       this.#open = null
-      open.lock?.close()
+      open.lock?.release()
     }
   }
 

@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import { dirname } from 'node:path'
+import { syncDirectoryNow, syncFileNow } from '../../os/durable-file.ts'
 
 /** Where a replacement may be interrupted, for tests. */
 export type ReplaceStep = 'wal removed' | 'replaced' | 'durable'
@@ -14,11 +15,11 @@ export function replaceDatabase(file: string, by: string, at: (step: ReplaceStep
   const staged = onOneFileSystem(file, by)
   fs.rmSync(`${file}-wal`, { force: true })
   fs.rmSync(`${file}-shm`, { force: true })
-  syncDirectory(dirname(file))
+  syncDirectoryNow(dirname(file))
   at('wal removed')
   fs.renameSync(staged, file)
   at('replaced')
-  syncDirectory(dirname(file))
+  syncDirectoryNow(dirname(file))
   if (staged !== by) fs.rmSync(by, { force: true })
   at('durable')
 }
@@ -28,14 +29,6 @@ function onOneFileSystem(file: string, by: string): string {
   if (fs.statSync(dirname(file)).dev === fs.statSync(by).dev) return by
   const copy = `${file}.new`
   fs.copyFileSync(by, copy)
-  const fd = fs.openSync(copy, 'r+')
-  fs.fsyncSync(fd)
-  fs.closeSync(fd)
+  syncFileNow(copy)
   return copy
-}
-
-function syncDirectory(path: string): void {
-  const fd = fs.openSync(path, 'r')
-  fs.fsyncSync(fd)
-  fs.closeSync(fd)
 }

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
-import type { Database } from 'better-sqlite3'
+import { writeSynced } from '../../os/durable-file.ts'
+import { type FileLock, lockOwner } from '../../os/file-lock.ts'
 import { type Identity, type LogPosition, ORIGIN } from '../../raft/types.ts'
-import { writeSynced } from '../plug-in/durable-file.ts'
 import {
   type Applied,
   type Beginning,
@@ -14,7 +14,6 @@ import {
 } from '../state-machine.ts'
 import { Checkpointer } from './checkpointer.ts'
 import type { EngineKind } from './engine.ts'
-import { lockOwner } from './owner-lock.ts'
 import { type ReplaceStep, replaceDatabase } from './replace-file.ts'
 import { openDatabase, type Place } from './schema.ts'
 import type { OwnFile } from './snapshot-worker.ts'
@@ -32,7 +31,7 @@ interface Open<Query, Answer> {
   readonly identity: Identity
   store: SqliteStore<Query, Answer>
   /** null in memory, as is the next one */
-  readonly lock: Database | null
+  readonly lock: FileLock | null
   checkpointer: Checkpointer | null
   guard: PageGuard | null
 }
@@ -167,7 +166,7 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     // the owner's lock must outlive both.
     open.store.close()
     await open.checkpointer?.close()
-    open.lock?.close()
+    open.lock?.release()
   }
 
   async #openFile(file: string, identity: Identity): Promise<Applied> {
@@ -178,7 +177,7 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
       this.#open = { identity, store, lock, checkpointer: new Checkpointer(file), guard }
       return this.#started(store)
     } catch (error) {
-      lock.close()
+      lock.release()
       throw error
     }
   }

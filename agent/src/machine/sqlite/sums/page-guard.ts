@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import { open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { readIfThere, replaceDurably } from '../../plug-in/durable-file.ts'
+import { readIfThere, replaceDurably, syncDirectoryNow } from '../../../os/durable-file.ts'
 import { MachineDamaged } from '../../state-machine.ts'
 import { isUnused, type PageSums, resized, sumsOfFile } from './page-sum.ts'
 import { type Seal, unsealForUse, verifySeal } from './seal.ts'
@@ -89,9 +89,7 @@ export class PageGuard {
     const staged = `${nameOf(file)}.tmp`
     fs.writeFileSync(staged, encodeSums(seal.pageBytes, seal.sums), { mode: 0o600, flush: true })
     fs.renameSync(staged, nameOf(file))
-    const directory = fs.openSync(dirname(file), 'r')
-    fs.fsyncSync(directory)
-    fs.closeSync(directory)
+    syncDirectoryNow(dirname(file))
     unsealForUse(file, seal)
     return new PageGuard(file, seal)
   }

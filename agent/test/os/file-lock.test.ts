@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { lockOwner } from '../../src/machine/sqlite/owner-lock.ts'
+import { lockOwner } from '../../src/os/file-lock.ts'
 
 function directory(test: { teardown(end: () => void): void }): string {
   const path = mkdtempSync(join(tmpdir(), 'owner-lock-'))
@@ -16,8 +16,8 @@ t.test('one owner at a time, and no file but the lock: a full disk has no room f
   const lock = lockOwner(file)
   t.strictSame(readdirSync(place), ['kv.sqlite.lock'])
   t.throws(() => lockOwner(file), { message: /kv\.sqlite is in use by another process/ })
-  lock.close()
-  lockOwner(file).close()
+  lock.release()
+  lockOwner(file).release()
   t.end()
 })
 
