@@ -10,7 +10,7 @@ import { hex, KvModel } from './kv-model.ts'
 import type { Subject } from './state-machine.contract.ts'
 
 /** Few, so that commands meet; nasty, so that nothing takes them for text. */
-const KEYS = ['', '00', '0000', 'ff', 'c328', '6b', '6b00', '6b6579', 'f09f92a9', 'ed'.repeat(512)]
+const KEYS = ['01', '0100', 'ff', 'c328', '6b', '6b00', '6b6579', 'f09f92a9', 'ed'.repeat(512)]
 const EVERYTHING = { kind: 'prefix', bytes: new Uint8Array(0) } as const
 type RowsAnswer = Extract<KvAnswer, { kind: 'rows' }>
 type SessionsAnswer = Extract<KvAnswer, { kind: 'sessions' }>
@@ -50,8 +50,14 @@ const step = fc
     contentType: fc.constantFrom('', '', 'text/plain; charset=utf-8'),
   })
   .map(({ verb, key, ...given }) => operation(verb, key, given))
+/** The empty one is no key, only what all begin with. */
+const ofAll = fc.constantFrom('get-tree' as const, 'delete-tree' as const)
+const anyStep = fc.oneof(
+  { weight: 20, arbitrary: step },
+  { weight: 1, arbitrary: ofAll.map(verb => operation(verb, new Uint8Array(0))) },
+)
 const transaction = fc
-  .oneof(fc.array(step, { minLength: 1, maxLength: 1 }), fc.array(step, { maxLength: 4 }))
+  .oneof(fc.array(anyStep, { minLength: 1, maxLength: 1 }), fc.array(anyStep, { maxLength: 4 }))
   .map(operations => encodeCommand({ kind: 'transaction', operations }))
 
 export const kvCommands = fc.oneof(

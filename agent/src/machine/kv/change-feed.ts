@@ -26,6 +26,8 @@ export class ChangeFeed {
   #bytes = 0
   #since = 0
   #last = 0
+  #reserved = 0
+  #timeMs = 0
 
   constructor(bytesMax: number = KEPT_BYTES_MAX) {
     this.#bytesMax = bytesMax
@@ -41,6 +43,16 @@ export class ChangeFeed {
     return this.#last
   }
 
+  /** Another number whenever a reserved key may have changed. */
+  get reserved(): number {
+    return this.#reserved
+  }
+
+  /** The log's time as of the last entry applied since the start, Unix ms; 0: none was. It never falls. */
+  get timeMs(): number {
+    return this.#timeMs
+  }
+
   /** How many listen. */
   get listening(): number {
     return this.#listeners.size
@@ -52,6 +64,7 @@ export class ChangeFeed {
    */
   restart(last: number, history: History = { since: last, entries: [] }): void {
     const before = this.#last
+    this.#reserved += 1
     this.#kept = [...history.entries]
     this.#first = 0
     this.#bytes = 0
@@ -72,6 +85,12 @@ export class ChangeFeed {
     }
     this.#shrink()
     this.#listeners.notify(entries)
+  }
+
+  /** Beside what is published: reserved keys, and the log's time. */
+  note({ reserved, timeMs }: { readonly reserved: boolean; readonly timeMs: number }): void {
+    if (reserved) this.#reserved += 1
+    this.#timeMs = Math.max(this.#timeMs, timeMs)
   }
 
   /** What follows `after`, oldest first, at most `limit` entries; null when some of that is no longer here. */

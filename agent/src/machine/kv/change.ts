@@ -1,4 +1,5 @@
 import type { Lifetime } from './expiry.ts'
+import { isReserved } from './reserved.ts'
 import type { KvRow } from './row.ts'
 
 /** One key's new state, as an entry made it. Views of the log's own bytes: not to be modified. */
@@ -32,13 +33,16 @@ export class ChangeRecorder {
   #changes: Change[] = []
   #sessions = false
   #lifetimes: Lifetime[] = []
+  #reserved = false
 
   set(key: Uint8Array, row: KvRow): void {
+    if (this.#isReserved(key)) return
     const { value, flags } = row
     this.#changes.push({ key, value, flags, row })
   }
 
   delete(key: Uint8Array): void {
+    if (this.#isReserved(key)) return
     this.#changes.push({ key, value: null, flags: 0n, row: null })
   }
 
@@ -55,6 +59,19 @@ export class ChangeRecorder {
     this.#changes = []
     this.#sessions = false
     this.#lifetimes = []
+  }
+
+  /** Whether a reserved key may have changed since this was asked last: nobody who follows keys is told of them. */
+  takeReserved(): boolean {
+    const taken = this.#reserved
+    this.#reserved = false
+    return taken
+  }
+
+  #isReserved(key: Uint8Array): boolean {
+    const reserved = isReserved(key)
+    if (reserved) this.#reserved = true
+    return reserved
   }
 
   /** Hands over what was collected, null if nothing, and starts anew. */

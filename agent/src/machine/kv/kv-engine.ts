@@ -20,6 +20,8 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
   readonly #executor: Executor
   /** of the batch that is under way */
   #changes: EntryChanges[] = []
+  /** the log's time */
+  #timeMs = 0
 
   constructor(db: Database, feed: ChangeFeed) {
     forbidNondeterminism(db)
@@ -36,7 +38,8 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
     this.#changes = []
   }
 
-  execute(command: Uint8Array, { index }: Moment): Result {
+  execute(command: Uint8Array, { index, timeMs }: Moment): Result {
+    this.#timeMs = timeMs
     const decoded = tryDecode(command)
     if (decoded === null) return UNDECODABLE
     const result = this.#executor.run(decoded, index)
@@ -46,6 +49,7 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
   }
 
   applied({ index }: LogPosition): void {
+    this.#feed.note({ reserved: this.#recorder.takeReserved(), timeMs: this.#timeMs })
     this.#feed.publish(this.#changes, index)
     this.#changes = []
   }

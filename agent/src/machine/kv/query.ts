@@ -21,7 +21,7 @@ export type KvQuery =
   /** null: all of them */
   | { readonly kind: 'sessions'; readonly id: string | null }
   | { readonly kind: 'lifetimes' }
-  /** The next rows in order of their keys, behind `after` (null: from the first), of about so many bytes. */
+  /** The next rows in order of their keys, behind `after` (null: from the first that a client may name), of about so many bytes. */
   | { readonly kind: 'page'; readonly after: Uint8Array | null; readonly bytesMax: number }
 
 /** What a query of this kind is answered with. */

@@ -3,6 +3,7 @@ import { assert } from '../../lib/assert.ts'
 import { crc32c } from '../../lib/crc32c.ts'
 import { MachineDamaged } from '../state-machine.ts'
 import type { Scope } from './query.ts'
+import { FIRST_KEY, isReserved, RESERVED_END } from './reserved.ts'
 import type { KvRow, ListedRow } from './row.ts'
 import { Tombstones } from './tombstones.ts'
 import { ROWS_BYTES_MAX, rowBytes, TREE_KEYS_MAX } from './tree-limits.ts'
@@ -95,7 +96,7 @@ export class Rows {
   /** @returns whether there was one */
   delete(key: Uint8Array, index: number): boolean {
     if (this.#delete.run(key).changes === 0) return false
-    this.tombstones.add({ kind: 'key', bytes: key }, index)
+    if (!isReserved(key)) this.tombstones.add({ kind: 'key', bytes: key }, index)
     return true
   }
 
@@ -120,11 +121,11 @@ export class Rows {
     return row === null ? [] : [row]
   }
 
-  /** The next rows behind `after`, at least one if there are any; null: from the first, since no key is empty. */
+  /** The next rows behind `after`, at least one if there are any; null: from the first. */
   page(after: Uint8Array | null, bytesMax: number): KeptRow[] {
     const rows: KeptRow[] = []
     let bytes = 0
-    for (const found of this.#behind.iterate(after ?? new Uint8Array(0))) {
+    for (const found of this.#behind.iterate(after ?? RESERVED_END)) {
       rows.push(this.#checked(found))
       bytes += found.key.length + found.value.length
       if (bytes >= bytesMax) break
@@ -164,7 +165,7 @@ export class Rows {
   }
 }
 
-/** A statement over the keys that begin with a prefix, as a range of the primary key. */
+/** A statement over the keys that begin with a prefix, as a range of the primary key; the empty one has no reserved keys. */
 class Ranged<Row> {
   readonly #below: Statement<[Uint8Array, Uint8Array], Row>
   /** for a prefix with nothing above it: the empty one, and one of 0xff only */
@@ -177,13 +178,17 @@ class Ranged<Row> {
 
   all(prefix: Uint8Array): Row[] {
     const end = endOf(prefix)
-    return end === null ? this.#open.all(prefix) : this.#below.all(prefix, end)
+    return end === null ? this.#open.all(beginOf(prefix)) : this.#below.all(prefix, end)
   }
 
   iterate(prefix: Uint8Array): IterableIterator<Row> {
     const end = endOf(prefix)
-    return end === null ? this.#open.iterate(prefix) : this.#below.iterate(prefix, end)
+    return end === null ? this.#open.iterate(beginOf(prefix)) : this.#below.iterate(prefix, end)
   }
+}
+
+function beginOf(prefix: Uint8Array): Uint8Array {
+  return prefix.length === 0 ? FIRST_KEY : prefix
 }
 
 /** The first key behind all that begin with `prefix`; null: none is. */
