@@ -41,9 +41,12 @@ module.exports = {
       'machine/kv/(?:command|operation|expiry|session|query|change|change-feed)\\.ts$',
       'clock/clock\\.ts$',
     ),
+    // What is kept under reserved keys, and read from rows: it carries nothing out.
+    floor('acl', 'machine/kv/(?:reserved|row|query|change-feed)\\.ts$', 'lib/'),
     floor(
       'http',
       'node/',
+      'acl/',
       // Commands, queries, their answers, and the feed; never what carries them out.
       'machine/kv/(?:command|operation|expiry|session|query|answer|row|tree-limits|change|change-feed)\\.ts$',
       'machine/plug-in/host\\.ts$',

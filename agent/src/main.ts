@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { pino } from 'pino'
 import { collectDefaultMetrics } from 'prom-client'
+import { aclSource } from './acl/source.ts'
 import type { Clock } from './clock/clock.ts'
 import { SystemClock } from './clock/system-clock.ts'
 import type { Config } from './config.ts'
@@ -169,7 +170,7 @@ async function makeNode(
     onFatal: ending(config, { logger, version }),
     reach,
   }
-  const made = nodeOf(chosen, options)
+  const made = nodeOf(chosen, options, config.inMemory ? null : config.raftDir)
   const { served } = made
   const { socket, prefixes } = config.edge
   const { desk: structure, reserved } = structureOf(config)
@@ -205,13 +206,18 @@ function structureOf({ structure: { enabled, prefix, gatewayAccess } }: Config) 
 }
 
 /** The node of a machine, and what its HTTP serves. */
-function nodeOf(chosen: Chosen, options: Omit<NodeOptions<never, unknown>, 'machine'>) {
+function nodeOf(
+  chosen: Chosen,
+  options: Omit<NodeOptions<never, unknown>, 'machine'>,
+  directory: string | null,
+) {
   if (chosen.kind === 'keys') {
-    const node = new RaftNode({ ...options, machine: chosen.machine })
+    const { machine, changes: feed } = chosen
+    const node = new RaftNode({ ...options, machine })
     const { clock, logger } = options
-    const feed = chosen.changes
+    const acl = aclSource({ machine, feed, wallMs: () => clock.wallMs(), directory })
     const expirer = new Expirer({ node, feed, clock, logger })
-    return { node, served: { node, feed }, expirer }
+    return { node, served: { node, feed, acl }, expirer }
   }
   const node = new RaftNode({ ...options, machine: chosen.machine })
   const { name, routes } = chosen

@@ -1,4 +1,14 @@
 import { type Context, Hono } from 'hono'
+import {
+  deleteToken,
+  getSwitch,
+  getToken,
+  getTokens,
+  postBootstrap,
+  postToken,
+  putSwitch,
+  putToken,
+} from './acl/acl-routes.ts'
 import { deleteMember, getMembers, postLeader, postPromote, putVoters } from './cluster-routes.ts'
 import { consulHandler } from './consul/routes.ts'
 import { type Api, type Exchange, fault, type Handler, settle, statusIfAny } from './exchange.ts'
@@ -44,6 +54,14 @@ export function buildApp(api: Api): Hono<Env> {
   app.put('/v1/cluster/voters', route(putVoters))
   app.post('/v1/cluster/leader', route(postLeader))
   app.put('/v1/cluster/structure', route(putStructure))
+  app.get('/v1/cluster/acl', route(getSwitch))
+  app.put('/v1/cluster/acl', route(putSwitch))
+  app.post('/v1/cluster/acl/bootstrap', route(postBootstrap))
+  app.get('/v1/cluster/acl/tokens', route(getTokens))
+  app.post('/v1/cluster/acl/tokens', route(postToken))
+  app.get('/v1/cluster/acl/tokens/:accessor', route(getToken))
+  app.put('/v1/cluster/acl/tokens/:accessor', route(putToken))
+  app.delete('/v1/cluster/acl/tokens/:accessor', route(deleteToken))
   app.get('/openapi.json', route(getOpenApi))
   const plugIn = plugInRoutes(api)
   app.all('/fsm/*', context => plugIn(context.env.exchange))

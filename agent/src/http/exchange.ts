@@ -1,10 +1,12 @@
 import type { IncomingMessage } from 'node:http'
+import type { Acl } from '../acl/acl.ts'
 import type { ChangeFeed } from '../machine/kv/change-feed.ts'
 import type { KvAnswer, KvQuery, Scope } from '../machine/kv/query.ts'
 import type { PlugInAnswer, Routes } from '../machine/plug-in/host.ts'
 import type { Logger } from '../node/logger.ts'
 import type { NodeApi, NodeStatus } from '../node/node-api.ts'
 import { NotServing } from '../node/not-serving.ts'
+import { type Caller, callerOf, checkNeed } from './acl/caller.ts'
 import type { Backups } from './backup/backups.ts'
 import { abandonBody, type BodyLimits, checkBodyLength } from './body.ts'
 import type { BodyBudget } from './body-budget.ts'
@@ -33,6 +35,10 @@ const KEY_RESOURCES: ReadonlySet<Resource> = new Set([
   'keys',
   'key',
   'watch',
+  'acl-switch',
+  'acl-bootstrap',
+  'acl-tokens',
+  'acl-token',
   ...CONSUL_KEY_RESOURCES,
 ])
 
@@ -51,6 +57,8 @@ export interface Api {
   /** What was changed on this node lately. */
   readonly feed: ChangeFeed
   readonly watches: Watches
+  /** Who may do what. */
+  readonly acl: Acl
   /** Null: its nginx keeps nothing in its memory. */
   readonly edge: (() => EdgeView) | null
   /** Null: no keys become nginx's configuration. */
@@ -84,6 +92,8 @@ export interface Exchange {
   readonly incoming: IncomingMessage
   readonly target: Target
   readonly head: Head
+  /** may ask for this; which keys may be touched is for the route to check */
+  readonly caller: Caller
 }
 
 /** What a route is: it knows nothing of Hono, so that the hot ones can do without. */
@@ -95,13 +105,16 @@ export function receive(api: Api, incoming: IncomingMessage): Exchange | Refusal
   if (isRefusal(head)) return head
   const target = parseTarget(incoming.url ?? '', api.limits)
   if (isRefusal(target)) return target
+  const { method = '' } = incoming
+  const caller = callerOf(api.acl, head, target.query)
   const refusal =
     checkDoor(target, incoming) ??
     checkKind(target, api.plugIn) ??
-    checkMethod(target.resource, incoming.method ?? '') ??
+    checkMethod(target.resource, method) ??
+    checkNeed(caller, target, method) ??
     checkReserved(api, incoming, scopeOf(target)) ??
     checkBodyLength(head, api.limits.bodyBytesMax)
-  return refusal ?? { incoming, target, head }
+  return refusal ?? { incoming, target, head, caller }
 }
 
 /** The keys that a target names by itself. */

@@ -12,6 +12,8 @@ export interface Head {
   readonly minIndex: number | null
   /** `Idempotency-Key`: names this request, so that it takes effect once. */
   readonly idempotencyKey: string | null
+  /** `X-Consul-Token`, or `Authorization: Bearer`: as it came. Other schemes are not ours. */
+  readonly token: string | null
   /** `X-Raft-Passed-On`: it came to another agent first. */
   readonly passedOn: boolean
   /** As it came; what it may be depends on the resource. The same for the next two. */
@@ -20,7 +22,10 @@ export interface Head {
   readonly lastEventId: string | null
 }
 
-type Own = Pick<Head, 'minIndex' | 'idempotencyKey' | 'ifMatch' | 'ifNoneMatch' | 'lastEventId'>
+type Own = Pick<
+  Head,
+  'minIndex' | 'idempotencyKey' | 'token' | 'ifMatch' | 'ifNoneMatch' | 'lastEventId'
+>
 
 export interface HeadLine {
   readonly httpVersion: string
@@ -40,6 +45,8 @@ const NAMES = [
   'if-match',
   'if-none-match',
   'last-event-id',
+  'authorization',
+  'x-consul-token',
 ] as const
 type Name = (typeof NAMES)[number]
 const BY_NAME: ReadonlyMap<string, Name> = new Map(NAMES.map(name => [name, name]))
@@ -49,6 +56,7 @@ const HOST = /^(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/
 /** Printable ASCII without space; what a client draws for each request. */
 const IDEMPOTENCY_KEY = /^[!-~]{1,255}$/
 const INDEX = /^[0-9]{1,16}$/
+const BEARER = /^bearer +(\S*)$/i
 
 /** Refuses what Node's parser lets pass: other versions, doubtful hosts, long headers, headers given twice. */
 export function readHead(line: HeadLine, headBytesMax: number): Head | Refusal {
@@ -103,6 +111,13 @@ function parseMinIndex(text: string | undefined): number | null | Refusal {
   return refuse(400, 'BAD_MIN_INDEX', 'X-Raft-Min-Index is a whole number below 2^53')
 }
 
+function parseToken(found: ReadonlyMap<Name, string>): string | null | Refusal {
+  const own = found.get('x-consul-token') || null
+  const bearer = BEARER.exec(found.get('authorization') ?? '')?.[1] ?? null
+  if (own === null || bearer === null || own === bearer) return own ?? bearer
+  return refuse(400, 'BAD_HEADER', 'two tokens: which of them is meant, nobody knows')
+}
+
 /** The headers of this API itself. */
 function readOwn(found: ReadonlyMap<Name, string>): Own | Refusal {
   const minIndex = parseMinIndex(found.get('x-raft-min-index'))
@@ -112,9 +127,12 @@ function readOwn(found: ReadonlyMap<Name, string>): Own | Refusal {
     const detail = 'Idempotency-Key is 1 to 255 printable ASCII characters without spaces'
     return refuse(400, 'BAD_IDEMPOTENCY_KEY', detail)
   }
+  const token = parseToken(found)
+  if (token !== null && typeof token === 'object') return token
   return {
     minIndex,
     idempotencyKey,
+    token,
     ifMatch: found.get('if-match') ?? null,
     ifNoneMatch: found.get('if-none-match') ?? null,
     lastEventId: found.get('last-event-id') ?? null,

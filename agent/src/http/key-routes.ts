@@ -1,6 +1,7 @@
 import { encodeCommand } from '../machine/kv/command.ts'
 import type { AnswerTo } from '../machine/kv/query.ts'
 import type { NodeStatus } from '../node/node-api.ts'
+import { checkRead, checkWrite } from './acl/checks.ts'
 import { checkBodyHead, readText } from './body.ts'
 import { parseDuration } from './consul/duration.ts'
 import { type Api, bodyLimits, type Exchange, type Handler } from './exchange.ts'
@@ -24,19 +25,30 @@ export const postPairs: Handler = async (api, exchange) => {
   const scopes = pairs.map(({ key }) => ({ kind: 'key' as const, bytes: key }))
   const reserved = checkReserved(api, incoming, scopes)
   if (reserved !== null) return reserved
+  const denied = checkWrite(
+    exchange,
+    pairs.map(({ key }) => key),
+  )
+  if (denied !== null) return denied
   return write(api, exchange, encodeCommand({ kind: 'set', pairs }))
 }
 
 /** `DELETE /key/<k>`: 200 whether or not there was one. */
-export const deleteKey: Handler = (api, exchange) =>
-  write(api, exchange, encodeCommand({ kind: 'delete', key: exchange.target.key }))
+export const deleteKey: Handler = async (api, exchange) => {
+  const { key } = exchange.target
+  const denied = checkWrite(exchange, [key])
+  return denied ?? write(api, exchange, encodeCommand({ kind: 'delete', key }))
+}
 
 /**
  * `GET /key/<k>`: from this node's own machine; a missing key reads as the empty string. With
  * `?consistent` it is linearizable on every node: the leader is asked for the index only (thesis §6.4).
  * With `?max_stale=` it is refused by a node whose knowledge is older.
  */
-export const getKey: Handler = async (api, { target, head }) => {
+export const getKey: Handler = async (api, exchange) => {
+  const { target, head } = exchange
+  const denied = checkRead(exchange, target.key)
+  if (denied !== null) return denied
   const consistent = target.query.has('consistent')
   const bound = target.query.get('max_stale')
   const maxStaleMs = bound === undefined ? null : parseDuration(bound)
@@ -45,13 +57,15 @@ export const getKey: Handler = async (api, { target, head }) => {
   }
   const tooEarly = await awaitLevel(api, { consistent, minIndex: head.minIndex, maxStaleMs })
   if (tooEarly !== null) return tooEarly
+  const deniedSince = checkRead(exchange, target.key)
+  if (deniedSince !== null) return deniedSince
   const answer = await readMachine(api, { kind: 'get', key: target.key })
   const reply = valueReply(target, answer, api.node.status())
   return consistent ? uncached(reply) : reply
 }
 
-async function write(api: Api, { head }: Exchange, command: Uint8Array): Promise<Reply> {
-  return outcomeReply(await propose(api, head, command), api.node.status())
+async function write(api: Api, exchange: Exchange, command: Uint8Array): Promise<Reply> {
+  return outcomeReply(await propose(api, exchange, command), api.node.status())
 }
 
 /** Bytes that are no UTF-8 show as U+FFFD: this route speaks JSON text. */

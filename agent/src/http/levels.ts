@@ -60,8 +60,17 @@ export async function awaitLevel(
   return problem === null ? null : problemReply(problem, api.node.status())
 }
 
-/** What makes a command take effect once; null when the request has no `Idempotency-Key`. */
-export function idempotencyOf(key: string | null, command: Uint8Array): Idempotency | null {
+/**
+ * What makes a command take effect once; null when the request has no `Idempotency-Key`.
+ * @param author whose token it came with: the same from another is another request
+ */
+export function idempotencyOf(
+  key: string | null,
+  command: Uint8Array,
+  author: string | null = null,
+): Idempotency | null {
   if (key === null) return null
-  return { key, requestHash: createHash('sha256').update(command).digest() }
+  const request = createHash('sha256').update(command)
+  if (author !== null) request.update(`\0${author}`)
+  return { key, requestHash: request.digest() }
 }

@@ -16,7 +16,8 @@ const KEPT = ['Content-Type', 'Cache-Control', 'Retry-After', 'Allow'] as const
 export async function passOn(api: Api, exchange: Exchange, body: string): Promise<Reply | null> {
   const { leader, members } = api.node.status()
   const address = parseHostPort(members.find(member => member.id === leader)?.address ?? '')
-  if (exchange.head.passedOn || address === null) return null
+  const { passedOn, token } = exchange.head
+  if (passedOn || address === null) return null
   const { method = 'POST' } = exchange.incoming
   try {
     const answer = await ask(
@@ -24,7 +25,7 @@ export async function passOn(api: Api, exchange: Exchange, body: string): Promis
         ...address,
         method,
         path: exchange.target.path + exchange.target.search,
-        headers: { [MARK]: '1' },
+        headers: { [MARK]: '1', ...(token !== null && { 'X-Consul-Token': token }) },
         signal: AbortSignal.timeout(api.limits.passOnMs),
       },
       body,

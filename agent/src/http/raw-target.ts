@@ -27,6 +27,10 @@ export type Resource =
   | 'backup'
   | 'structure'
   | 'watch'
+  | 'acl-switch'
+  | 'acl-bootstrap'
+  | 'acl-tokens'
+  | 'acl-token'
   | ConsulResource
   | 'unknown'
 
@@ -62,9 +66,13 @@ const PAGES: ReadonlyMap<string, Resource> = new Map([
   ['/v1/cluster/backup', 'backup'],
   ['/v1/cluster/structure', 'structure'],
   ['/v1/watch', 'watch'],
+  ['/v1/cluster/acl', 'acl-switch'],
+  ['/v1/cluster/acl/bootstrap', 'acl-bootstrap'],
+  ['/v1/cluster/acl/tokens', 'acl-tokens'],
   ['/openapi.json', 'openapi'],
 ])
 const MEMBER = /^\/v1\/cluster\/members\/[A-Za-z0-9._-]{1,64}(\/promote)?$/
+const TOKEN = /^\/v1\/cluster\/acl\/tokens\/[a-z0-9-]{1,64}$/
 const READ = 'GET, HEAD'
 /** Methods of each resource, as `Allow` says them; null: not ours to say. */
 export const METHODS: Readonly<Record<Resource, string | null>> = {
@@ -88,6 +96,10 @@ export const METHODS: Readonly<Record<Resource, string | null>> = {
   backup: 'GET',
   structure: 'PUT',
   watch: READ,
+  'acl-switch': 'GET, HEAD, PUT',
+  'acl-bootstrap': 'POST',
+  'acl-tokens': 'GET, HEAD, POST',
+  'acl-token': 'GET, HEAD, PUT, DELETE',
   ...CONSUL_METHODS,
   unknown: null,
 }
@@ -154,6 +166,7 @@ function resourceOf(path: string): Resource {
   const page = PAGES.get(path)
   if (page !== undefined) return page
   if (path.startsWith(FSM_PREFIX)) return 'fsm'
+  if (TOKEN.test(path)) return 'acl-token'
   const match = MEMBER.exec(path)
   if (match === null) return 'unknown'
   return match[1] === undefined ? 'member' : 'promotion'

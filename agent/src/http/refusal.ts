@@ -8,6 +8,8 @@ export interface Refusal {
   readonly detail: string
   /** Methods of the resource, with a 405. */
   readonly allow?: string
+  /** With a 401: a token is asked for. */
+  readonly challenge?: boolean
 }
 
 export function refuse(status: number, code: string, detail: string): Refusal {

@@ -163,6 +163,7 @@ export function refusalReply(refusal: Refusal, node: NodeStatus | null, closes =
 }
 
 export function withRefusalHeaders(reply: Reply, refusal: Refusal, closes: boolean): Reply {
+  if (refusal.challenge) Object.assign(reply.headers, { 'WWW-Authenticate': 'Bearer' })
   if (refusal.allow !== undefined) Object.assign(reply.headers, { Allow: refusal.allow })
   if (closes) Object.assign(reply.headers, { Connection: 'close' })
   return reply

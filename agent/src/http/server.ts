@@ -3,6 +3,7 @@ import { chmod } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo, ListenOptions } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
+import { Acl, type AclSource, NO_ACL } from '../acl/acl.ts'
 import { parseHostPort } from '../lib/host-port.ts'
 import { ChangeFeed } from '../machine/kv/change-feed.ts'
 import type { Logger } from '../node/logger.ts'
@@ -23,6 +24,8 @@ export interface HttpOptions {
   readonly plugIn?: Api['plugIn']
   /** Default: one that stays empty. */
   readonly feed?: Api['feed']
+  /** Default: nobody needs a token. */
+  readonly acl?: AclSource
   /** Default null: its nginx keeps nothing in its memory. */
   readonly edge?: Api['edge']
   /** Default null: no keys become nginx's configuration. */
@@ -60,40 +63,11 @@ export interface HttpServer {
  * @throws when one of them cannot be had; then neither is left open
  */
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
-  const {
-    node,
-    plugIn = null,
-    feed = new ChangeFeed(),
-    edge = null,
-    structure = null,
-    reserved = null,
-    backup = null,
-    server,
-    version,
-    log,
-    lean = true,
-  } = options
+  const { backup = null, server, lean = true } = options
   const end = new AbortController()
   setMaxListeners(0, end.signal)
-  const limits = { ...HTTP_LIMITS, ...options.limits }
-  const measures = new HttpMeasures()
-  const watches = new Watches(feed)
-  const api: Api = {
-    node,
-    plugIn,
-    feed,
-    version,
-    log,
-    limits,
-    bodies: new BodyBudget(limits.bodiesBytesMax),
-    measures,
-    closing: end.signal,
-    watches,
-    edge,
-    structure,
-    reserved,
-    backups: backup === null ? null : new Backups(backup),
-  }
+  const api = apiOf(options, end.signal)
+  const { watches } = api
   const connections = new Connections()
   let closing = false
   const listener = createListener({ api, connections, closing: () => closing, lean })
@@ -127,6 +101,29 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   } catch (error) {
     await close()
     throw error
+  }
+}
+
+function apiOf(options: HttpOptions, closing: AbortSignal): Api {
+  const { node, version, log, feed = new ChangeFeed(), backup = null, acl = NO_ACL } = options
+  const { plugIn = null, edge = null, structure = null, reserved = null } = options
+  const limits = { ...HTTP_LIMITS, ...options.limits }
+  return {
+    node,
+    plugIn,
+    feed,
+    version,
+    log,
+    limits,
+    bodies: new BodyBudget(limits.bodiesBytesMax),
+    measures: new HttpMeasures(),
+    closing,
+    watches: new Watches(feed),
+    acl: new Acl(acl),
+    edge,
+    structure,
+    reserved,
+    backups: backup === null ? null : new Backups(backup),
   }
 }
 

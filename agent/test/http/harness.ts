@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import type { NetConnectOpts } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { aclSource } from '../../src/acl/source.ts'
 import type { BackupSource } from '../../src/http/backup/backups.ts'
 import type { EdgeView } from '../../src/http/edge-view.ts'
 import type { HttpLimits } from '../../src/http/limits.ts'
@@ -15,6 +16,8 @@ export interface Harness {
   readonly tcp: NetConnectOpts
   readonly unix: NetConnectOpts
   readonly socket: string
+  /** the agent's data directory */
+  readonly directory: string
   /** what was logged as an error */
   readonly errors: string[]
 }
@@ -26,12 +29,14 @@ interface Settings {
   readonly edge?: () => EdgeView
   readonly structure?: StructureDesk
   readonly reserved?: Uint8Array
+  /** Unix ms */
+  readonly wallMs?: () => number
 }
 
 /** A server on a free port and on a socket of its own; both go with the test. */
 export async function serve(
   t: { teardown(end: () => Promise<void>): void },
-  { lean = true, limits = {}, backup, edge, structure, reserved }: Settings = {},
+  { lean = true, limits = {}, backup, edge, structure, reserved, wallMs = () => 0 }: Settings = {},
 ): Promise<Harness> {
   const directory = mkdtempSync(join(tmpdir(), 'raft-http-'))
   const socket = join(directory, 'agent.sock')
@@ -40,6 +45,12 @@ export async function serve(
   const http = await startHttp({
     node,
     feed: node.machine.changes,
+    acl: aclSource({
+      machine: node.machine,
+      feed: node.machine.changes,
+      wallMs,
+      directory,
+    }),
     ...(backup && { backup }),
     ...(edge && { edge }),
     ...(structure && { structure }),
@@ -56,7 +67,7 @@ export async function serve(
     rmSync(directory, { recursive: true, force: true })
   })
   const tcp = { host: '127.0.0.1', port: http.port }
-  return { node, http, tcp, unix: { path: socket }, socket, errors }
+  return { node, http, tcp, unix: { path: socket }, socket, directory, errors }
 }
 
 /** Both ways through the same handlers. */

@@ -1,3 +1,4 @@
+import { aclSource } from '../../src/acl/source.ts'
 import { SystemClock } from '../../src/clock/system-clock.ts'
 import { type HttpServer, startHttp } from '../../src/http/server.ts'
 import { StructureDesk } from '../../src/http/structure-view.ts'
@@ -39,6 +40,7 @@ export async function realAgent(t: {
   await node.start()
   const http = await startHttp({
     node,
+    acl: aclSource({ machine, feed: machine.changes, wallMs: Date.now, directory: null }),
     backup: { snapshot: () => machine.snapshot(), directory: null, clusterId: 'test' },
     structure: new StructureDesk('nginx/'),
     server: { listen: '127.0.0.1:0', socket: null, socketMode: 0o660 },

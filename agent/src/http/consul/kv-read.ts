@@ -1,6 +1,8 @@
 import type { AnswerTo, KvQuery } from '../../machine/kv/query.ts'
 import type { ListedRow } from '../../machine/kv/row.ts'
 import { ROWS_BYTES_MAX } from '../../machine/kv/tree-limits.ts'
+import { checkRead, checkReadSome, readableTo } from '../acl/checks.ts'
+import { readableNames } from '../acl/names.ts'
 import type { Api, Exchange, Handler } from '../exchange.ts'
 import { levelProblem } from '../levels.ts'
 import { readMachine } from '../read-machine.ts'
@@ -20,14 +22,19 @@ export const getKv: Handler = async (api, exchange) => {
   if (isRefusal(options)) return options
   const query = queryOf(exchange)
   if (isRefusal(query)) return query
+  const denied = checkQuery(exchange, query)
+  if (denied !== null) return denied
   const problem = await levelProblem(api, options)
   if (problem !== null) return textReply(problem, api.node.status())
   const scope =
     query.kind === 'rows' ? query.scope : { kind: 'prefix' as const, bytes: query.prefix }
   const answer = await whenChanged(api, { interest: scope, block: options.block, incoming }, () =>
-    readMachine(api, query),
+    look(api, exchange, query),
   )
   if (answer === null) return textReply(TOO_MANY, api.node.status())
+  // It may have waited for minutes.
+  const deniedSince = checkQuery(exchange, query)
+  if (deniedSince !== null) return deniedSince
   const reply =
     answer.kind === 'keys'
       ? namesReply(api, exchange, answer)
@@ -36,7 +43,31 @@ export const getKv: Handler = async (api, exchange) => {
   return withIndex(reply, api.node.status(), shown)
 }
 
-function queryOf({ target }: Exchange): Extract<KvQuery, { kind: 'rows' | 'keys' }> | Refusal {
+type Look = Extract<KvQuery, { kind: 'rows' | 'keys' }>
+type Seen = AnswerTo<Look>
+
+/** Of a whole prefix some may be readable: the rest is left out. */
+function checkQuery(exchange: Exchange, query: Look): Refusal | null {
+  if (query.kind === 'keys') return checkReadSome(exchange, query.prefix)
+  const { kind, bytes } = query.scope
+  return kind === 'key' ? checkRead(exchange, bytes) : checkReadSome(exchange, bytes)
+}
+
+/** What this node has, as far as it may be shown. */
+async function look(api: Api, exchange: Exchange, query: Look): Promise<Seen> {
+  const readable = readableTo(exchange)
+  if (readable === null) return readMachine(api, query)
+  if (query.kind === 'keys') {
+    // A part of a name tells of keys that may not be shown.
+    const whole = await readMachine(api, { ...query, separator: new Uint8Array(0) })
+    return { ...whole, keys: readableNames(whole.keys, readable, query) }
+  }
+  const answer = await readMachine(api, query)
+  const rows = answer.rows === null ? null : answer.rows.filter(({ key }) => readable(key))
+  return { ...answer, rows }
+}
+
+function queryOf({ target }: Exchange): Look | Refusal {
   const { query, key } = target
   if (query.has('keys')) {
     return { kind: 'keys', prefix: key, separator: Buffer.from(query.get('separator') ?? '') }

@@ -1,5 +1,6 @@
 import { type Operation, operation } from '../../machine/kv/operation.ts'
 import { TREE_KEYS_MAX } from '../../machine/kv/tree-limits.ts'
+import { checkSteps } from '../acl/checks.ts'
 import { readBody } from '../body.ts'
 import { type Api, bodyLimits, type Exchange, type Handler } from '../exchange.ts'
 import { isRefusal, type Refusal, refuse } from '../refusal.ts'
@@ -50,10 +51,13 @@ const UNMET = { status: 412, detail: 'the key is not at the index of the precond
 /** One step, answered `true` or `false` as Consul does, or 412 to whoever asked by a header. */
 async function proposeStep(
   api: Api,
-  { head }: Exchange,
+  exchange: Exchange,
   step: Operation,
 ): Promise<Reply | Refusal> {
-  const written = await write(api, head, { kind: 'transaction', operations: [step] })
+  const { head } = exchange
+  const denied = checkSteps(exchange, [step])
+  if (denied !== null) return denied
+  const written = await write(api, exchange, { kind: 'transaction', operations: [step] })
   if (written.kind === 'failed') return written.reply
   const node = api.node.status()
   const { answer, index: shown } = written

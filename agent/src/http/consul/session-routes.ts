@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import type { Session } from '../../machine/kv/session.ts'
+import { checkOwner, checkSession, isOwn, tagFor } from '../acl/checks.ts'
 import { checkBodyHead, readText } from '../body.ts'
 import { type Api, bodyLimits, type Exchange, type Handler } from '../exchange.ts'
 import { levelProblem } from '../levels.ts'
@@ -15,24 +16,28 @@ import { write } from './written.ts'
 const ID = /^[!-~]{1,64}$/
 
 /** `PUT /v1/session/create`: its id is drawn here, before it goes into the log. */
-export const createSession: Handler = async (api, { incoming, head }) => {
-  const refusal = checkBodyHead(head)
+export const createSession: Handler = async (api, exchange) => {
+  const { incoming, head } = exchange
+  const refusal = checkBodyHead(head) ?? checkSession(exchange)
   if (refusal !== null) return refusal
   const body = await readText(incoming, bodyLimits(api))
   if (isRefusal(body)) return body
-  const id = head.idempotencyKey === null ? randomUUID() : uuidOf(head.idempotencyKey)
+  const drawn = head.idempotencyKey === null ? randomUUID() : uuidOf(head.idempotencyKey)
+  const id = withTag(drawn, tagFor(exchange))
   const session = parseSession(body.text, { id, node: api.node.status().id })
   if (isRefusal(session)) return session
-  const written = await write(api, head, { kind: 'create-session', session })
+  const written = await write(api, exchange, { kind: 'create-session', session })
   if (written.kind === 'failed') return written.reply
   return jsonReply(api.node.status(), { text: JSON.stringify({ ID: id }), shown: written.index })
 }
 
 /** `PUT /v1/session/renew/<id>`: through the log, so that whoever leads next knows of it. */
-export const renewSession: Handler = async (api, { target, head }) => {
-  const id = idOf(target.key)
+export const renewSession: Handler = async (api, exchange) => {
+  const id = idOf(exchange.target.key)
   if (id === '') return missingId()
-  const written = await write(api, head, { kind: 'renew-session', id })
+  const denied = checkOwner(exchange, id)
+  if (denied !== null) return denied
+  const written = await write(api, exchange, { kind: 'renew-session', id })
   if (written.kind === 'failed') return written.reply
   const { sessions } = await readMachine(api, { kind: 'sessions', id })
   const node = api.node.status()
@@ -42,10 +47,12 @@ export const renewSession: Handler = async (api, { target, head }) => {
 }
 
 /** `PUT /v1/session/destroy/<id>`: true whether or not there was one. */
-export const destroySession: Handler = async (api, { target, head }) => {
-  const id = idOf(target.key)
+export const destroySession: Handler = async (api, exchange) => {
+  const id = idOf(exchange.target.key)
   if (id === '') return missingId()
-  const written = await write(api, head, { kind: 'destroy-session', id })
+  const denied = checkOwner(exchange, id)
+  if (denied !== null) return denied
+  const written = await write(api, exchange, { kind: 'destroy-session', id })
   if (written.kind === 'failed') return written.reply
   return jsonReply(api.node.status(), { text: 'true', shown: written.index })
 }
@@ -80,6 +87,8 @@ async function show(
 ): Promise<Reply | Refusal> {
   const options = readOptions(exchange)
   if (isRefusal(options)) return options
+  const denied = checkSession(exchange)
+  if (denied !== null) return denied
   const problem = await levelProblem(api, options)
   if (problem !== null) return textReply(problem, api.node.status())
   const { incoming } = exchange
@@ -87,7 +96,11 @@ async function show(
   const answer = await whenChanged(api, waiting, () => readMachine(api, { kind: 'sessions', id }))
   const node = api.node.status()
   if (answer === null) return textReply(TOO_MANY, node)
-  const shown = answer.sessions.filter(only).map(sessionJson)
+  const deniedSince = checkSession(exchange)
+  if (deniedSince !== null) return deniedSince
+  const own = isOwn(exchange)
+  const listed = answer.sessions.filter(session => id !== null || own(session.id))
+  const shown = listed.filter(only).map(sessionJson)
   const reply = jsonReply(node, { text: JSON.stringify(shown) })
   return withIndex(reply, node, { index: answer.index, applied: answer.applied.index })
 }
@@ -100,6 +113,11 @@ function idOf(key: Uint8Array): string {
 
 function missingId(): Refusal {
   return refuse(400, 'MISSING_SESSION', 'Missing session')
+}
+
+/** So that it can be told whose it is. @param tag its first eight digits; null: as it was drawn */
+function withTag(id: string, tag: string | null): string {
+  return tag === null ? id : tag + id.slice(tag.length)
 }
 
 /** The same for the same request, however often it is sent. */

@@ -3,6 +3,7 @@ import type { Failure, KvOutcome, Reason } from '../../machine/kv/answer.ts'
 import { isWrite, type Operation } from '../../machine/kv/operation.ts'
 import type { Scope } from '../../machine/kv/query.ts'
 import { ROWS_BYTES_MAX, TREE_KEYS_MAX } from '../../machine/kv/tree-limits.ts'
+import { checkSteps, readableTo } from '../acl/checks.ts'
 import { checkBodyHead, readText } from '../body.ts'
 import { type Api, bodyLimits, type Exchange, type Handler } from '../exchange.ts'
 import { levelProblem } from '../levels.ts'
@@ -27,10 +28,12 @@ export const putTxn: Handler = async (api, exchange) => {
   if (isRefusal(operations)) return operations
   const reserved = checkReserved(api, incoming, operations.map(scopeOf))
   if (reserved !== null) return reserved
+  const denied = checkSteps(exchange, operations)
+  if (denied !== null) return denied
   if (!operations.some(isWrite)) return readOnly(api, exchange, operations)
-  const written = await write(api, head, { kind: 'transaction', operations })
+  const written = await write(api, exchange, { kind: 'transaction', operations })
   if (written.kind === 'failed') return written.reply
-  return jsonReply(api.node.status(), { ...render(written.answer), shown: written.index })
+  return jsonReply(api.node.status(), { ...render(exchange, written.answer), shown: written.index })
 }
 
 function scopeOf({ verb, key }: Operation): Scope {
@@ -46,18 +49,22 @@ async function readOnly(
   if (isRefusal(options)) return options
   const problem = await levelProblem(api, options)
   if (problem !== null) return textReply(problem, api.node.status())
+  const denied = checkSteps(exchange, operations)
+  if (denied !== null) return denied
   const { outcome, applied } = await readMachine(api, { kind: 'transaction', operations })
   const node = api.node.status()
   const { index } = applied
-  return withIndex(jsonReply(node, render(outcome)), node, { index, applied: index })
+  return withIndex(jsonReply(node, render(exchange, outcome)), node, { index, applied: index })
 }
 
-function render(outcome: KvOutcome): { status: number; text: string } {
+function render(exchange: Exchange, outcome: KvOutcome): { status: number; text: string } {
   if (outcome.kind === 'failures') {
     const errors = outcome.failures.map(failureJson).join(',')
     return { status: 409, text: `{"Results":null,"Errors":[${errors}]}` }
   }
-  const results = outcome.rows.map(row => `{"KV":${rowJson(row)}}`).join(',')
+  const readable = readableTo(exchange)
+  const rows = outcome.rows.filter(({ key }) => readable === null || readable(key))
+  const results = rows.map(row => `{"KV":${rowJson(row)}}`).join(',')
   return { status: 200, text: `{"Results":[${results}],"Errors":null}` }
 }
 

@@ -1,7 +1,6 @@
 import { decodeOutcome, type KvOutcome } from '../../machine/kv/answer.ts'
 import { encodeCommand, type KvCommand } from '../../machine/kv/command.ts'
-import type { Api } from '../exchange.ts'
-import type { Head } from '../head.ts'
+import type { Api, Exchange } from '../exchange.ts'
 import { propose } from '../propose.ts'
 import type { Reply } from '../reply.ts'
 import { failedReply } from './consul-reply.ts'
@@ -14,8 +13,12 @@ export type Written =
 const NOTHING: KvOutcome = { kind: 'rows', rows: [] }
 
 /** Takes a command through the log. */
-export async function write(api: Api, head: Head, command: KvCommand): Promise<Written> {
-  const outcome = await propose(api, head, encodeCommand(command))
+export async function write(
+  api: Api,
+  by: Pick<Exchange, 'head' | 'caller'>,
+  command: KvCommand,
+): Promise<Written> {
+  const outcome = await propose(api, by, encodeCommand(command))
   if (outcome.kind === 'applied' && outcome.result.kind === 'done') {
     const { value } = outcome.result
     const answer = value === null ? NOTHING : decodeOutcome(value)

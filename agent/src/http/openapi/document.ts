@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { ACL_OPERATIONS } from './acl.ts'
 import { problem } from './answers.ts'
 import { CLUSTER_OPERATIONS } from './cluster.ts'
 import { CONSUL_OPERATIONS } from './consul.ts'
@@ -13,11 +14,14 @@ const OPERATIONS: readonly Operation[] = [
   ...SESSION_OPERATIONS,
   ...HEALTH_OPERATIONS,
   ...CLUSTER_OPERATIONS,
+  // The last: from then on the others are refused without a token.
+  ...ACL_OPERATIONS,
 ]
 
 const TAGS = {
   keys: 'Keys, as the first program of this name had them.',
   consul: "Consul's KV API.",
+  acl: "Tokens. On the agents' own ports only.",
   cluster: "The members. On the agents' own ports only.",
   health: 'For load balancers, gateways and operators.',
 } as const satisfies Record<Operation['tag'], string>
@@ -40,9 +44,16 @@ export function openApi(version: string): object {
         'Each answer of an agent has X-Raft-Index, X-Raft-Term, X-Raft-Node and X-Raft-Leader. ' +
         'A 200 of a write happened; a 4xx, 421 or 503 never will; of a 504 nobody knows.',
     },
+    security: [{}, { bearer: [] }, { consul: [] }],
     tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
     paths,
-    components: { schemas: { Problem: schemaOf(problem, 'output') } },
+    components: {
+      schemas: { Problem: schemaOf(problem, 'output') },
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer' },
+        consul: { type: 'apiKey', in: 'header', name: 'X-Consul-Token' },
+      },
+    },
   }
 }
 

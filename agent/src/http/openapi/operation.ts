@@ -5,7 +5,7 @@ export interface Operation {
   readonly method: 'get' | 'put' | 'post' | 'delete'
   /** with `{name}` for what varies */
   readonly path: string
-  readonly tag: 'keys' | 'consul' | 'cluster' | 'health'
+  readonly tag: 'keys' | 'consul' | 'cluster' | 'health' | 'acl'
   readonly summary: string
   readonly parameters?: readonly Parameter[]
   readonly body?: Body

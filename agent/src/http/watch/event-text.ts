@@ -2,9 +2,19 @@ import type { Change, EntryChanges } from '../../machine/kv/change.ts'
 
 /** What a watcher is sent, as Server-Sent Events. */
 
-/** What of an entry lies below the prefix, as one event; empty when nothing does. */
-export function changeEvent({ index, changes }: EntryChanges, prefix: Uint8Array): string {
-  const below = prefix.length === 0 ? changes : changes.filter(({ key }) => startsWith(key, prefix))
+/** Which keys may be shown; null: all. */
+export type Readable = ((key: Uint8Array) => boolean) | null
+
+/** What of an entry lies below the prefix and may be shown, as one event; empty when nothing does. */
+export function changeEvent(
+  { index, changes }: EntryChanges,
+  prefix: Uint8Array,
+  readable: Readable,
+): string {
+  const all = prefix.length === 0 && readable === null
+  const below = all
+    ? changes
+    : changes.filter(({ key }) => startsWith(key, prefix) && (readable === null || readable(key)))
   if (below.length === 0) return ''
   return event('change', index, `{"index":${index},"changes":[${below.map(changeJson).join(',')}]}`)
 }
@@ -15,7 +25,7 @@ export function bookmarkEvent(index: number): string {
 }
 
 /** The last event: what follows is not sent. Without an id, so that a client resumes behind what it has seen. */
-export function droppedEvent(reason: 'compacted' | 'closing'): string {
+export function droppedEvent(reason: 'compacted' | 'closing' | 'forbidden'): string {
   return `event: dropped\ndata: {"reason":"${reason}"}\n\n`
 }
 

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { checkReadSome, readableTo } from '../acl/checks.ts'
 import type { Api, Exchange } from '../exchange.ts'
 import { raftHeaders } from '../headers.ts'
 import { checkKey } from '../key-rules.ts'
@@ -23,6 +24,8 @@ export function serveWatch(api: Api, exchange: Exchange, outgoing: ServerRespons
   const scope = { kind: 'prefix' as const, bytes: wanted.prefix }
   const reserved = checkReserved(api, exchange.incoming, [scope])
   if (reserved !== null) return reserved
+  const denied = checkReadSome(exchange, wanted.prefix)
+  if (denied !== null) return denied
   if (closing.aborted) return refuse(503, 'CLOSING', 'this agent is stopping')
   if (feed.listening >= limits.followersMax) {
     return refuse(429, 'TOO_MANY_WATCHES', 'too many wait for changes already')
@@ -41,7 +44,12 @@ export function serveWatch(api: Api, exchange: Exchange, outgoing: ServerRespons
     'X-Accel-Buffering': 'no',
   })
   if (exchange.incoming.method === 'HEAD') outgoing.end()
-  else watches.add({ outgoing, prefix: wanted.prefix, after })
+  else {
+    const { prefix } = wanted
+    const permit = () =>
+      checkReadSome(exchange, prefix) === null ? readableTo(exchange) : 'nothing'
+    watches.add({ outgoing, prefix, after, permit })
+  }
   return null
 }
 

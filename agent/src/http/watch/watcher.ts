@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { ChangeFeed } from '../../machine/kv/change-feed.ts'
-import { bookmarkEvent, changeEvent, droppedEvent } from './event-text.ts'
+import { bookmarkEvent, changeEvent, droppedEvent, type Readable } from './event-text.ts'
 
 /** Entries that are looked at in one go. */
 const READ_ENTRIES = 256
@@ -13,6 +13,8 @@ export interface WatcherOptions {
   readonly prefix: Uint8Array
   /** the index that the client has seen */
   readonly after: number
+  /** Which keys may be shown now; null: all. `nothing`: the right to watch has ended. */
+  readonly permit: () => Readable | 'nothing'
   /** It was too slow for what is kept. */
   readonly onDrop: () => void
 }
@@ -26,6 +28,7 @@ export class Watcher {
   readonly #feed: ChangeFeed
   readonly #outgoing: ServerResponse
   readonly #prefix: Uint8Array
+  readonly #permit: WatcherOptions['permit']
   readonly #onDrop: () => void
   /** all up to here was sent, or does not concern it; while it is idle, all up to the feed's last */
   #position: number
@@ -33,11 +36,12 @@ export class Watcher {
   /** since when the socket takes nothing, monotonic ms; null: it does */
   #blockedAt: number | null = null
 
-  constructor({ feed, outgoing, prefix, after, onDrop }: WatcherOptions) {
+  constructor({ feed, outgoing, prefix, after, permit, onDrop }: WatcherOptions) {
     this.#feed = feed
     this.#outgoing = outgoing
     this.#prefix = prefix
     this.#position = after
+    this.#permit = permit
     this.#onDrop = onDrop
     outgoing.on('drain', () => {
       this.#blockedAt = null
@@ -55,6 +59,11 @@ export class Watcher {
 
   /** Sends what there is, as far as the socket takes it. */
   pump(): void {
+    const readable = this.#permit()
+    if (readable === 'nothing') {
+      this.end('forbidden')
+      return
+    }
     while (this.#blockedAt === null && !this.#idle && !this.#outgoing.writableEnded) {
       const entries = this.#feed.read(this.#position, READ_ENTRIES)
       if (entries === null) {
@@ -64,7 +73,7 @@ export class Watcher {
       }
       let text = ''
       for (const entry of entries) {
-        text += changeEvent(entry, this.#prefix)
+        text += changeEvent(entry, this.#prefix, readable)
         this.#position = entry.index
         if (text.length >= WRITE_BYTES) break
       }
@@ -79,6 +88,10 @@ export class Watcher {
       if (performance.now() - this.#blockedAt > blockedMsMax) this.#outgoing.destroy()
       return
     }
+    if (this.#permit() === 'nothing') {
+      this.end('forbidden')
+      return
+    }
     if (!this.#idle) return
     this.#position = Math.max(this.#position, this.#feed.last)
     this.#write(bookmarkEvent(this.#position))
@@ -90,7 +103,7 @@ export class Watcher {
     this.pump()
   }
 
-  end(reason: 'compacted' | 'closing'): void {
+  end(reason: 'compacted' | 'closing' | 'forbidden'): void {
     if (!this.#outgoing.writableEnded) this.#outgoing.end(droppedEvent(reason))
   }
 
