@@ -34,6 +34,7 @@ usage: npm run faults -- --minutes M [--seed S] [--nodes N] [--only KINDS] [--js
 
   --minutes M    how long faults are made, 0.1 to 1440
   --only KINDS   of these kinds only, separated by commas, such as "partition,kill -9"
+  --keep         of --minutes: history, data and logs stay in any case
   --kills N      how many agents have to be killed (default 200)
   --cuts N       how many times a disk has to lose its power (default 100)
   --seed S       of what is drawn; the processes' own timing is not (default: drawn, and printed)
@@ -63,8 +64,8 @@ async function main(args: readonly string[]): Promise<number> {
     const [command = '', ...more] = positionals
     if (more.length > 0) throw new UsageError(`too many words: ${more.join(' ')}`)
     if (command === '' && values.minutes !== undefined) return await mixed(values, args)
-    if (values.minutes !== undefined || values.only !== undefined) {
-      throw new UsageError('--minutes and --only belong to mixed faults, without a command')
+    if (values.minutes !== undefined || values.only !== undefined || values.keep) {
+      throw new UsageError('--minutes, --only and --keep belong to mixed faults, without a command')
     }
     if (command === 'counter') return await counter(values)
     if (command === 'power-cut') return await powerCut(values, args)
@@ -99,7 +100,15 @@ async function mixed(values: Values, args: readonly string[]): Promise<number> {
   }
   const say = (line: string) => console.error(line)
   say(`${minutes} minutes of faults on ${nodes} nodes, seed ${seed}`)
-  const report = await runMixed({ minutes, seed, nodes, only, say, signal: interrupt() })
+  const report = await runMixed({
+    minutes,
+    seed,
+    nodes,
+    only,
+    keep: values.keep,
+    say,
+    signal: interrupt(),
+  })
   console.log(values.json ? JSON.stringify(report) : mixedText(report))
   return report.violations === 0 ? 0 : 1
 }
@@ -140,6 +149,7 @@ function parse(args: readonly string[]) {
     cuts: { type: 'string' },
     planted: { type: 'boolean', default: false },
     machine: { type: 'string' },
+    keep: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   } as const

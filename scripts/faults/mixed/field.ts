@@ -27,6 +27,8 @@ export class Field {
   readonly hosts: Hosts | null
   readonly disks: Disks | null
   readonly clocks: Clocks | null
+  /** in words, for people and for the record */
+  readonly tell: (what: string) => void
   /** of an agent that is added */
   readonly settings: Readonly<Record<string, unknown>>
   /** ids that have to be left alone: something is being done to their processes */
@@ -41,7 +43,7 @@ export class Field {
   constructor(
     parts: Pick<
       Field,
-      'agents' | 'ledger' | 'chance' | 'hosts' | 'disks' | 'clocks' | 'settings' | 'spare'
+      'agents' | 'ledger' | 'chance' | 'hosts' | 'disks' | 'clocks' | 'settings' | 'spare' | 'tell'
     >,
   ) {
     this.agents = parts.agents
@@ -51,6 +53,7 @@ export class Field {
     this.disks = parts.disks
     this.clocks = parts.clocks
     this.settings = parts.settings
+    this.tell = parts.tell
     this.spare = parts.spare
   }
 

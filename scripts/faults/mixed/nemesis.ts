@@ -5,7 +5,7 @@ import { Chance } from '../../../agent/test/simulation/chance.ts'
 import type { Fault, Field, Maker } from './field.ts'
 import { clockJump } from './kinds/clocks.ts'
 import { diskFull, fsyncError, powerCut, slowDisk } from './kinds/disks.ts'
-import { addAndRemove, replace } from './kinds/members.ts'
+import { addAndRemove, bringBack, replace } from './kinds/members.ts'
 import { delay, loss, narrow, partition, unplug } from './kinds/networks.ts'
 import {
   killAgent,
@@ -71,7 +71,6 @@ export interface NemesisOptions {
   /** these only; null: all that can be done */
   readonly only: readonly KindName[] | null
   readonly seed: number
-  readonly say: (line: string) => void
 }
 
 export class Nemesis {
@@ -80,6 +79,8 @@ export class Nemesis {
   /** how often each kind was done */
   readonly counts = new Map<KindName, number>()
   #lasting: Lasting[] = []
+  /** those that are being healed: one may have to wait for another */
+  readonly #healing = new Set<Promise<void>>()
 
   constructor(options: NemesisOptions) {
     this.#options = options
@@ -94,7 +95,8 @@ export class Nemesis {
       signal?.throwIfAborted()
       const now = performance.now()
       const isQuiet = (now - begin) % MINUTE_MS > MINUTE_MS - QUIET_MS
-      await this.#heal(isQuiet ? Number.POSITIVE_INFINITY : now)
+      this.#heal(isQuiet ? Number.POSITIVE_INFINITY : now)
+      if (isQuiet && this.#healing.size === 0) await bringBack(this.#options.field)
       await this.#options.field.agents.look()
       if (!isQuiet && now >= next) {
         await this.#strike()
@@ -107,22 +109,28 @@ export class Nemesis {
   }
 
   async calm(): Promise<void> {
-    await this.#heal(Number.POSITIVE_INFINITY)
+    this.#heal(Number.POSITIVE_INFINITY)
+    await Promise.all(this.#healing)
     await this.#options.field.agents.look()
   }
 
-  /** What ends before `now`. */
-  async #heal(now: number): Promise<void> {
+  /** Begins to heal what ends before `now`. */
+  #heal(now: number): void {
     const over = this.#lasting.filter(({ until }) => until <= now)
     this.#lasting = this.#lasting.filter(({ until }) => until > now)
-    for (const { kind, fault } of over) {
-      this.#tell(`healing: ${fault.what}`)
-      try {
-        await fault.heal()
-      } catch (error) {
-        const why = error instanceof Error ? error.message : String(error)
-        this.#options.field.ledger.violation(`${kind} (${fault.what}) does not heal: ${why}`)
-      }
+    for (const lasting of over) {
+      const healing = this.#healOne(lasting).finally(() => this.#healing.delete(healing))
+      this.#healing.add(healing)
+    }
+  }
+
+  async #healOne({ kind, fault }: Lasting): Promise<void> {
+    try {
+      await fault.heal()
+      this.#options.field.tell(`over: ${fault.what}`)
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error)
+      this.#options.field.ledger.violation(`${kind} (${fault.what}) does not heal: ${why}`)
     }
   }
 
@@ -132,7 +140,7 @@ export class Nemesis {
     const fault = await KINDS[kind].make(field)
     if (fault === null) return
     this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1)
-    this.#tell(fault.what)
+    this.#options.field.tell(fault.what)
     const until = performance.now() + this.#chance.within(LASTS.min, LASTS.max)
     this.#lasting.push({ kind, fault, until })
   }
@@ -147,11 +155,6 @@ export class Nemesis {
       if (left < 0) return kind
     }
     throw new Error('there is no fault to draw')
-  }
-
-  #tell(what: string): void {
-    this.#options.field.ledger.line({ nemesis: what })
-    this.#options.say(what)
   }
 }
 

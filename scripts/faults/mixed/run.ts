@@ -45,6 +45,8 @@ export interface MixedOptions {
   readonly nodes: number
   /** faults of these kinds only; null: all */
   readonly only: readonly KindName[] | null
+  /** history, data and logs stay also where nothing was violated */
+  readonly keep: boolean
   readonly say: (line: string) => void
   readonly signal: AbortSignal | null
 }
@@ -95,7 +97,7 @@ export async function runMixed(options: MixedOptions): Promise<MixedReport> {
     await lifetime.end()
     ledger.flush()
   }
-  const kept = ledger.violationCount > 0
+  const kept = options.keep || ledger.violationCount > 0
   if (!kept) rmSync(directory, { recursive: true, force: true })
   if (!kept) options.signal?.throwIfAborted()
   const { minutes, seed, nodes } = options
@@ -150,7 +152,7 @@ class Play {
     this.#crowd = crowd
     lifetime.teardown(() => crowd.end())
     await crowd.begin()
-    const nemesis = new Nemesis({ field, abilities: abilities.able, only, seed, say })
+    const nemesis = new Nemesis({ field, abilities: abilities.able, only, seed })
     this.#nemesis = nemesis
     await sleep(CALM_MS)
     await nemesis.rage(minutes * 60_000, signal)
@@ -206,6 +208,10 @@ class Play {
     return new Field({
       ...{ agents, ledger, chance, hosts, disks, clocks },
       settings: SETTINGS,
+      tell: what => {
+        ledger.line({ nemesis: what })
+        this.#options.say(what)
+      },
       spare: nodes,
     })
   }

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { TestCluster } from '../../../../agent/test/cluster/harness.ts'
 import { agentStatus } from '../../../lib/agent-server.ts'
 import { agentUrl, type NodePlace } from '../../../lib/layout.ts'
+import { anyNodeOf } from '../../../lib/membership.ts'
 import { probe } from '../../../lib/probe.ts'
 import type { Field, Maker } from '../field.ts'
 
@@ -43,7 +44,7 @@ async function changing(
   const releases = nodes.map(node => field.take(node))
   const done = act()
     .catch(error => {
-      field.ledger.line({ givenUp: what, why: error instanceof Error ? error.message : error })
+      field.tell(`given up: ${what}: ${error instanceof Error ? error.message : error}`)
     })
     .finally(() => {
       field.changing = false
@@ -61,6 +62,7 @@ async function remove(field: Field, node: NodePlace): Promise<void> {
 
 async function add(field: Field, id: string): Promise<NodePlace> {
   const { agents } = field
+  wipe(anyNodeOf(agents.cluster.place, id))
   const node = await agents.cluster.add(id, { settings: field.settings })
   const release = field.take(node)
   // With a clock of its own from now on.
@@ -74,6 +76,19 @@ function wipe({ dataDirectory }: NodePlace): void {
   rmSync(dataDirectory, { recursive: true, force: true })
 }
 
+/** Founders that could not be added again when something else was wrong. */
+export async function bringBack(field: Field): Promise<void> {
+  const { cluster } = field.agents
+  for (let number = 0; number < field.spare; number++) {
+    const id = `node${number}`
+    if (field.changing || cluster.nodes.some(node => node.id === id)) continue
+    const fault = await changing(field, `${id} comes back`, [], async () => {
+      await add(field, id)
+    })
+    await fault?.heal()
+  }
+}
+
 /** Once nothing else is wrong: who is a member runs, and who is none does not. */
 export async function repairMembers(field: Field): Promise<void> {
   const { cluster } = field.agents
@@ -83,7 +98,10 @@ export async function repairMembers(field: Field): Promise<void> {
     const ids = new Set(members)
     const strays = members.filter(id => !cluster.nodes.some(node => node.id === id))
     const gone = cluster.nodes.filter(({ id }) => members.length > 0 && !ids.has(id))
-    if (members.length > 0 && strays.length + gone.length === 0) return
+    if (members.length > 0 && strays.length + gone.length === 0) {
+      await bringBack(field)
+      if (cluster.nodes.length >= field.spare) return
+    }
     if (performance.now() > deadline) {
       throw new Error(`members ${members.join(' ')} are not those that run`)
     }
