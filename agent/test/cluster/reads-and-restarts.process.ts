@@ -6,6 +6,7 @@
 import t from 'tap'
 import type { NodePlace } from '../../../scripts/lib/layout.ts'
 import { kill, pause, resume, start, stop } from '../../../scripts/lib/operations.ts'
+import { Follower } from './follower.ts'
 import { startCluster, type TestCluster, until } from './harness.ts'
 import { statusesText } from './load.ts'
 
@@ -34,6 +35,46 @@ t.test('a rolling restart under load loses no write', async t => {
     await cluster.verify(t, load)
   }
 })
+
+t.test(
+  'a watch goes on behind what it has seen, whichever agent was killed or stopped',
+  async t => {
+    const cluster = await startCluster(t)
+    const ports = cluster.nodes.map(({ gatewayPort }) => gatewayPort)
+    const roaming = new Follower(ports)
+    const followers = [...ports.map(port => new Follower([port])), roaming]
+    const load = cluster.load({ prefix: 'watched-', writersPerUrl: 1 })
+    for (const how of [kill, stop, kill]) {
+      const leader = await cluster.leader()
+      for (const node of [leader, ...cluster.others(leader).slice(0, 1)]) {
+        await cluster.grows(load, 50)
+        await how(node)
+        roaming.cut()
+        await cluster.grows(load, 50)
+        t.equal(await start(cluster.place, node), 'ready')
+      }
+    }
+    await load.stop()
+    await cluster.verify(t, load)
+    const known = () => Math.max(...followers.map(({ last }) => last))
+    await until('all have heard of all', () => followers.every(({ last }) => last === known()))
+    await Promise.all(followers.map(follower => follower.stop()))
+    for (const { changes, statuses } of followers) {
+      t.comment([...statuses].map(([status, count]) => `${status}: ${count}`).join(', '))
+      t.notOk(statuses.has(410), 'nothing was compacted')
+      const indexes = changes.map(({ index }) => index)
+      t.strictSame(
+        indexes,
+        [...new Set(indexes)].sort((a, b) => a - b),
+        'each once, in order',
+      )
+      t.same(changes, roaming.changes, 'what all others have heard')
+    }
+    const heard = new Set(roaming.changes.flatMap(({ changes }) => changes.map(({ key }) => key)))
+    const missing = [...load.acknowledged.keys()].filter(key => !heard.has(key))
+    t.strictSame(missing, [], 'every answered write')
+  },
+)
 
 t.test('?consistent through any gateway shows what was answered before, whoever leads', async t => {
   const cluster = await startCluster(t)

@@ -93,7 +93,7 @@ t.test(
 
 /** Of a child whose files cannot grow beyond 512 kB. */
 async function outputOf(program: string, file: string): Promise<string> {
-  const command = 'ulimit -f 1000; exec "$0" --import tsx "$@"'
+  const command = 'ulimit -f 16000; exec "$0" --import tsx "$@"'
   const child = spawn('/bin/sh', ['-c', command, process.execPath, program, file], {
     env: {},
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -28,6 +28,7 @@ export class ChangeFeed {
   #last = 0
   #reserved = 0
   #timeMs = 0
+  #published = 0
 
   constructor(bytesMax: number = KEPT_BYTES_MAX) {
     this.#bytesMax = bytesMax
@@ -51,6 +52,11 @@ export class ChangeFeed {
   /** The log's time as of the last entry applied since the start, Unix ms; 0: none was. It never falls. */
   get timeMs(): number {
     return this.#timeMs
+  }
+
+  /** Bytes that were ever kept: it differs where something was published meanwhile. */
+  get published(): number {
+    return this.#published
   }
 
   /** How many listen. */
@@ -80,8 +86,10 @@ export class ChangeFeed {
     this.#last = Math.max(this.#last, last)
     if (entries.length === 0) return
     for (const entry of entries) {
+      const bytes = sizeOf(entry)
       this.#kept.push(entry)
-      this.#bytes += sizeOf(entry)
+      this.#bytes += bytes
+      this.#published += bytes
     }
     this.#shrink()
     this.#listeners.notify(entries)
@@ -104,6 +112,19 @@ export class ChangeFeed {
       else low = middle + 1
     }
     return this.#kept.slice(low, low + limit)
+  }
+
+  /** Of what follows `after` the newest, at most so many bytes. */
+  newest(after: number, bytesMax: number): History {
+    let bytes = 0
+    let at = this.#kept.length
+    for (; at > this.#first; at--) {
+      const entry = this.#kept[at - 1] as EntryChanges
+      bytes += sizeOf(entry)
+      if (entry.index <= after) break
+      if (bytes > bytesMax) return { since: entry.index, entries: this.#kept.slice(at) }
+    }
+    return { since: Math.max(after, this.#since), entries: this.#kept.slice(at) }
   }
 
   /**

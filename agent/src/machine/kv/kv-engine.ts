@@ -5,6 +5,7 @@ import type { Engine, Moment } from '../sqlite/engine.ts'
 import type { Result } from '../state-machine.ts'
 import { ChangeRecorder, type EntryChanges } from './change.ts'
 import type { ChangeFeed } from './change-feed.ts'
+import { ChangeHistory } from './change-history.ts'
 import { decodeCommand, type KvCommand } from './command.ts'
 import { forbidNondeterminism } from './deterministic.ts'
 import { Executor } from './executor.ts'
@@ -18,6 +19,7 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
   readonly #feed: ChangeFeed
   readonly #recorder = new ChangeRecorder()
   readonly #executor: Executor
+  readonly #history: ChangeHistory
   /** of the batch that is under way */
   #changes: EntryChanges[] = []
   /** the log's time */
@@ -27,10 +29,11 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
     forbidNondeterminism(db)
     this.#feed = feed
     this.#executor = new Executor(db, this.#recorder)
+    this.#history = new ChangeHistory(db, feed)
   }
 
   opened({ index }: LogPosition): void {
-    this.#feed.restart(index)
+    this.#history.load(index)
   }
 
   begin(): void {
@@ -52,6 +55,10 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
     this.#feed.note({ reserved: this.#recorder.takeReserved(), timeMs: this.#timeMs })
     this.#feed.publish(this.#changes, index)
     this.#changes = []
+  }
+
+  committing({ index }: LogPosition): void {
+    this.#history.save(index)
   }
 
   query(query: KvQuery, applied: LogPosition): KvAnswer {

@@ -1,3 +1,5 @@
+import { CHANGES_TABLE } from './change-history.ts'
+
 /** Beside `kv`, what the whole command set keeps. Keys are explicit: VACUUM may renumber rowids. */
 export const KV_TABLES = `
   CREATE TABLE kv(
@@ -41,5 +43,6 @@ export const KV_TABLES = `
     id INTEGER PRIMARY KEY CHECK(id = 0),
     change_index INTEGER NOT NULL
   ) STRICT;
+  ${CHANGES_TABLE};
   INSERT INTO session_change VALUES(0, 0);
 `

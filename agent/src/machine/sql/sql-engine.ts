@@ -38,6 +38,8 @@ export class SqlEngine implements Engine<Uint8Array, Promise<PlugInAnswer>> {
 
   applied(): void {}
 
+  committing(): void {}
+
   async query(query: Uint8Array, applied: LogPosition): Promise<PlugInAnswer> {
     const value = Buffer.from(JSON.stringify(await this.#answer(query)))
     return { applied, value }

@@ -36,6 +36,8 @@ export interface Engine<Query, Answer> {
   execute(command: Uint8Array, moment: Moment): Result
   /** The batch is visible, up to here. */
   applied(applied: LogPosition): void
+  /** The transaction that holds the batches since the last one is about to be committed: the last to be written in it. */
+  committing(applied: LogPosition): void
   query(query: Query, applied: LogPosition): Answer
   /** Resolves when no other process or thread of its own reads the file. A query may come after it. */
   endReaders(): Promise<void>

@@ -1,4 +1,5 @@
 import type { Identity } from '../../raft/types.ts'
+import { CHANGES_TABLE } from '../kv/change-history.ts'
 import type { Beginning } from '../state-machine.ts'
 import type { DatabaseThreadData } from './database-thread.ts'
 import { SCHEMA_VERSION, UNSEALED_VERSION } from './schema-version.ts'
@@ -65,7 +66,8 @@ const schemaSql = (which: string): string =>
 
 /** One text for all that was created in a database, or for all that is the machine's: equal for equal tables. */
 export const SCHEMA_SQL = {
-  program: schemaSql('TRUE'),
+  // Databases of earlier versions lack it, and get it when they are opened.
+  program: schemaSql(`sql IS NOT '${CHANGES_TABLE}'`),
   clients: schemaSql("tbl_name IN ('_raft', '_sessions')"),
 } as const
 

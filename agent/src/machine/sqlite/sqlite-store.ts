@@ -127,6 +127,7 @@ export class SqliteStore<Query, Answer> {
     try {
       const { position, configuration, nowMs, sessions } = this.#applied
       const { index, term } = position
+      this.#engine.committing(position)
       const chain = this.#chain.bytes()
       const { changes } = this.#advance.run(index, term, configuration, chain, nowMs, sessions)
       assert(changes === 1, 'the position has one row')
