@@ -43,7 +43,7 @@ t.test(
     const ports = cluster.nodes.map(({ gatewayPort }) => gatewayPort)
     const roaming = new Follower(ports)
     const followers = [...ports.map(port => new Follower([port])), roaming]
-    const load = cluster.load({ prefix: 'watched-', writersPerUrl: 1 })
+    const load = cluster.load({ prefix: 'watched', writersPerUrl: 1 })
     for (const how of [kill, stop, kill]) {
       const leader = await cluster.leader()
       for (const node of [leader, ...cluster.others(leader).slice(0, 1)]) {
