@@ -1,12 +1,11 @@
 /** Runs every test: see `USAGE`. */
 
-import { randomUUID } from 'node:crypto'
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ensureEdgeNginx } from './lib/matrix.ts'
-import { endAll, runStage, type Sandbox, type StageEnd } from './lib/stage.ts'
+import { runStage, type Sandbox, Sandboxes, type StageEnd } from './lib/stage.ts'
 import { type TapFailure, TapReader } from './lib/tap-reader.ts'
 import { matrixPlan, type TestStage, testPlan } from './lib/test-plan.ts'
 
@@ -23,6 +22,8 @@ The last line is "N passed, N failed". Exit status: 0 all passed, 1 something fa
 `
 
 const DIAGNOSTIC_LINES_MAX = 40
+/** What runs at the same time; each has ports of its own. */
+const LANES = [0, 1]
 
 interface Total {
   passed: number
@@ -45,12 +46,11 @@ async function main(): Promise<number> {
     console.log(USAGE)
     return 0
   }
-  const base = realpathSync(tmpdir())
-  const directory = mkdtempSync(join(base, 'raft-nginx-test-'))
-  const sandbox: Sandbox = { directory, marker: `TEST_RUN_OF_RAFT_NGINX=${randomUUID()}` }
+  const directory = mkdtempSync(join(realpathSync(tmpdir()), 'raft-nginx-test-'))
+  const sandboxes = new Sandboxes(directory)
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => {
-      endAll(sandbox)
+      sandboxes.endAll()
       rmSync(directory, { recursive: true, force: true })
       console.log(`stopped by ${signal}`)
       process.exit(1)
@@ -60,22 +60,25 @@ async function main(): Promise<number> {
     const stages = matrix ? matrixPlan(only ?? null) : testPlan(only ?? null)
     const missing = stages.some(({ edge }) => edge) ? ensureEdgeNginx() : null
     if (missing !== null) console.log(`tests of edge reads will be skipped: ${missing}`)
-    return await runAll(stages, sandbox)
+    return await runAll(stages, sandboxes)
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
 }
 
-async function runAll(stages: readonly TestStage[], sandbox: Sandbox): Promise<number> {
+/** Those of which each needs the machine to itself come first; the others wait more than they work: two at a time. */
+async function runAll(stages: readonly TestStage[], sandboxes: Sandboxes): Promise<number> {
   const begin = performance.now()
   const total: Total = { passed: 0, failed: 0, skipped: 0, failures: [] }
-  for (const stage of stages) {
-    console.log(`# ${stage.name}`)
-    const stageBegin = performance.now()
-    if (stage.output === 'whole') await runWhole(stage, sandbox, total)
-    else await runTap(stage, sandbox, total)
-    console.log(`  ${secondsSince(stageBegin)}`)
+  const waiting = stages.filter(({ alone }) => !alone)
+  for (const stage of stages.filter(({ alone }) => alone))
+    await run(stage, sandboxes.next(0), total)
+  const lane = async (number: number): Promise<void> => {
+    for (let stage = waiting.shift(); stage !== undefined; stage = waiting.shift()) {
+      await run(stage, sandboxes.next(number), total)
+    }
   }
+  await Promise.all(LANES.map(lane))
   if (total.failures.length > 0) console.log(`\nfailed:\n  ${total.failures.join('\n  ')}`)
   const skipped = total.skipped === 0 ? '' : `, ${total.skipped} skipped`
   console.log(`\n${stages.length} stages in ${secondsSince(begin)}${skipped}`)
@@ -84,26 +87,41 @@ async function runAll(stages: readonly TestStage[], sandbox: Sandbox): Promise<n
   return total.failed === 0 && total.passed > 0 ? 0 : 1
 }
 
+/** Prints what it has to say once it has ended, so that two stages do not mix. */
+async function run(stage: TestStage, sandbox: Sandbox, total: Total): Promise<void> {
+  const begin = performance.now()
+  const lines = [`# ${stage.name}`]
+  const say = (line: string) => void lines.push(line)
+  if (stage.output === 'whole') await runWhole(stage, sandbox, { total, say })
+  else await runTap(stage, sandbox, { total, say })
+  console.log([...lines, `  ${secondsSince(begin)}`].join('\n'))
+}
+
+interface Report {
+  readonly total: Total
+  readonly say: (line: string) => void
+}
+
 /** One that says nothing but whether it passed: what it printed matters when it failed. */
-async function runWhole(stage: TestStage, sandbox: Sandbox, total: Total): Promise<void> {
+async function runWhole(stage: TestStage, sandbox: Sandbox, { total, say }: Report): Promise<void> {
   const lines: string[] = []
   const end = await runStage({ ...stage, onLine: line => lines.push(line) }, sandbox)
   if (end.problem === null) total.passed++
   else {
     total.failed++
     total.failures.push(`${stage.name}: ${end.problem}`)
-    console.log([...lines, end.stderr].join('\n'))
+    say([...lines, end.stderr].join('\n'))
   }
-  console.log(`  ${end.problem === null ? 'ok' : `FAILED: ${end.problem}`}`)
+  say(`  ${end.problem === null ? 'ok' : `FAILED: ${end.problem}`}`)
 }
 
-async function runTap(stage: TestStage, sandbox: Sandbox, total: Total): Promise<void> {
+async function runTap(stage: TestStage, sandbox: Sandbox, { total, say }: Report): Promise<void> {
   let shown = 0
   const reader = new TapReader(({ name, ok, ms, passed, failed }) => {
     const counts = ok ? `${passed}` : `${passed} passed, ${failed} failed`
     const time = ms === null ? '' : `, ${(ms / 1000).toFixed(1)} s`
-    console.log(`  ${ok ? 'ok' : 'FAILED'} ${name} (${counts}${time})`)
-    for (const failure of reader.failures.slice(shown)) console.log(failureText(failure))
+    say(`  ${ok ? 'ok' : 'FAILED'} ${name} (${counts}${time})`)
+    for (const failure of reader.failures.slice(shown)) say(failureText(failure))
     shown = reader.failures.length
   })
   const comments: string[] = []
@@ -113,18 +131,18 @@ async function runTap(stage: TestStage, sandbox: Sandbox, total: Total): Promise
     if (/^ {0,4}# (?!Subtest: |time=|\{|Failed |No coverage)/.test(line)) comments.push(line.trim())
   }
   const end = await runStage({ ...stage, onLine }, sandbox)
-  for (const failure of reader.failures.slice(shown)) console.log(failureText(failure))
-  for (const comment of comments) console.log(`  ${comment}`)
+  for (const failure of reader.failures.slice(shown)) say(failureText(failure))
+  for (const comment of comments) say(`  ${comment}`)
   const { passed, failed, skipped } = reader.counts
   const crash = crashOf(end, passed + skipped, failed)
   total.passed += passed
   total.failed += failed + (crash === null ? 0 : 1)
   total.skipped += skipped
   total.failures.push(...reader.failures.map(({ path }) => `${stage.name}: ${path.join(' > ')}`))
-  if (end.leftovers > 0) console.log(`  ended ${end.leftovers} processes that were left running`)
+  if (end.leftovers > 0) say(`  ended ${end.leftovers} processes that were left running`)
   if (crash === null) return
   total.failures.push(`${stage.name}: ${crash}`)
-  console.log(`  FAILED: ${crash}\n${end.stderr}`)
+  say(`  FAILED: ${crash}\n${end.stderr}`)
 }
 
 /** A file that fails without a failing test has crashed; one without any test has proved nothing. */

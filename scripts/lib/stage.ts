@@ -1,6 +1,9 @@
 /** One part of the tests: a command, what it printed, how it ended, and what it left running. */
 
 import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ROOT } from './layout.ts'
@@ -23,11 +26,37 @@ export interface StageEnd {
   readonly leftovers: number
 }
 
+/** What belongs to one stage. */
 export interface Sandbox {
-  /** temporary directory of all stages */
+  /** its temporary directory */
   readonly directory: string
-  /** of the environment of all that the stages start; nginx overwrites its own, so the directory is looked for too */
+  /** of the environment of all that it starts; nginx overwrites its own, so the directory is looked for too */
   readonly marker: string
+  /** of those that run at the same time, from 0 */
+  readonly lane: number
+}
+
+export class Sandboxes {
+  readonly #directory: string
+  readonly #given: Sandbox[] = []
+
+  /** @param directory temporary, of all stages; whoever made it removes it */
+  constructor(directory: string) {
+    this.#directory = directory
+  }
+
+  next(lane: number): Sandbox {
+    // Short: the path of a socket has 107 bytes.
+    const directory = join(this.#directory, `${this.#given.length}`)
+    mkdirSync(directory)
+    const sandbox = { directory, marker: `TEST_STAGE_OF_RAFT_NGINX=${randomUUID()}`, lane }
+    this.#given.push(sandbox)
+    return sandbox
+  }
+
+  endAll(): void {
+    for (const sandbox of this.#given) endAll(sandbox)
+  }
 }
 
 const STDERR_CHARACTERS_MAX = 8_000
@@ -40,7 +69,10 @@ export async function runStage(command: StageCommand, sandbox: Sandbox): Promise
     stdio: ['ignore', 'pipe', 'pipe'],
     // a group of its own: Ctrl-C is for this program, which ends the group
     detached: true,
-    env: { ...process.env, ...command.env, TMPDIR: sandbox.directory, [name]: value },
+    env: {
+      ...{ ...process.env, ...command.env },
+      ...{ TMPDIR: sandbox.directory, TEST_LANE: `${sandbox.lane}`, [name]: value },
+    },
   })
   let late = false
   let stderr = ''
@@ -70,8 +102,8 @@ export async function runStage(command: StageCommand, sandbox: Sandbox): Promise
   return { problem, stderr, leftovers }
 }
 
-/** Ends whatever the stages started and did not end. @returns how many processes that were */
-export function endAll({ directory, marker }: Sandbox): number {
+/** Ends whatever the stage started and did not end. @returns how many processes that were */
+function endAll({ directory, marker }: Sandbox): number {
   const marked = processIds().filter(pid => environmentOf(pid).split('\0').includes(marker))
   const found = new Set([...marked, ...processesUsing(directory)])
   found.delete(process.pid)

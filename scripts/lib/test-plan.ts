@@ -14,12 +14,16 @@ export interface TestStage {
   readonly env?: Readonly<Record<string, string>>
   /** `whole`: it passes or fails as one */
   readonly output: 'tap' | 'whole'
+  /** It needs the machine to itself: all cores, or the ports of the README. */
+  readonly alone?: boolean
   /** It skips what needs js_shared_dict_zone where no nginx has it. */
   readonly edge?: boolean
 }
 
 const MINUTE_MS = 60_000
 const GATEWAY = 'njs/test/gateway/'
+/** Simulations use all cores; `scripts/run` the ports of the README; faults and benchmarks measure. */
+const ALONE = /\b(?:seeds|commands|nemesis|bench)\.process\.ts$/
 const FOLDERS = ['agent/test', 'njs/test']
 
 /** @param only part of the name of a stage or of a test file; null for all */
@@ -50,14 +54,21 @@ export function matrixPlan(only: string | null): TestStage[] {
 
 function checkStage(): TestStage {
   const args = ['run', '--silent', 'check']
-  return { name: 'check', program: 'npm', args, timeoutMs: 10 * MINUTE_MS, output: 'whole' }
+  return {
+    name: 'check',
+    program: 'npm',
+    args,
+    timeoutMs: 10 * MINUTE_MS,
+    output: 'whole',
+    alone: true,
+  }
 }
 
 /** @param files none for all: tap has its own list */
 function unitStage(files: readonly string[]): TestStage {
   const args = [join(ROOT, 'node_modules/.bin/tap'), 'run', '--reporter=tap', ...files]
   const timeoutMs = 20 * MINUTE_MS
-  return { name: 'tap run', program: process.execPath, args, timeoutMs, output: 'tap' }
+  return { name: 'tap run', program: process.execPath, args, timeoutMs, output: 'tap', alone: true }
 }
 
 /** A file that starts real processes runs by itself: tap would instrument them too. */
@@ -66,7 +77,8 @@ function processStage(file: string): TestStage {
   const args = ['--import', loader, file]
   const timeoutMs = 15 * MINUTE_MS
   const edge = /(?:edge|examples|structure)[^/]*$/.test(file)
-  return { name: file, program: process.execPath, args, timeoutMs, output: 'tap', edge }
+  const alone = ALONE.test(file)
+  return { name: file, program: process.execPath, args, timeoutMs, output: 'tap', edge, alone }
 }
 
 function filesEnding(suffix: string): string[] {

@@ -25,7 +25,9 @@ import { type Load, type LoadOptions, startLoad } from './load.ts'
 const POLL_MS = 25
 const UNTIL_MS = 30_000
 /** below the ports that the kernel gives to clients */
-const PORTS = { first: 11_000, count: 20, step: 1_000 }
+const PORTS = { first: 11_000, count: 10, step: 2_000, lane: 1_000 }
+/** Of the test files that run at the same time, each has ports that no other takes while its nodes are down. */
+const { TEST_LANE = '0' } = process.env
 
 /** Some are added while a test runs. */
 const NODES_MAX = 6
@@ -185,8 +187,9 @@ export function temporaryDirectory(owner: Owner): string {
 
 /** Others may run the same tests on this machine. */
 export async function freeBasePort(shape: Shape): Promise<number> {
+  const laneFirst = PORTS.first + Number(TEST_LANE) * PORTS.lane
   for (let attempt = 0; attempt < PORTS.count; attempt++) {
-    const basePort = PORTS.first + ((process.pid + attempt) % PORTS.count) * PORTS.step
+    const basePort = laneFirst + ((process.pid + attempt) % PORTS.count) * PORTS.step
     const nodesMax = Math.max(shape.nodes, NODES_MAX)
     const { nodes } = placeOf('/', { ...shape, nodes: nodesMax, basePort })
     const ports = nodes.flatMap(node => [node.gatewayPort, node.httpPort, node.raftPort])

@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import net, { type AddressInfo } from 'node:net'
+import net from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,6 +15,7 @@ export const NGINX =
   process.env.GATEWAY_TEST_NGINX ?? (existsSync('/usr/sbin/nginx') ? '/usr/sbin/nginx' : 'nginx')
 
 /** GATEWAY_TEST_ENGINE=qjs: QuickJS. */
+const PORTS = { first: 31_100, count: 800 }
 export const ENGINE = ['--js-engine', process.env.GATEWAY_TEST_ENGINE ?? 'njs']
 
 /** What tap's test object gives us. */
@@ -161,12 +162,32 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
   }
 }
 
+let given = 0
+
+/**
+ * Below the ports that the kernel gives to clients: whoever restarts finds its port free. Test files that run at the
+ * same time draw from ranges of their own.
+ */
 export async function freePort(): Promise<number> {
+  const { TEST_LANE = '0' } = process.env
+  const first = PORTS.first + Number(TEST_LANE) * PORTS.count
+  for (let attempt = 0; attempt < PORTS.count; attempt++) {
+    const port = first + ((process.pid + given++) % PORTS.count)
+    if (await isFree(port)) return port
+  }
+  throw new Error('no free port')
+}
+
+async function isFree(port: number): Promise<boolean> {
   const server = net.createServer()
-  await once(server.listen(0, '127.0.0.1'), 'listening')
-  const { port } = server.address() as AddressInfo
-  await new Promise(done => server.close(done))
-  return port
+  const listening = once(server, 'listening').then(
+    () => true,
+    () => false,
+  )
+  server.listen(port, '127.0.0.1')
+  const free = await listening
+  if (free) await new Promise(done => server.close(done))
+  return free
 }
 
 function accepts(port: number): Promise<boolean> {
