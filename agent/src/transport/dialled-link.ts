@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { Cancel } from '../clock/clock.ts'
 import { DecodeError } from '../lib/bytes.ts'
 import type { HostPort } from '../lib/host-port.ts'
@@ -93,6 +93,13 @@ export class DialledLink {
     )
   }
 
+  /** What connections were opened with has changed: this one is opened anew unless that vouches for it. */
+  recheck(): void {
+    const state = this.#state
+    if (!('socket' in state) || this.#context.wire.trusts(state.socket)) return
+    this.#break(state.socket, 'what it has shown is not trusted any more')
+  }
+
   /** Dials at once, unless a connection exists or is being made. */
   dialNow(): void {
     if (this.#state.kind === 'waiting') this.#state.cancel()
@@ -169,18 +176,19 @@ export class DialledLink {
 
   #dial(): void {
     const { id, address } = this.#peer
-    const { clock, limits, self } = this.#context
-    const socket = connect({ ...address, noDelay: true, keepAlive: true })
+    const { clock, limits, self, wire } = this.#context
+    const socket = wire.dial({ to: address, peer: id, language: 'raft' }, () =>
+      socket.write(greetingFrame('hello', self, id)),
+    )
     const cancel = clock.after(limits.handshakeMs, () => {
       this.#break(socket, `no greeting within ${limits.handshakeMs / 1000} s`)
     })
     this.#attempts++
     this.#state = { kind: 'greeting', socket, cancel }
     const reader = new FrameReader(GREETING_BYTES_MAX)
-    socket.on('connect', () => socket.write(greetingFrame('hello', self, id)))
     socket.on('data', chunk => this.#onData(socket, reader, chunk))
     socket.on('error', error => this.#onError(socket, error))
-    socket.on('end', () => this.#break(socket, 'closed by the peer'))
+    socket.on('end', () => this.#break(socket, this.#closedByPeer()))
     socket.on('close', () => this.#break(socket, 'closed'))
   }
 
@@ -189,6 +197,13 @@ export class DialledLink {
     if (error.code !== 'ECONNREFUSED' || !this.#wasThere) return
     this.#wasThere = false
     this.#handler.onGone(this.#peer.id)
+  }
+
+  #closedByPeer(): string {
+    const early = this.#state.kind === 'greeting'
+    return early
+      ? 'closed by the peer before its welcome; its log may tell why'
+      : 'closed by the peer'
   }
 
   #onData(socket: Socket, reader: FrameReader, chunk: Uint8Array): void {

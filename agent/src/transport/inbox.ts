@@ -1,4 +1,4 @@
-import { createServer, type Server, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { Cancel } from '../clock/clock.ts'
 import { DecodeError } from '../lib/bytes.ts'
 import type { HostPort } from '../lib/host-port.ts'
@@ -23,6 +23,7 @@ import {
   NOTICE_BYTES_MAX,
   type SnapshotChunk,
 } from './transport.ts'
+import type { Arrival, Entrance } from './wire.ts'
 
 const PONG = encodeFrame(body => body.u8(BODY.pong))
 /** A peer that reads not even the pongs is gone. */
@@ -35,6 +36,8 @@ export interface InboxHandler {
   onNotice(from: NodeId, notice: Uint8Array): void
   /** This peer is verified and has connected: dialling it may work now. */
   onAccepted(peer: MetPeer): void
+  /** A node of this cluster, as it has proven, speaks HTTP on this connection. */
+  onHttp(socket: Socket, peer: NodeId): void
   /** Its connection has ended, and no newer one has taken its place. */
   onLeft(peer: NodeId): void
 }
@@ -45,6 +48,8 @@ interface Visitor {
   readonly address: string
   readonly reader: FrameReader
   readonly cancelHandshake: Cancel
+  /** whom the connection itself proves; null: nobody */
+  readonly proven: NodeId | null
   /** null until verified */
   peer: NodeId | null
   /** of the verified peer */
@@ -68,7 +73,7 @@ interface Delivery {
 export class Inbox {
   readonly #context: TcpContext
   readonly #handler: InboxHandler
-  readonly #server: Server
+  readonly #entrance: Entrance
   readonly #log: StrangerLog
   /** not verified yet, oldest first */
   readonly #strangers = new Set<Visitor>()
@@ -79,20 +84,28 @@ export class Inbox {
     this.#context = context
     this.#handler = handler
     this.#log = new StrangerLog(context)
-    this.#server = createServer({ noDelay: true, keepAlive: true }, socket => this.#onVisit(socket))
+    const { wire, clock, limits } = context
+    this.#entrance = wire.entrance(
+      {
+        onArrival: arrival => this.#onArrival(arrival),
+        onTurnedAway: (address, reason) => this.#log.stranger(address, reason),
+      },
+      { ...limits, after: (ms, task) => clock.after(ms, task) },
+    )
   }
 
   /** Resolves with the port. Rejects in words when the address cannot be bound. */
   listen({ host, port }: HostPort): Promise<number> {
+    const { server } = this.#entrance
     return new Promise((resolve, reject) => {
-      this.#server.on('error', cause => {
+      server.on('error', cause => {
         const where = `${host === '' ? '*' : host}:${port}`
         const words = describeError(cause)
-        if (this.#server.listening) this.#log.stranger(where, `not accepted: ${words}`)
+        if (server.listening) this.#log.stranger(where, `not accepted: ${words}`)
         else reject(new Error(`cannot listen for peers on ${where}: ${words}`, { cause }))
       })
-      this.#server.listen({ ...(host === '' ? {} : { host }), port }, () => {
-        const address = this.#server.address()
+      server.listen({ ...(host === '' ? {} : { host }), port }, () => {
+        const address = server.address()
         resolve(typeof address === 'object' && address !== null ? address.port : port)
       })
     })
@@ -131,14 +144,30 @@ export class Inbox {
     }
   }
 
+  /** What connections were opened with has changed: those that it does not vouch for are to be opened anew. */
+  recheck(): void {
+    for (const visitor of [...this.#strangers, ...this.#peers.values()]) {
+      if (!this.#context.wire.trusts(visitor.socket)) {
+        this.#dismiss(visitor, 'what it has shown is not trusted any more')
+      }
+    }
+  }
+
   close(): Promise<void> {
     return new Promise(resolve => {
-      this.#server.close(() => resolve())
+      this.#entrance.server.close(() => resolve())
+      this.#entrance.dismissAll()
       for (const visitor of [...this.#strangers, ...this.#peers.values()]) visitor.socket.destroy()
     })
   }
 
-  #onVisit(socket: Socket): void {
+  #onArrival({ socket, proven, language }: Arrival): void {
+    if (language === 'raft') this.#onVisit(socket, proven)
+    else if (proven === null) socket.destroy()
+    else this.#handler.onHttp(socket, proven)
+  }
+
+  #onVisit(socket: Socket, proven: NodeId | null): void {
     const { clock, limits } = this.#context
     const visitor: Visitor = {
       socket,
@@ -147,6 +176,7 @@ export class Inbox {
       cancelHandshake: clock.after(limits.handshakeMs, () => {
         this.#dismiss(visitor, `no greeting within ${limits.handshakeMs / 1000} s`)
       }),
+      proven,
       peer: null,
       incarnation: '',
       verifying: false,
@@ -253,6 +283,11 @@ export class Inbox {
 
   #onHello(visitor: Visitor, hello: Greeting): void {
     const { self, admission, guests } = this.#context
+    const { proven } = visitor
+    if (proven !== null && proven !== hello.from) {
+      this.#refuse(visitor, null, `${proven} calls itself ${hello.from}`)
+      return
+    }
     const reason = objection(hello, self, id => admission.objection(id, guests()))
     // Who is not of this cluster gets the lines of a stranger, so that no names fill the log.
     const named = hello.clusterId === self.clusterId ? hello.from : null

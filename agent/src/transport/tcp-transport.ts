@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { Cancel, Clock } from '../clock/clock.ts'
 import { assert } from '../lib/assert.ts'
 import { type HostPort, parseHostPort } from '../lib/host-port.ts'
@@ -25,6 +26,7 @@ import type {
   Transport,
   TransportHandler,
 } from './transport.ts'
+import { PLAIN_WIRE, type Wire } from './wire.ts'
 
 /** How a TCP transport is set up. */
 export interface TcpTransportOptions {
@@ -38,6 +40,10 @@ export interface TcpTransportOptions {
   readonly log: TransportLog
   /** For the jitter of redials. */
   readonly seed: number
+  /** Default: TCP as it is. */
+  readonly wire?: Wire
+  /** Who has proven to be a node of this cluster, and speaks HTTP. Default: nobody may. */
+  readonly onHttp?: (socket: Socket, peer: NodeId) => void
   /** Defaults: `TCP_LIMITS`. */
   readonly limits?: Partial<TcpLimits>
 }
@@ -56,6 +62,7 @@ export class TcpTransport implements Transport {
   readonly #linkHandler: LinkHandler
   #handler: TransportHandler | null = null
   #cancelTicks: Cancel = () => {}
+  #cancelRechecks: Cancel = () => {}
   #port = 0
   #closed = false
 
@@ -68,6 +75,7 @@ export class TcpTransport implements Transport {
     this.#admission = new Admission(identity.nodeId, options.identities)
     this.#context = {
       self: { ...identity, ...contact },
+      wire: options.wire ?? PLAIN_WIRE,
       admission: this.#admission,
       guests: () => [...this.#links.keys()].filter(id => !this.#admission.isMember(id)).length,
       clock: options.clock,
@@ -85,6 +93,7 @@ export class TcpTransport implements Transport {
       onChunk: (from, chunk) => this.#onChunk(from, chunk),
       onNotice: (from, notice) => this.#handler?.onNotice(from, notice),
       onAccepted: peer => this.#onAccepted(peer),
+      onHttp: options.onHttp ?? (socket => socket.destroy()),
       onLeft: peer => this.#onLeft(peer),
     })
   }
@@ -100,6 +109,7 @@ export class TcpTransport implements Transport {
     this.#port = await this.#inbox.listen(this.#listen)
     if (this.#closed) return
     this.#cancelTicks = this.#context.clock.every(this.#context.limits.pingMs, () => this.#tick())
+    this.#cancelRechecks = this.#context.wire.onChange(() => this.#recheck())
     for (const link of this.#links.values()) link.dialNow()
   }
 
@@ -138,6 +148,7 @@ export class TcpTransport implements Transport {
   async close(): Promise<void> {
     this.#closed = true
     this.#cancelTicks()
+    this.#cancelRechecks()
     for (const link of this.#links.values()) link.close()
     await this.#inbox.close()
   }
@@ -145,6 +156,11 @@ export class TcpTransport implements Transport {
   async #onChunk(from: NodeId, chunk: SnapshotChunk): Promise<ChunkAnswer> {
     if (this.#handler === null) throw new Error('not started')
     return this.#handler.onChunk(from, chunk)
+  }
+
+  #recheck(): void {
+    this.#inbox.recheck()
+    for (const link of this.#links.values()) link.recheck()
   }
 
   #tick(): void {
