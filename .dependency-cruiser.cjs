@@ -68,7 +68,7 @@ module.exports = {
       'repair',
       'log/',
       'node/',
-      'http/leave-client\\.ts$',
+      'http/(?:leave-client|ask-agent)\\.ts$',
       'machine/(?:registry|state-machine)\\.ts$',
       'raft/',
       'lib/',

@@ -15,6 +15,7 @@ import {
 } from './config/sources.ts'
 import { assert } from './lib/assert.ts'
 import { asNodeId, type NodeId } from './raft/types.ts'
+import type { CredentialFiles } from './tls/credentials.ts'
 
 /** What tells a module's path from the name of a machine that ships. */
 const PATH = /\/|\.[cm]?[jt]s$/
@@ -74,6 +75,8 @@ export interface Config {
     readonly listen: string
     readonly timeoutSec: number
   }
+  /** how agents know each other; null: they do not */
+  readonly peers: CredentialFiles | null
   readonly server: {
     /** where HTTP is accepted: `host:port` */
     readonly listen: string
@@ -214,6 +217,7 @@ function toConfig(found: Settings, file: string): Config {
       level: log.level,
     },
     transport: { listen: transport.address ?? own.raftBind, timeoutSec: transport.timeout_sec },
+    peers: credentialFiles(found, directory),
     server: {
       listen: server.address ?? own.address,
       socket: server.socket === undefined ? null : resolve(directory, server.socket),
@@ -234,4 +238,14 @@ function toConfig(found: Settings, file: string): Config {
       bodyBytesMax: limits.body_bytes_max,
     },
   }
+}
+
+function credentialFiles(
+  { peer_tls: tls, peer_secret_file: secret }: Settings,
+  directory: string,
+): CredentialFiles | null {
+  if (secret !== undefined) return { kind: 'secret', file: resolve(directory, secret) }
+  if (tls === undefined) return null
+  const at = (file: string) => resolve(directory, file)
+  return { kind: 'certificates', ca: at(tls.ca), cert: at(tls.cert), key: at(tls.key) }
 }

@@ -6,6 +6,7 @@ import type { Clock } from './clock/clock.ts'
 import { SystemClock } from './clock/system-clock.ts'
 import type { Config } from './config.ts'
 import { edgeFiller } from './gateway/edge.ts'
+import { askPlainly } from './http/ask-agent.ts'
 import { withoutKeys } from './http/exchange.ts'
 import { startJoining } from './http/join-client.ts'
 import { startHttp } from './http/server.ts'
@@ -14,6 +15,7 @@ import { Expirer } from './lifetimes/expirer.ts'
 import type { Chosen } from './machine/registry.ts'
 import { configuration, plannedCrash, version } from './main/command-line.ts'
 import { ending, messageOf } from './main/fatal.ts'
+import { type PeerDoors, peerDoors } from './main/peer-doors.ts'
 import { snapshotsOf, storageOf } from './main/storage.ts'
 import type { Reach } from './node/fault-points.ts'
 import { RaftNode } from './node/node.ts'
@@ -53,7 +55,8 @@ async function runAgent(config: Config, { logger, reach }: Told): Promise<void> 
   const clock = new SystemClock()
   const contact = contactOf(config)
   const quarantine = new AbortController()
-  const around = { clock, contact, logger, reach, quarantine }
+  const doors = peerDoors(config, { clock, logger })
+  const around = { clock, contact, logger, reach, quarantine, doors }
   const { node, served, machine, expirer, edge, join } = await startNode(config, around)
   expirer?.start()
   collectDefaultMetrics()
@@ -63,9 +66,12 @@ async function runAgent(config: Config, { logger, reach }: Told): Promise<void> 
     limits: config.limits,
     version,
     log: logger,
+    askAgent: doors.ask,
   })
+  doors.opened(http)
   const { listen: raft } = config.transport
-  logger.info({ version, machine, ...config.server, raft }, 'serving')
+  const peers = config.peers?.kind ?? 'unproven'
+  logger.info({ version, machine, ...config.server, raft, peers }, 'serving')
   const standAside = () => {
     http.endWatches()
     void edge?.forget()
@@ -77,7 +83,15 @@ async function runAgent(config: Config, { logger, reach }: Told): Promise<void> 
   const stopJoining =
     join === null
       ? () => {}
-      : startJoining({ ...join, id, raftBind: contact.raftBind, node, clock, log: logger })
+      : startJoining({
+          ...join,
+          id,
+          raftBind: contact.raftBind,
+          node,
+          clock,
+          log: logger,
+          ask: doors.ask ?? askPlainly,
+        })
 
   let stopping = false
   const stop = async (signal: string): Promise<void> => {
@@ -109,12 +123,14 @@ interface Surroundings extends Told {
   readonly contact: Contact
   /** Aborted when this node's machine is found to be wrong. */
   readonly quarantine: AbortController
+  readonly doors: PeerDoors
 }
 
 /** With a disk that is mended on the way, where that can be done. */
 async function startNode(config: Config, around: Surroundings) {
-  const { clock, logger } = around
-  const repair = config.inMemory ? null : repairOf(config, { clock, log: logger })
+  const { clock, logger, doors } = around
+  const ask = doors.ask ?? askPlainly
+  const repair = config.inMemory ? null : repairOf(config, { clock, log: logger, ask })
   for (;;) {
     await repair?.before()
     const made = await makeNode(config, around)
@@ -132,7 +148,7 @@ async function startNode(config: Config, around: Surroundings) {
 
 async function makeNode(
   config: Config,
-  { clock, contact, logger, reach, quarantine }: Surroundings,
+  { clock, contact, logger, reach, quarantine, doors }: Surroundings,
 ) {
   const { identity, identities, alone, log, snapshots, chosen, rejoin, life } =
     await storageOf(config)
@@ -151,6 +167,8 @@ async function makeNode(
       listen: config.transport.listen,
       identities,
       clock,
+      wire: doors.wire,
+      onHttp: doors.onHttp,
       log: (level, line) => logger[level](line),
       seed,
       limits: {

@@ -50,6 +50,7 @@ t.test('the smallest configuration has every default, and absolute paths', async
       snapshot: { enabled: true, intervalSec: 120, threshold: 8_192, retain: 2 },
       log: { dir: '/etc/raft/raft-data/log', trailingLogs: 10_240, level: 'info' },
       transport: { listen: 'localhost:8186', timeoutSec: 5 },
+      peers: null,
       server: { listen: 'localhost:8185', socket: null, socketMode: 0o660 },
       edge: { socket: null, prefixes: [] },
       structure: { enabled: false, prefix: 'nginx/', gatewayAccess: false },
@@ -119,6 +120,7 @@ t.test('what differs from the address that others see', async t => {
     raft_dir: '../data',
     log: { log_dir: 'wal', level: 'debug' },
     transport: { address: ':8286' },
+    peer_secret_file: 'secret',
     server: { address: '[::1]:0', socket: 'run/agent.sock', socket_mode: '0600' },
     nodes: [row('node1', { gateway: 'https://edge.example:8200/' }), row('node2')],
   })
@@ -210,7 +212,7 @@ t.test('each fault by itself', async t => {
     [{ ...base, join: ['a:1'], single_node: true }, /single_node must not be given beside `join`/],
     [{ ...base, voter: false }, /voter is false, which only a node with `join` can be/],
     [
-      { nodes: [row('node0', { raft_bind: '0.0.0.0:8186' })], join: ['a:1'] },
+      { nodes: [row('node0', { raft_bind: '0.0.0.0:8186' })], join: ['a:1'], peer_insecure: true },
       /raft_bind must be an address that the other nodes can dial/,
     ],
     [
@@ -223,7 +225,14 @@ t.test('each fault by itself', async t => {
     [{ ...base, server: { address: 'x' } }, /server.address must be host:port or :port/],
     [{ ...base, limits: { value_bytes_max: 2_000_000 } }, /at most limits.body_bytes_max/],
     [{ ...base, zzzzzzzz: 1 }, /zzzzzzzz is not a setting; known here: cluster_name, node_id/],
-    [{ ...base, nodes: [row('node1', { raft_bind: '0.0.0.0:1' }), row('node2')] }, /can dial/],
+    [
+      {
+        ...base,
+        nodes: [row('node1', { raft_bind: '0.0.0.0:1' }), row('node2')],
+        peer_insecure: true,
+      },
+      /can dial/,
+    ],
     [{ ...base, nodes: [row('node1', { address: 'a:0' })] }, /nodes\[0\].address must be host/],
     [{ ...base, nodes: [row('node1', { raft_bind: '127.0.0.1:8285' })] }, /as is nodes\[0\]/],
     [{ ...base, nodes: [row('node1', { gateway: 'ftp://x' })] }, /must be a URL like/],

@@ -1,3 +1,4 @@
+import { isIPv4, isIPv6 } from 'node:net'
 import { parseHostPort } from '../lib/host-port.ts'
 import { type Fault, show } from './fault.ts'
 import type { Settings } from './settings.ts'
@@ -13,6 +14,7 @@ export function crossFaults(settings: Partial<Settings>, rawNodes: unknown): rea
     ...countFaults(settings),
     ...timeFaults(settings),
     ...limitFaults(settings),
+    ...peerFaults(settings),
   ]
 }
 
@@ -109,4 +111,31 @@ function limitFaults({ limits }: Partial<Settings>): readonly Fault[] {
   if (limits === undefined || limits.value_bytes_max <= limits.body_bytes_max) return []
   const problem = `must be at most limits.body_bytes_max (${limits.body_bytes_max}), is ${limits.value_bytes_max}`
   return [{ path: ['limits', 'value_bytes_max'], problem }]
+}
+
+/** Others than agents could speak Raft to this node. */
+function peerFaults(settings: Partial<Settings>): readonly Fault[] {
+  const { peer_tls, peer_secret_file, peer_insecure = false, nodes = [], node_id } = settings
+  const given = { peer_tls, peer_secret_file, peer_insecure: peer_insecure || undefined }
+  const names = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : name))
+  const [first, second] = names
+  if (first !== undefined && second !== undefined) {
+    return [{ path: [second], problem: `must not be given beside ${first}: choose one` }]
+  }
+  const own = nodes.findIndex(node => node_id === undefined || node.id === node_id)
+  const bind = nodes[own]?.raft_bind
+  if (first !== undefined || bind === undefined || !Object.hasOwn(settings, 'transport')) return []
+  const address = settings.transport?.address
+  const listened = address ?? bind
+  if (isLoopback(parseHostPort(listened)?.host ?? '')) return []
+  const path = address === undefined ? ['nodes', own, 'raft_bind'] : ['transport', 'address']
+  const problem = `is ${show(listened)}, where strangers could take the place of an agent: give agents certificates (peer_tls, made by \`raft-nginx tls init\`) or a common secret (peer_secret_file); peer_insecure: true leaves it open`
+  return [{ path, problem }]
+}
+
+/** Reached from this machine only. A name that could mean anything is not. */
+function isLoopback(host: string): boolean {
+  if (host === 'localhost') return true
+  if (isIPv4(host)) return host.startsWith('127.')
+  return isIPv6(host) && /^(?:0{0,4}:){2,7}0{0,3}1$/.test(host)
 }

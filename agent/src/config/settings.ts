@@ -128,6 +128,12 @@ const limits = z.strictObject({
     .describe('Longest body of a request, bytes; also bounds an entry of the log.'),
 })
 
+const peerTls = z.strictObject({
+  ca: path.describe('PEM file of the certificate authorities whose nodes are let in.'),
+  cert: path.describe('PEM file of the certificate of this node; `raft-nginx tls init` makes one.'),
+  key: path.describe('PEM file of its private key; not readable by everybody.'),
+})
+
 export const settings = z.strictObject({
   cluster_name: z
     .string()
@@ -181,6 +187,17 @@ export const settings = z.strictObject({
     .describe('When the log is shortened; who lacks what is gone gets a snapshot.'),
   log: log.prefault({}).describe('The Raft log and the process log.'),
   transport: transport.prefault({}).describe('Between agents.'),
+  peer_tls: peerTls
+    .optional()
+    .describe('Agents know each other by certificates. Read again at SIGHUP. Default: none.'),
+  peer_secret_file: path
+    .optional()
+    .describe('Agents know each other by what this file holds, in place of certificates.'),
+  peer_insecure: flag
+    .default(false)
+    .describe(
+      'Whoever reaches raft_bind is taken for an agent, on networks that others reach too.',
+    ),
   server: server.prefault({}).describe('HTTP of this agent.'),
   edge: edge.prefault({}).describe('Reads that nginx answers by itself.'),
   structure: structure.prefault({}).describe("Keys that become nginx's configuration."),

@@ -1,4 +1,4 @@
-import { type RequestOptions, request } from 'node:http'
+import { type ClientRequest, type RequestOptions, request } from 'node:http'
 
 export interface Answer {
   readonly status: number
@@ -9,11 +9,20 @@ export interface Answer {
 
 /** One question to another agent, on a connection of its own. Rejects when no whole answer comes. */
 export function ask(options: RequestOptions, body: string): Promise<Answer> {
+  return answerOf(body, ({ headers }) =>
+    request({ ...options, headers: { ...options.headers, ...headers }, agent: false }),
+  )
+}
+
+/** @param start sends no body yet */
+export function answerOf(
+  body: string,
+  start: (given: Required<Pick<RequestOptions, 'headers'>>) => ClientRequest,
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const type = body === '' ? {} : { 'Content-Type': 'application/json' }
-    const length = { 'Content-Length': Buffer.byteLength(body) }
-    const headers = { ...options.headers, ...type, ...length }
-    const asking = request({ ...options, headers, agent: false }, incoming => {
+    const asking = start({ headers: { ...type, 'Content-Length': Buffer.byteLength(body) } })
+    asking.on('response', incoming => {
       let text = ''
       incoming.setEncoding('utf8')
       incoming.on('data', (chunk: string) => {

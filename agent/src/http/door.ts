@@ -1,5 +1,8 @@
 import type { IncomingMessage } from 'node:http'
-import type { Target } from './raw-target.ts'
+import type { Socket } from 'node:net'
+import type { Caller } from './acl/caller.ts'
+import type { Peers } from './peers.ts'
+import type { Resource, Target } from './raw-target.ts'
 import { type Refusal, refuse } from './refusal.ts'
 
 /** What only operators may ask for: on the agent's own TCP port, and never through an nginx. */
@@ -16,4 +19,55 @@ export function checkDoor(target: Target, incoming: IncomingMessage): Refusal | 
 
 export function cameThroughGateway({ socket, headers }: IncomingMessage): boolean {
   return socket.remoteAddress === undefined || headers['x-raft-hop'] !== undefined
+}
+
+/** Also as an IPv6 socket shows it. */
+const LOOPBACK = /^(?:::ffff:)?127\.|^::1$/
+
+/** What changes who belongs to the cluster, or who leads it. */
+const CHANGES = /^\/(?:join|v1\/cluster(?:\/.*)?)$/
+
+/** Agents ask for these by themselves. */
+const OWN: ReadonlySet<Resource> = new Set(['join', 'member'])
+
+/** Where who asks is judged by more than the request: the connection, and the token. */
+export interface Credit {
+  readonly peers: Peers
+  readonly caller: Caller
+}
+
+/**
+ * Where agents prove who they are: refuses changes of the cluster to whoever is neither one of them, nor on this
+ * machine, nor has a token.
+ */
+export function checkPeer(
+  target: Target,
+  { method, socket }: IncomingMessage,
+  { peers, caller }: Credit,
+): Refusal | null {
+  if (!peers.prove || !CHANGES.test(target.path) || method === 'GET' || method === 'HEAD')
+    return null
+  if (peers.proven(socket) !== null || isLocal(socket) || hasToken(caller)) return null
+  const detail =
+    'the cluster is changed on one of its own machines, by an agent that proves to be one, or with a token'
+  return refuse(401, 'PROVE_PEER', detail)
+}
+
+/** Whether an agent asks for what agents ask for: that needs no token. */
+export function isPeersOwn(
+  { resource }: Target,
+  { socket }: IncomingMessage,
+  peers: Peers,
+): boolean {
+  return OWN.has(resource) && peers.proven(socket) !== null
+}
+
+/** What it is good for is another question. */
+function hasToken(caller: Caller): boolean {
+  const rights = caller.rights()
+  return 'accessor' in rights && rights.accessor !== null
+}
+
+function isLocal({ remoteAddress = '', localAddress }: Socket): boolean {
+  return LOOPBACK.test(remoteAddress) || remoteAddress === localAddress
 }

@@ -12,11 +12,12 @@ import { abandonBody, type BodyLimits, checkBodyLength } from './body.ts'
 import type { BodyBudget } from './body-budget.ts'
 import { textReply } from './consul/consul-reply.ts'
 import { CONSUL_KEY_RESOURCES, speaksConsul } from './consul/resources.ts'
-import { checkDoor } from './door.ts'
+import { checkDoor, checkPeer, isPeersOwn } from './door.ts'
 import type { EdgeView } from './edge-view.ts'
 import { type Head, readHead } from './head.ts'
 import type { HttpLimits } from './limits.ts'
 import type { HttpMeasures } from './measures.ts'
+import type { Peers } from './peers.ts'
 import { checkMethod, parseTarget, type Resource, type Target } from './raw-target.ts'
 import { isRefusal, type Refusal, refuse } from './refusal.ts'
 import {
@@ -67,6 +68,7 @@ export interface Api {
   readonly reserved: Uint8Array | null
   /** Null: this agent gives none. */
   readonly backups: Backups | null
+  readonly peers: Peers
   /** Aborted when the server ends: whoever waits for changes is answered at once. */
   readonly closing: AbortSignal
 }
@@ -111,7 +113,8 @@ export function receive(api: Api, incoming: IncomingMessage): Exchange | Refusal
     checkDoor(target, incoming) ??
     checkKind(target, api.plugIn) ??
     checkMethod(target.resource, method) ??
-    checkNeed(caller, target, method) ??
+    checkPeer(target, incoming, { peers: api.peers, caller }) ??
+    (isPeersOwn(target, incoming, api.peers) ? null : checkNeed(caller, target, method)) ??
     checkReserved(api, incoming, scopeOf(target)) ??
     checkBodyLength(head, api.limits.bodyBytesMax)
   return refusal ?? { incoming, target, head, caller }

@@ -5,7 +5,8 @@ import type { Logger } from '../node/logger.ts'
 import type { Acquaintance } from '../node/membership.ts'
 import type { NodeApi } from '../node/node-api.ts'
 import { asNodeId, NODE_ID, type NodeId } from '../raft/types.ts'
-import { type Answer, ask } from './ask.ts'
+import type { Answer } from './ask.ts'
+import { type AskAgent, askPlainly } from './ask-agent.ts'
 
 const RETRY_MS = 1_000
 /** A leader that takes it waits for a majority. */
@@ -33,6 +34,8 @@ export interface JoinOptions {
   }
   readonly clock: Clock
   readonly log: Logger
+  /** Default: on the operators' port. */
+  readonly ask?: AskAgent
   /** Between two rounds. Default: a second. */
   readonly retryMs?: number
 }
@@ -72,15 +75,14 @@ export function startJoining(options: JoinOptions): Cancel {
 
 /** Null: accepted; else why not, in words. */
 async function askOne(
-  { id, raftBind, voter, node }: JoinOptions,
+  { id, raftBind, voter, node, ask = askPlainly }: JoinOptions,
   address: string,
   stopped: AbortSignal,
 ): Promise<string | null> {
   const body = JSON.stringify({ id, addr: raftBind, ...(voter ? {} : { voter }) })
   const signal = AbortSignal.any([stopped, AbortSignal.timeout(ANSWER_MS)])
   try {
-    const where = { ...parseHostPort(address), method: 'POST', path: '/join', signal }
-    const answer = await ask(where, body)
+    const answer = await ask({ address }, { method: 'POST', path: '/join', signal }, body)
     if (answer.status !== 200) return `${address} answers ${answer.status}: ${detailOf(answer)}`
     node.acquaint(membersIn(answer))
     return null

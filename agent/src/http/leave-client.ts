@@ -1,8 +1,7 @@
 import type { Clock } from '../clock/clock.ts'
-import { parseHostPort } from '../lib/host-port.ts'
 import type { Logger } from '../node/logger.ts'
 import type { NodeId } from '../raft/types.ts'
-import { ask } from './ask.ts'
+import { type AskAgent, askPlainly } from './ask-agent.ts'
 import { detailOf } from './join-client.ts'
 
 const RETRY_MS = 1_000
@@ -17,6 +16,8 @@ export interface LeaveOptions {
   readonly via: readonly string[]
   readonly clock: Clock
   readonly log: Logger
+  /** Default: on the operators' port. */
+  readonly ask?: AskAgent
   /** Between two rounds. Default: a second. */
   readonly retryMs?: number
 }
@@ -40,11 +41,14 @@ export async function leaveCluster(options: LeaveOptions): Promise<void> {
 }
 
 /** Null: it is no member; else why it may be, in words. */
-async function askOne({ id, incarnation }: LeaveOptions, address: string): Promise<string | null> {
+async function askOne(
+  { id, incarnation, ask = askPlainly }: LeaveOptions,
+  address: string,
+): Promise<string | null> {
   const path = `/v1/cluster/members/${id}?incarnation=${encodeURIComponent(incarnation)}`
   try {
     const signal = AbortSignal.timeout(ANSWER_MS)
-    const answer = await ask({ ...parseHostPort(address), method: 'DELETE', path, signal }, '')
+    const answer = await ask({ address }, { method: 'DELETE', path, signal }, '')
     return answer.status === 200 ? null : `${address} answers ${answer.status}: ${detailOf(answer)}`
   } catch (error) {
     return `${address} does not answer: ${error instanceof Error ? error.message : error}`

@@ -1,5 +1,4 @@
-import { parseHostPort } from '../lib/host-port.ts'
-import { type Answer, ask } from './ask.ts'
+import type { Answer } from './ask.ts'
 import type { Api, Exchange } from './exchange.ts'
 import { raftHeaders } from './headers.ts'
 import { problemReply, type Reply } from './reply.ts'
@@ -15,14 +14,14 @@ const KEPT = ['Content-Type', 'Cache-Control', 'Retry-After', 'Allow'] as const
  */
 export async function passOn(api: Api, exchange: Exchange, body: string): Promise<Reply | null> {
   const { leader, members } = api.node.status()
-  const address = parseHostPort(members.find(member => member.id === leader)?.address ?? '')
+  const to = members.find(member => member.id === leader)
   const { passedOn, token } = exchange.head
-  if (passedOn || address === null) return null
+  if (passedOn || to === undefined || to.address === '') return null
   const { method = 'POST' } = exchange.incoming
   try {
-    const answer = await ask(
+    const answer = await api.peers.ask(
+      to,
       {
-        ...address,
         method,
         path: exchange.target.path + exchange.target.search,
         headers: { [MARK]: '1', ...(token !== null && { 'X-Consul-Token': token }) },

@@ -1,12 +1,14 @@
 import { setMaxListeners } from 'node:events'
 import { chmod } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo, ListenOptions } from 'node:net'
+import type { AddressInfo, ListenOptions, Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Acl, type AclSource, NO_ACL } from '../acl/acl.ts'
 import { parseHostPort } from '../lib/host-port.ts'
 import { ChangeFeed } from '../machine/kv/change-feed.ts'
 import type { Logger } from '../node/logger.ts'
+import type { NodeId } from '../raft/types.ts'
+import type { AskAgent } from './ask-agent.ts'
 import { type BackupSource, Backups, removeLeftOvers } from './backup/backups.ts'
 import { BodyBudget } from './body-budget.ts'
 import { Connections } from './connections.ts'
@@ -15,6 +17,7 @@ import { HTTP_LIMITS, type HttpLimits } from './limits.ts'
 import { createListener, type Listener } from './listener.ts'
 import { HttpMeasures } from './measures.ts'
 import { refuseBadRequests } from './parser-errors.ts'
+import { Peers } from './peers.ts'
 import { clearSocketPath } from './unix-socket.ts'
 import { Watches } from './watch/watches.ts'
 
@@ -45,6 +48,8 @@ export interface HttpOptions {
   readonly limits: Partial<HttpLimits>
   readonly version: string
   readonly log: Logger
+  /** How agents ask each other where each proves who it is. Default null: they prove nothing. */
+  readonly askAgent?: AskAgent | null
   /** Default true. False sends the hot routes through Hono as well: for tests and measurements. */
   readonly lean?: boolean
 }
@@ -52,6 +57,8 @@ export interface HttpOptions {
 export interface HttpServer {
   /** where TCP listens */
   readonly port: number
+  /** Serves a connection whose other end has proven to be this node of the cluster. */
+  adopt(socket: Socket, peer: NodeId): void
   /** Ends all watches: what they would be told is not to be relied on any more. Clients come back, and are refused. */
   endWatches(): void
   /** Accepts nothing more, lets running requests finish for `closeGraceMs`, then cuts what is left. */
@@ -96,8 +103,12 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
       await open({ path: server.socket })
       await chmod(server.socket, server.socketMode)
     }
-    const endWatches = () => watches.close()
-    return { port: (tcp.address() as AddressInfo).port, endWatches, close }
+    return {
+      port: (tcp.address() as AddressInfo).port,
+      adopt: adopting(api, tcp, () => closing),
+      endWatches: () => watches.close(),
+      close,
+    }
   } catch (error) {
     await close()
     throw error
@@ -106,7 +117,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
 
 function apiOf(options: HttpOptions, closing: AbortSignal): Api {
   const { node, version, log, feed = new ChangeFeed(), backup = null, acl = NO_ACL } = options
-  const { plugIn = null, edge = null, structure = null, reserved = null } = options
+  const { plugIn = null, edge = null, structure = null, reserved = null, askAgent = null } = options
   const limits = { ...HTTP_LIMITS, ...options.limits }
   return {
     node,
@@ -124,6 +135,18 @@ function apiOf(options: HttpOptions, closing: AbortSignal): Api {
     structure,
     reserved,
     backups: backup === null ? null : new Backups(backup),
+    peers: new Peers(askAgent),
+  }
+}
+
+function adopting(api: Api, tcp: Server, closing: () => boolean): HttpServer['adopt'] {
+  return (socket, peer) => {
+    if (closing()) {
+      socket.destroy()
+      return
+    }
+    api.peers.adopt(socket, peer)
+    tcp.emit('connection', socket)
   }
 }
 

@@ -1,6 +1,7 @@
 import { basename, dirname } from 'node:path'
 import type { Clock } from '../clock/clock.ts'
 import type { Config } from '../config.ts'
+import type { AskAgent } from '../http/ask-agent.ts'
 import { machineFilesIn } from '../machine/registry.ts'
 import { MachineDamaged } from '../machine/state-machine.ts'
 import type { Logger } from '../node/logger.ts'
@@ -9,7 +10,7 @@ import { Repair } from './repair.ts'
 /** The repair of an agent's own disk. */
 export function repairOf(
   config: Config,
-  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+  { clock, log, ask }: { readonly clock: Clock; readonly log: Logger; readonly ask: AskAgent },
 ): Repair {
   const { nodeId: id, nodes, raftDir: dataDir, repair: policy } = config
   return new Repair({
@@ -23,12 +24,14 @@ export function repairOf(
     known: { id, nodes, join: config.join },
     clock,
     log,
+    ask,
   })
 }
 
 /** Names in the data directory that are not the node's. The earlier Go program's configurations have "raft_dir": "./". */
-export function foreignNames({ file, raftDir, server, edge }: Config): readonly string[] {
-  const paths = [file, server.socket, edge.socket].filter(path => path !== null)
+export function foreignNames({ file, raftDir, server, edge, peers }: Config): readonly string[] {
+  const credentials = peers === null ? [] : Object.values(peers)
+  const paths = [file, server.socket, edge.socket, ...credentials].filter(path => path !== null)
   return paths.filter(path => dirname(path) === raftDir).map(path => basename(path))
 }
 

@@ -1,5 +1,6 @@
 import { join, relative, sep } from 'node:path'
 import type { Clock } from '../clock/clock.ts'
+import { type AskAgent, askPlainly } from '../http/ask-agent.ts'
 import { leaveCluster } from '../http/leave-client.ts'
 import { type Disk, systemDisk } from '../log/disk.ts'
 import { LogRefusal } from '../log/log-store.ts'
@@ -36,6 +37,8 @@ export interface RepairOptions {
   readonly known: Omit<Acquaintances, 'configuration'>
   readonly clock: Clock
   readonly log: Logger
+  /** Default: on the operators' port. */
+  readonly ask?: AskAgent
   readonly disk?: Disk
 }
 
@@ -116,7 +119,7 @@ export class Repair {
   }
 
   async #log(error: unknown, { identity, machine }: Unstarted): Promise<void> {
-    const { known, clock, log } = this.#options
+    const { known, clock, log, ask = askPlainly } = this.#options
     const configuration = await configurationIn(machine, identity)
     const { via, voter } = wayBack({ ...known, configuration })
     if (via.length === 0) {
@@ -128,7 +131,7 @@ export class Repair {
       'member; until a majority has agreed nothing here is touched'
     log.warn({ via, incarnation: identity.incarnation }, line)
     const { nodeId, incarnation } = identity
-    await leaveCluster({ id: asNodeId(nodeId), incarnation, via, clock, log })
+    await leaveCluster({ id: asNodeId(nodeId), incarnation, via, clock, log, ask })
     const since = new Date(clock.wallMs()).toISOString()
     await this.#everything({ via: [...via], voter, former: incarnation, since })
   }
