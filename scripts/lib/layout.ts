@@ -181,6 +181,8 @@ export function agentSettings(place: Place, node: NodePlace): Record<string, unk
     machine: place.shape.machine,
     in_memory: place.shape.inMemory,
     server: { socket: node.socket },
+    // Its network is this machine's alone.
+    ...(place.shape.network === null ? {} : { peer_insecure: true }),
   }
 }
 
