@@ -78,6 +78,7 @@ module.exports = {
     floor(
       'gateway',
       'node/',
+      'acl/',
       // what it has to tell of itself
       'http/edge-view\\.ts$',
       'machine/kv/(?:query|row|change|change-feed)\\.ts$',

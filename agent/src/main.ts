@@ -193,13 +193,14 @@ async function makeNode(
   const { socket, prefixes } = config.edge
   const { desk: structure, reserved } = structureOf(config)
   const edge =
-    socket === null || !('feed' in served)
+    socket === null || served.acl === undefined
       ? null
       : edgeFiller({
           socket,
           prefixes,
           except: reserved,
           feed: served.feed,
+          acl: served.acl,
           identity,
           life,
           node: served.node,

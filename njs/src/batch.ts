@@ -1,5 +1,6 @@
 /** What the agent sends to nginx's shared dict, and when it is taken. Pure: see dict.ts for the rows. */
 
+import type { Open } from './acl.ts'
 import { type Dict, FORMAT, ROW, readWatermark, WATERMARK, type Watermark } from './dict.ts'
 
 /**
@@ -12,6 +13,8 @@ export interface Batch {
   readonly epoch: string
   readonly node: string
   readonly only: readonly string[]
+  /** to whom rows may be shown, as of `to` */
+  readonly open: Open
   readonly copy: string
   readonly part: number
   /** entries after `from` up to `to` */
@@ -119,6 +122,7 @@ function encode(
     epoch: batch.epoch,
     node: batch.node,
     only: batch.only,
+    open: batch.open,
     index: at.index,
     next: at.next,
     whole: batch.kind === 'delta' || batch.kind === 'last',

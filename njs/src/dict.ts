@@ -8,6 +8,8 @@
  *                     or `b`, that line, and base64 where it is no UTF-8
  */
 
+import type { Open } from './acl.ts'
+
 /** The part of nginx's shared dict that is used. */
 export interface Dict {
   get(key: string): string | undefined
@@ -20,7 +22,7 @@ export interface Dict {
 }
 
 /** Of these rows, this watermark and these batches. Another format is not read. */
-export const FORMAT = 2
+export const FORMAT = 3
 export const WATERMARK = '\0wm'
 export const ROW = 'k'
 
@@ -32,6 +34,8 @@ export interface Watermark {
   readonly node: string
   /** spellings that keys begin with, where only some are here; empty: all keys are */
   readonly only: readonly string[]
+  /** to whom rows may be shown */
+  readonly open: Open
   /** the rows are the store as of this entry … */
   readonly index: number
   /** … unless they are being changed into this one */
@@ -57,6 +61,8 @@ export interface Found {
   readonly node: string
   readonly index: number
   readonly ageMs: number
+  /** as of that entry */
+  readonly open: Open
   /** the stored form; undefined: there is no such key */
   readonly row: string | undefined
 }
@@ -95,7 +101,7 @@ function judge(
   // Below zero the clock was set back: the age is not known.
   if (!(ageMs >= 0 && ageMs <= need.maxAgeMs)) return null
   if (!covers(mark, read.spelling)) return null
-  return { node: mark.node, index: mark.index, ageMs: ageMs, row: read.row }
+  return { node: mark.node, index: mark.index, ageMs: ageMs, open: mark.open, row: read.row }
 }
 
 /** Whether a key of this spelling would be here, if there were one. */

@@ -1,5 +1,6 @@
 /** Reads that nginx answers by itself, and how its memory is filled. What they decide is in dict.ts and batch.ts. */
 
+import { mayAnswer, sendsToken } from './acl.ts'
 import { type Batch, takeBatch } from './batch.ts'
 import { aboutOf, kvHeaders, rawHeaders, rawOf, rowJson } from './consul-row.ts'
 import {
@@ -59,7 +60,8 @@ function serve(r: NginxHTTPRequest, route: Route): void {
   const spelling = canonical(target.slice(route.path.length, target.indexOf('?')))
   const maxAgeMs = Number(route.maxAge)
   const found = exact(store(), spelling, { maxAgeMs: maxAgeMs, minIndex: need, now: Date.now() })
-  const content = found === null ? null : route.contentOf(r, spelling, found)
+  const shows = found !== null && mayAnswer(found.open, spelling, sendsToken(r.headersIn))
+  const content = found === null || !shows ? null : route.contentOf(r, spelling, found)
   if (found === null || content === null) {
     askAgent(r, String(Math.max(need, shown())))
     return

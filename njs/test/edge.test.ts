@@ -10,7 +10,7 @@ import { MapDict } from './map-dict.ts'
 
 /** The two halves know each other's batches only by their shape: the compiler compares them. */
 function batch(given: Partial<Sent> & Pick<Sent, 'kind' | 'from' | 'to'>): Batch {
-  const rest = { epoch: 'e', node: 'node0', only: [], copy: 'c', part: 0, more: false }
+  const rest = { epoch: 'e', node: 'node0', only: [], copy: 'c', part: 0, more: false, open: null }
   return { format: FORMAT, ...rest, knownAt: 1_000, ops: [], ...given }
 }
 

@@ -10,7 +10,14 @@ function nginxWith(dict: MapDict | undefined): void {
   Object.assign(globalThis, { ngx: { shared } })
 }
 
-const common = { format: FORMAT, epoch: 'e', node: 'n', copy: 'c', more: false } as const
+const common = {
+  format: FORMAT,
+  epoch: 'e',
+  node: 'n',
+  copy: 'c',
+  more: false,
+  open: null,
+} as const
 
 function filled(knownAt: number, only: readonly string[] = []): MapDict {
   const dict = new MapDict()

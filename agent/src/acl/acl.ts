@@ -1,6 +1,6 @@
 import { ACL_PREFIX } from '../machine/kv/reserved.ts'
 import type { ListedRow } from '../machine/kv/row.ts'
-import { Rules } from './rules.ts'
+import { type Rule, Rules } from './rules.ts'
 import { ANONYMOUS, decodeSwitch, decodeToken, type Role, type StoredToken } from './token.ts'
 
 /** Where the switch is kept, and what the keys of tokens begin with. */
@@ -82,6 +82,11 @@ export class Acl {
   /** Whether they ever counted. @throws as `enabled` */
   get bootstrapped(): boolean {
     return this.#now().bootstrapped
+  }
+
+  /** What anybody may do: of each prefix one rule. @throws as `enabled` */
+  get anonymousRules(): readonly Rule[] {
+    return this.#now().anonymous.rules.list
   }
 
   /** Without order. @throws as `enabled` */

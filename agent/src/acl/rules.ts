@@ -33,6 +33,11 @@ export class Rules {
     this.#rules = compiled.sort((one, other) => other.prefix.length - one.prefix.length)
   }
 
+  /** The longest first; of each prefix one. */
+  get list(): readonly Rule[] {
+    return this.#rules.map(({ prefix, access }) => ({ prefix: prefix.toString(), access }))
+  }
+
   mayRead(key: Uint8Array): boolean {
     return this.#of(key) !== 'deny'
   }

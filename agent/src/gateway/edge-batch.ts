@@ -1,9 +1,10 @@
 /** What is sent to nginx's shared memory; njs/src/batch.ts takes it. */
 
+import type { Open } from './edge-open.ts'
 import { type Op, opOf, spellingOf } from './edge-rows.ts'
 import type { EntryChange } from './edge-source.ts'
 
-export const FORMAT = 2
+export const FORMAT = 3
 
 /** The same for all batches of one filler. */
 export interface Sender {
@@ -26,6 +27,8 @@ export interface Batch extends Sender {
   readonly to: number
   /** of a delta: more of these entries' changes follow in the next batch */
   readonly more: boolean
+  /** to whom rows may be shown, as of `to` */
+  readonly open: Open
   /** Unix ms; 0: no one knows */
   readonly knownAt: number
   readonly ops: readonly Op[]

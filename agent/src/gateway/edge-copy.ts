@@ -35,7 +35,8 @@ export async function* copyOf(
     const entries = source.read(done)
     if (entries === null) return
     if (paged && entries.length === 0) {
-      yield { kind: 'last', ...common, to: last, part: part + 1, knownAt: fresh() }
+      const { open } = source.open()
+      yield { kind: 'last', ...common, to: last, part: part + 1, knownAt: fresh(), open }
       return
     }
     const { parts } = cutDelta(entries, only, { last, atLeast: last })

@@ -5,6 +5,7 @@ import type { Logger } from '../node/logger.ts'
 import { asWatermark, type Batch, cutDelta, FORMAT, type Sender } from './edge-batch.ts'
 import type { Answer } from './edge-client.ts'
 import { copyOf } from './edge-copy.ts'
+import { SHUT } from './edge-open.ts'
 import type { EdgeSource } from './edge-source.ts'
 import { Waker } from './waker.ts'
 
@@ -47,6 +48,8 @@ export class EdgeFiller {
   #known: Known = { kind: 'nothing' }
   /** for what was sent last: nothing beyond it was committed by then, Unix ms */
   #knownAt = 0
+  /** version of the rules by which what is there may be shown; null: it may not */
+  #version: number | null = null
   #state: EdgeState = 'starting'
   #counts = { batches: 0, copies: 0, free: 0, capacity: 0, missed: 0 }
   /** whether it was said that there is little room */
@@ -142,7 +145,8 @@ export class EdgeFiller {
   /** A heartbeat that fits, or an answer that tells what is there. */
   async #ask(): Promise<void> {
     const last = this.#options.source.last()
-    await this.#send({ kind: 'delta', from: last, to: last, knownAt: this.#fresh() })
+    const { open } = this.#options.source.open()
+    await this.#send({ kind: 'delta', from: last, to: last, knownAt: this.#fresh(), open })
   }
 
   async #follow({ index, next }: Extract<Known, { kind: 'at' }>): Promise<void> {
@@ -158,10 +162,15 @@ export class EdgeFiller {
     const { to, parts } = cutDelta(entries, sender.only, { last, atLeast: next })
     if (to === last) this.#knownAt = this.#fresh()
     const knownAt = this.#knownAt
+    const now = source.open()
+    // What may be shown from a later entry on may not be shown of an earlier state.
+    const fits = to === last || now.version === this.#version
+    const open = fits ? now.open : SHUT
     for (const [at, ops] of parts.entries()) {
       const more = at < parts.length - 1
-      if (!(await this.#send({ kind: 'delta', from: index, to, knownAt, ops, more }))) return
+      if (!(await this.#send({ kind: 'delta', from: index, to, knownAt, open, ops, more }))) return
     }
+    this.#version = fits ? now.version : null
   }
 
   async #copy(): Promise<void> {
@@ -185,7 +194,7 @@ export class EdgeFiller {
 
   /** @returns whether it was taken */
   async #send(given: Partial<Batch> & Pick<Batch, 'kind' | 'from' | 'to'>): Promise<boolean> {
-    const unsaid = { copy: '', part: 0, more: false, knownAt: 0, ops: [] }
+    const unsaid = { copy: '', part: 0, more: false, knownAt: 0, open: SHUT, ops: [] }
     const batch: Batch = { format: FORMAT, ...this.#options.sender, ...unsaid, ...given }
     const answer = await this.#options.post(JSON.stringify(batch))
     if (answer.kind !== 'answer') {

@@ -1,6 +1,7 @@
 /** What the filler of nginx's memory follows: this node's applied changes, and what there was before them. */
 
 import type { KvRow, ListedRow } from '../machine/kv/row.ts'
+import type { Opening } from './edge-open.ts'
 
 export interface KeyChange {
   readonly key: Uint8Array
@@ -17,6 +18,8 @@ export interface EntryChange {
 }
 
 export interface EdgeSource {
+  /** To whom keys may be shown, as of `last()`. */
+  open(): Opening
   /** Every change after this index is still at hand. */
   since(): number
   /** Index of the last applied entry, whether it changed anything or not. */

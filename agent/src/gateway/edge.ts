@@ -1,6 +1,7 @@
 /** The filler of nginx's memory over a real node. */
 
 import { createHash } from 'node:crypto'
+import type { AclSource } from '../acl/acl.ts'
 import type { Clock } from '../clock/clock.ts'
 import type { ChangeFeed } from '../machine/kv/change-feed.ts'
 import type { KvAnswer, KvQuery } from '../machine/kv/query.ts'
@@ -10,6 +11,7 @@ import type { Identity } from '../raft/types.ts'
 import { FORMAT } from './edge-batch.ts'
 import { EdgeClient } from './edge-client.ts'
 import { EdgeFiller } from './edge-filler.ts'
+import { openTo } from './edge-open.ts'
 import { spellingOf } from './edge-rows.ts'
 import type { EdgeSource } from './edge-source.ts'
 
@@ -21,6 +23,8 @@ export interface EdgeSettings {
   /** what keys begin with that are never kept there; null: none */
   readonly except: Uint8Array | null
   readonly feed: ChangeFeed
+  /** the tokens of clients */
+  readonly acl: AclSource
   readonly identity: Identity
   /** Changes when what the machine held was given up, and fetched anew. */
   readonly life: string
@@ -55,8 +59,9 @@ export function edgeFiller(settings: EdgeSettings): EdgeFiller {
   })
 }
 
-function sourceOf({ feed, node }: Pick<EdgeSettings, 'feed' | 'node'>): EdgeSource {
+function sourceOf({ feed, acl, node }: Pick<EdgeSettings, 'feed' | 'acl' | 'node'>): EdgeSource {
   return {
+    open: openTo(acl),
     since: () => feed.since,
     last: () => feed.last,
     read: after => feed.read(after, Number.MAX_SAFE_INTEGER),

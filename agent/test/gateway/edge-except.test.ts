@@ -20,6 +20,7 @@ function sourceOf(keys: readonly string[]): EdgeSource {
     },
     stalenessMs: () => 0,
     serves: () => true,
+    open: () => ({ version: 0, open: null }),
   }
 }
 

@@ -1,4 +1,4 @@
-import { equal, notEqual } from 'node:assert/strict'
+import { equal, notEqual, ok } from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { takeBatch } from '../../../njs/src/batch.ts'
@@ -7,6 +7,7 @@ import { MapDict } from '../../../njs/test/map-dict.ts'
 import { cutDelta, split } from '../../src/gateway/edge-batch.ts'
 import type { Answer } from '../../src/gateway/edge-client.ts'
 import { EdgeFiller } from '../../src/gateway/edge-filler.ts'
+import type { Open } from '../../src/gateway/edge-open.ts'
 import type { Op } from '../../src/gateway/edge-rows.ts'
 import type { EdgeSource, EntryChange } from '../../src/gateway/edge-source.ts'
 import type { KvRow, ListedRow } from '../../src/machine/kv/row.ts'
@@ -16,6 +17,12 @@ const KEYS = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
 function rowWith(text: string): KvRow {
   const indexes = { createIndex: 1, modifyIndex: 1, lockIndex: 0 }
   return { ...indexes, value: Buffer.from(text), flags: 0n, session: '', contentType: '' }
+}
+
+/** To whom keys may be shown, as of an entry: every other one changes it. */
+function openAt(index: number): Open {
+  const version = index >> 1
+  return version % 3 === 0 ? null : [['a', version % 3 === 1]]
 }
 
 /** A store that remembers all its states. */
@@ -28,6 +35,7 @@ class Store implements EdgeSource {
   stalenessMs = () => 0
   trusted = true
   serves = () => this.trusted
+  open = () => ({ version: this.last() >> 1, open: openAt(this.last()) })
   listen = () => () => {}
 
   read(after: number): readonly EntryChange[] | null {
@@ -85,6 +93,8 @@ function checkReaders(dict: Dict, store: Store): void {
     const wanted = store.states[found.index]?.get(key)
     const text = found.row === undefined ? undefined : textOf(found.row)
     equal(text, wanted, `${key} at ${found.index}`)
+    const open = JSON.stringify(found.open)
+    ok(open === '[]' || open === JSON.stringify(openAt(found.index)), `${key}: ${open}`)
   }
 }
 

@@ -4,6 +4,7 @@ import path from 'node:path'
 import { SystemClock } from '../../../agent/src/clock/system-clock.ts'
 import { EdgeClient } from '../../../agent/src/gateway/edge-client.ts'
 import { EdgeFiller } from '../../../agent/src/gateway/edge-filler.ts'
+import type { Opening } from '../../../agent/src/gateway/edge-open.ts'
 import type { EdgeSource, EntryChange } from '../../../agent/src/gateway/edge-source.ts'
 import type { KvRow, ListedRow } from '../../../agent/src/machine/kv/row.ts'
 import { type Fleet, Nginx, type Owner, startFleet, until } from './fleet.ts'
@@ -21,6 +22,12 @@ export class Store implements EdgeSource {
   #last = 0
   #since = 0
   #listeners = new Set<() => void>()
+
+  opening: Opening = { version: 0, open: null }
+
+  open(): Opening {
+    return this.opening
+  }
 
   since(): number {
     return this.#since

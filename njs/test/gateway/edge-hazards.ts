@@ -20,7 +20,7 @@ type Told = Partial<Batch> & Pick<Batch, 'kind' | 'from' | 'to'>
 /** By hand, in the filler's place. */
 async function tell(fleet: EdgeFleet, told: Told): Promise<number> {
   const sender = { epoch: EPOCH, node: 'node0', only: [] }
-  const unsaid = { copy: 'c', part: 0, more: false, knownAt: Date.now(), ops: [] }
+  const unsaid = { copy: 'c', part: 0, more: false, knownAt: Date.now(), open: null, ops: [] }
   const batch: Batch = { format: FORMAT, ...sender, ...unsaid, ...told }
   const answer = await fleet.client().post(JSON.stringify(batch))
   if (answer.kind !== 'answer') throw new Error(`no answer: ${answer.kind}`)
@@ -75,7 +75,7 @@ function batches(t: Test): void {
       409,
       'another history',
     )
-    t.equal(await tell(fleet, { kind: 'delta', from: 7, to: 9, format: 3 as 2, ops }), 409)
+    t.equal(await tell(fleet, { kind: 'delta', from: 7, to: 9, format: 2 as 3, ops }), 409)
     t.equal((await fleet.read('a')).body, '{"a":""}', 'nothing of it is here')
     t.equal(await tell(fleet, { kind: 'delta', from: 7, to: 9, ops, more: true }), 200)
     t.equal(servedBy(await fleet.read('a')), 'agent', 'between two entries')

@@ -159,7 +159,7 @@ async function unknown(
   if (node === undefined) throw new Error('there is a first gateway')
   await end(node.agent)
   const client = new EdgeClient(path.join(node.prefix, 'run/edge.sock'), 1_000)
-  const unsaid = { copy: '', part: 0, more: false, knownAt: 0, only: [], ops: [] }
+  const unsaid = { copy: '', part: 0, more: false, knownAt: 0, only: [], open: null, ops: [] }
   const reset = { format: FORMAT, kind: 'reset', epoch: 'x', node: 'x', from: 0, to: 0 }
   const answer = await client.post(JSON.stringify({ ...unsaid, ...reset }))
   client.close()
