@@ -13,12 +13,24 @@ export interface Command {
   readonly args: readonly string[]
   /** where stdout and stderr go */
   readonly logFile: string
+  /** beside this process's own */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** A server that was started, and where it says what. */
+export interface RunningServer {
+  readonly child: ChildProcess
+  readonly logFile: string
 }
 
 /** Starts a server of its own process group, so that Ctrl-C in the terminal reaches only the bench. */
-export function startServer({ program, args, logFile }: Command): ChildProcess {
+export function startServer({ program, args, logFile, env }: Command): ChildProcess {
   const log = openSync(logFile, 'a')
-  const child = spawn(program, [...args], { stdio: ['ignore', log, log], detached: true })
+  const child = spawn(program, [...args], {
+    stdio: ['ignore', log, log],
+    detached: true,
+    env: { ...process.env, ...env },
+  })
   closeSync(log)
   living.add(child)
   child.once('exit', () => living.delete(child))
@@ -43,7 +55,7 @@ export function killAllServers(): void {
 /** @throws Error when the check has not succeeded in time, or a server has ended meanwhile; with the end of its log */
 export async function waitUntil(
   what: string,
-  servers: readonly { readonly child: ChildProcess; readonly logFile: string }[],
+  servers: readonly RunningServer[],
   check: () => Promise<boolean>,
 ): Promise<void> {
   const deadlineMs = performance.now() + 30_000

@@ -2,18 +2,25 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { GrpcLoop } from './grpc-loop.ts'
+import { GrpcStreamLoop } from './grpc-stream-loop.ts'
 import { HttpLoop } from './http-loop.ts'
+import { REQUEST_BYTES_MAX } from './http2-frames.ts'
 import type { Job, JobResult, Reply } from './job.ts'
 import { othersShare, processesUs, readCpu } from './process-cpu.ts'
-import { buildRequests, grpcMethod } from './requests.ts'
+import { Requests } from './requests.ts'
+import { RespLoop } from './resp-loop.ts'
 import { percentile, Tally } from './tally.ts'
 
 /** How long requests in flight at the end may still take. */
 const DRAIN_MS = 10_000
 /** How long each key once may take. */
-const FILL_MS = 120_000
+const FILL_MS = 600_000
 /** Few: each costs the server two goroutines and its client's batching. */
 const GRPC_CONNECTIONS_MAX = 4
+/** Larger values go by a client that keeps windows. */
+const GRPC_LEAN_BYTES_MAX = 8_192
+/** Of a request beside its value, at most: frames, headers, key. */
+const GRPC_OVERHEAD_BYTES = 200
 
 interface Loop {
   start(): void
@@ -38,6 +45,7 @@ async function run(job: Job): Promise<JobResult> {
   const once = job.extent.kind === 'each-key-once'
   const tally = new Tally(job.keys, once ? job.keys : Number.POSITIVE_INFINITY)
   const loops = buildLoops(job, tally)
+  if (job.ratePerSecond !== undefined) tally.pace(job.ratePerSecond)
   for (const loop of loops) loop.start()
   if (job.extent.kind === 'timed') await sleep(job.extent.warmUpMs)
 
@@ -72,16 +80,26 @@ async function run(job: Job): Promise<JobResult> {
 }
 
 function buildLoops(job: Job, tally: Tally): Loop[] {
-  const requests = buildRequests(job)
-  const bodyBytesMin = job.load === 'reads' ? job.valueBytes : 0
-  const common = { endpoint: job.endpoint, tally, bodyBytesMin }
-  if (job.dialect !== 'etcd-grpc') {
-    return Array.from({ length: job.concurrency }, () => new HttpLoop({ ...common, requests }))
+  const { dialect, endpoint, concurrency } = job
+  const common = { endpoint, tally, requests: new Requests(job) }
+  if (dialect !== 'etcd-grpc') {
+    const Kind = dialect === 'redis' ? RespLoop : HttpLoop
+    return Array.from({ length: concurrency }, () => new Kind(common))
   }
-  const connections = Math.min(job.concurrency, GRPC_CONNECTIONS_MAX)
+  const Kind = job.valueBytes > GRPC_LEAN_BYTES_MAX ? GrpcStreamLoop : GrpcLoop
+  const connections = grpcConnections(job)
+  const methods = job.load === 'mixed' ? [0, 1] : [common.requests.at(0).method]
   return Array.from({ length: connections }, (_, at) => {
     // the first connections carry one stream more where it does not divide
-    const streams = Math.ceil((job.concurrency - at) / connections)
-    return new GrpcLoop({ ...common, method: grpcMethod(job.load), messages: requests, streams })
+    const streams = Math.ceil((concurrency - at) / connections)
+    return new Kind({ ...common, methods, streams })
   })
+}
+
+/** So many that none has more in flight than the server's first window: the lean loop keeps none. */
+function grpcConnections({ concurrency, valueBytes }: Job): number {
+  const few = Math.min(concurrency, GRPC_CONNECTIONS_MAX)
+  if (valueBytes > GRPC_LEAN_BYTES_MAX) return few
+  const streamsMax = Math.floor(REQUEST_BYTES_MAX / (valueBytes + GRPC_OVERHEAD_BYTES))
+  return Math.max(few, Math.ceil(concurrency / streamsMax))
 }

@@ -9,31 +9,29 @@ import {
   frame,
   headerBlocks,
   opening,
-  REQUEST_BYTES_MAX,
-  requestTemplate,
-  setStream,
+  requestFrames,
   windowUpdate,
 } from './http2-frames.ts'
 import type { Endpoint } from './job.ts'
+import { GRPC_HEADER_BYTES } from './protobuf.ts'
+import { GRPC_METHODS, type Prepared, type Requests } from './requests.ts'
 import { NO_KEY, type Tally } from './tally.ts'
 
 const WINDOW_RENEWED_AFTER_BYTES = 2 ** 24
-const GRPC_HEADER_BYTES = 5
 
 export interface GrpcLoopOptions {
   readonly endpoint: Endpoint
-  readonly method: string
-  /** gRPC messages, one a key */
-  readonly messages: readonly Buffer[]
+  /** which of `GRPC_METHODS` are called */
+  readonly methods: readonly number[]
+  readonly requests: Requests
   readonly tally: Tally
-  /** a shorter answer is an error: what a read must bring */
-  readonly bodyBytesMin: number
   readonly streams: number
 }
 
 /** A call under way. A unary server sends its message only on success: bytes are the proof of status 0. */
 interface Call {
   readonly startedAtMs: number
+  readonly bodyBytesMin: number
   bodyBytes: number
 }
 
@@ -41,8 +39,7 @@ interface Call {
 export class GrpcLoop {
   readonly #options: GrpcLoopOptions
   readonly #calls = new Map<number, Call>()
-  readonly #blocks: { readonly first: Buffer; readonly others: Buffer }
-  readonly #templates: readonly Buffer[]
+  readonly #blocks: ReturnType<typeof headerBlocks>
   #socket: Socket | null = null
   #rest: Buffer | null = null
   #nextStream = 1
@@ -54,12 +51,7 @@ export class GrpcLoop {
 
   constructor(options: GrpcLoopOptions) {
     this.#options = options
-    this.#blocks = headerBlocks(options.method)
-    this.#templates = options.messages.map(message => requestTemplate(this.#blocks.others, message))
-    const largest = Math.max(...this.#templates.slice(0, 1).map(template => template.length))
-    if (largest * options.streams > REQUEST_BYTES_MAX) {
-      throw new RangeError('the gRPC loop keeps no send window: smaller values or more connections')
-    }
+    this.#blocks = headerBlocks(options.methods.map(method => GRPC_METHODS[method] ?? ''))
   }
 
   start(): void {
@@ -80,6 +72,11 @@ export class GrpcLoop {
   close(): void {
     this.#closed = true
     this.#socket?.destroy()
+  }
+
+  /** Something is due: see `Tally.park`. */
+  wake(): void {
+    this.#flush()
   }
 
   /** Not opened again: it is etcd that must not close, and a run where it does shows the error. */
@@ -135,8 +132,8 @@ export class GrpcLoop {
     const call = this.#calls.get(stream)
     if (call === undefined) return
     this.#calls.delete(stream)
-    const { tally, bodyBytesMin } = this.#options
-    const enough = call.bodyBytes >= GRPC_HEADER_BYTES + bodyBytesMin
+    const { tally } = this.#options
+    const enough = call.bodyBytes >= GRPC_HEADER_BYTES + call.bodyBytesMin
     if (failure !== null) tally.failed(failure)
     else if (enough) tally.succeeded(call.startedAtMs)
     else tally.failed(`answer of ${call.bodyBytes} bytes: the call failed`)
@@ -147,28 +144,26 @@ export class GrpcLoop {
     const parts = this.#control
     this.#control = []
     for (; this.#due > 0; this.#due -= 1) {
-      const request = this.#nextRequest()
-      if (request === null) break
-      parts.push(request)
+      const key = this.#options.tally.next()
+      if (key === NO_KEY) {
+        this.#options.tally.park(this)
+        break
+      }
+      parts.push(this.#begin(this.#options.requests.at(key)))
     }
     if (parts.length > 0)
       this.#socket?.write(parts.length === 1 ? (parts[0] ?? '') : Buffer.concat(parts))
   }
 
-  #nextRequest(): Buffer | null {
-    const { tally, messages } = this.#options
-    const key = tally.next()
-    if (key === NO_KEY) return null
-    const template = this.#templates[key]
-    const message = messages[key]
-    if (template === undefined || message === undefined) throw new RangeError(`no request ${key}`)
+  /** A call on a stream of its own. */
+  #begin({ bytes, method, bodyBytesMin }: Prepared): Buffer {
+    const { methods, tally } = this.#options
     const stream = this.#nextStream
     this.#nextStream += 2
-    const isFirst = stream === 1
-    const block = isFirst ? this.#blocks.first : this.#blocks.others
-    const request = isFirst ? requestTemplate(block, message) : Buffer.from(template)
-    setStream(request, block.length, stream)
-    this.#calls.set(stream, { startedAtMs: performance.now(), bodyBytes: 0 })
-    return request
+    const { first, others } = this.#blocks
+    const block = (stream === 1 ? first : others)[methods.indexOf(method)]
+    if (block === undefined) throw new RangeError(`method ${method} was not announced`)
+    this.#calls.set(stream, { startedAtMs: tally.startedAtMs, bodyBytesMin, bodyBytes: 0 })
+    return requestFrames(block, bytes, stream)
   }
 }

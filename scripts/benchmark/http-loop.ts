@@ -2,6 +2,7 @@
 
 import { connect, type Socket } from 'node:net'
 import type { Endpoint } from './job.ts'
+import type { Requests } from './requests.ts'
 import { NO_KEY, type Tally } from './tally.ts'
 
 const READ_BUFFER_BYTES = 64 * 1024
@@ -13,11 +14,8 @@ const LAST_CHUNK = '0\r\n\r\n'
 
 export interface HttpLoopOptions {
   readonly endpoint: Endpoint
-  /** whole requests, one a key */
-  readonly requests: readonly Buffer[]
+  readonly requests: Requests
   readonly tally: Tally
-  /** a shorter body is an error: what a read must bring */
-  readonly bodyBytesMin: number
 }
 
 interface Answer {
@@ -34,6 +32,7 @@ export class HttpLoop {
   #partial: string | null = null
   #socket: Socket | null = null
   #startedAtMs = 0
+  #bodyBytesMin = 0
   #asking = false
   #closed = false
 
@@ -65,14 +64,23 @@ export class HttpLoop {
     this.#socket?.destroy()
   }
 
+  /** Something is due: see `Tally.park`. */
+  wake(): void {
+    if (!this.#asking && this.#socket?.readyState === 'open') this.#ask()
+  }
+
   #ask(): void {
-    const key = this.#options.tally.next()
-    if (key === NO_KEY) return
-    const request = this.#options.requests[key]
-    if (request === undefined) throw new RangeError(`no request for key ${key}`)
+    const { tally, requests } = this.#options
+    const key = tally.next()
+    if (key === NO_KEY) {
+      tally.park(this)
+      return
+    }
+    const { bytes, bodyBytesMin } = requests.at(key)
     this.#asking = true
-    this.#startedAtMs = performance.now()
-    this.#socket?.write(request)
+    this.#bodyBytesMin = bodyBytesMin
+    this.#startedAtMs = tally.startedAtMs
+    this.#socket?.write(bytes)
   }
 
   #onBytes(bytes: number): boolean {
@@ -87,9 +95,10 @@ export class HttpLoop {
   #onAnswer(answer: Answer): void {
     if (!this.#asking) return
     this.#asking = false
-    const { tally, bodyBytesMin } = this.#options
+    const { tally } = this.#options
     if (answer.status !== 200 && answer.status !== 201) tally.failed(`status ${answer.status}`)
-    else if (answer.bodyBytes < bodyBytesMin) tally.failed(`body of ${answer.bodyBytes} bytes`)
+    else if (answer.bodyBytes < this.#bodyBytesMin)
+      tally.failed(`body of ${answer.bodyBytes} bytes`)
     else tally.succeeded(this.#startedAtMs)
     if (answer.closing) this.#socket?.destroy()
     else this.#ask()

@@ -8,7 +8,7 @@ const FLAG_END_HEADERS = 0x4
 const WINDOW_BYTES_MAX = 2 ** 31 - 1
 const WINDOW_BYTES_START = 65_535
 const SETTING_INITIAL_WINDOW = 4
-/** Both sides wait for no window before this much is in flight: RFC 9113 §6.9.2. */
+/** So much may be in flight on a connection before the server has opened its window: RFC 9113 §6.9.2. */
 export const REQUEST_BYTES_MAX = 60_000
 
 export interface FrameFields {
@@ -47,14 +47,18 @@ export function windowUpdate(bytes: number): Buffer {
 }
 
 /**
- * Header blocks of one gRPC method: the first enters its fields into the server's table, the others only
- * point at them, as every real client does.
+ * Header blocks of gRPC methods: the first enters its fields into the server's table, the others only
+ * point at them, as every real client does. Where there is more than one method, their paths are spelled out.
  */
-export function headerBlocks(path: string): { readonly first: Buffer; readonly others: Buffer } {
-  const first = Buffer.concat([
-    Buffer.from([0x83, 0x86]), // :method POST, :scheme http
-    Buffer.from([0x44]),
-    hpackText(path),
+export function headerBlocks(paths: readonly string[]): {
+  readonly first: readonly Buffer[]
+  readonly others: readonly Buffer[]
+} {
+  const spelled = paths.length > 1
+  const pathField = (path: string) =>
+    Buffer.concat([Buffer.from([spelled ? 0x04 : 0x44]), hpackText(path)])
+  const start = Buffer.from([0x83, 0x86]) // :method POST, :scheme http
+  const entering = Buffer.concat([
     Buffer.from([0x41]),
     hpackText('127.0.0.1'),
     Buffer.from([0x5f]),
@@ -64,22 +68,29 @@ export function headerBlocks(path: string): { readonly first: Buffer; readonly o
     hpackText('trailers'),
   ])
   // the youngest entry of the dynamic table is 62
-  const others = Buffer.from([0x83, 0x86, 0x80 | 65, 0x80 | 64, 0x80 | 63, 0x80 | 62])
+  const known = Buffer.from([0x80 | 64, 0x80 | 63, 0x80 | 62])
+  const first = paths.map(path => Buffer.concat([start, pathField(path), entering]))
+  const others = paths.map(path =>
+    Buffer.concat([start, spelled ? pathField(path) : Buffer.from([0x80 | 65]), known]),
+  )
   return { first, others }
 }
 
-/** HEADERS and DATA of a whole request on stream 0; `setStream` gives it its own. */
-export function requestTemplate(block: Buffer, message: Buffer): Buffer {
-  return Buffer.concat([
-    frame({ type: FRAME.headers, flags: FLAG_END_HEADERS, stream: 0 }, block),
-    frame({ type: FRAME.data, flags: FLAG_END_STREAM, stream: 0 }, message),
-  ])
-}
-
-/** @param blockBytes length of the header block that the template was built with */
-export function setStream(template: Buffer, blockBytes: number, stream: number): void {
-  template.writeUInt32BE(stream, 5)
-  template.writeUInt32BE(stream, FRAME_HEADER_BYTES + blockBytes + 5)
+/** HEADERS and DATA of a whole request, in one piece. */
+export function requestFrames(block: Buffer, message: Buffer, stream: number): Buffer {
+  const dataAt = FRAME_HEADER_BYTES + block.length
+  const whole = Buffer.allocUnsafe(dataAt + FRAME_HEADER_BYTES + message.length)
+  whole.writeUIntBE(block.length, 0, 3)
+  whole[3] = FRAME.headers
+  whole[4] = FLAG_END_HEADERS
+  whole.writeUInt32BE(stream, 5)
+  whole.set(block, FRAME_HEADER_BYTES)
+  whole.writeUIntBE(message.length, dataAt, 3)
+  whole[dataAt + 3] = FRAME.data
+  whole[dataAt + 4] = FLAG_END_STREAM
+  whole.writeUInt32BE(stream, dataAt + 5)
+  whole.set(message, dataAt + FRAME_HEADER_BYTES)
+  return whole
 }
 
 /** A string without Huffman code; shorter than 127 bytes. */

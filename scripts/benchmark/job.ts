@@ -1,11 +1,13 @@
 /** What the bench asks of its load generator, and what it gets back; both travel between processes. */
 
-/** `reads` are answered by the asked node alone: committed, perhaps not the newest (etcd: serializable). */
-export const LOADS = ['writes', 'reads'] as const
-export type Load = (typeof LOADS)[number]
+/** `mixed`: one write after nine reads. */
+export type Load = 'writes' | 'reads' | 'mixed'
+
+/** How much a read asks for: see loads.ts. */
+export type Freshness = 'linearizable' | 'local' | 'edge'
 
 /** Whose requests are spoken. */
-export type Dialect = 'raft-nginx' | 'etcd-v2' | 'etcd-grpc'
+export type Dialect = 'raft-nginx' | 'etcd-v2' | 'etcd-grpc' | 'consul' | 'hraftd' | 'redis'
 
 export type Endpoint =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
@@ -26,8 +28,15 @@ export interface Job {
   /** how many different keys */
   readonly keys: number
   readonly valueBytes: number
-  /** of reads, behind the key: `?stale` */
+  /** of reads; default local */
+  readonly freshness?: Freshness
+  /** of reads, behind the key: `?stale`; instead of what `freshness` means */
   readonly query?: string
+  /**
+   * Requests a second that are due whether or not the ones before were answered; what finds no free connection
+   * waits, and its latency counts from when it was due. Default: the next as soon as the last is answered.
+   */
+  readonly ratePerSecond?: number
   /** processes whose CPU time is the servers' */
   readonly serverPids: readonly number[]
 }

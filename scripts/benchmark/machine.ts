@@ -29,17 +29,12 @@ export function describeMachine(directory: string): Machine {
 }
 
 /** First line that each program prints of itself; `commit` is this checkout's. */
-export function describeVersions(): Record<string, string> {
+export function describeVersions(nginx: string | null): Record<string, string> {
   return {
     node: process.version,
-    nginx: firstLine('/usr/sbin/nginx', ['-v']).replace('nginx version: ', ''),
-    etcd: firstLine('etcd', ['--version']).replace('etcd Version: ', ''),
+    ...(nginx === null ? {} : { nginx: firstLine(nginx, ['-v']).replace(/^.*nginx\//, '') }),
     commit: firstLine('git', ['describe', '--always', '--dirty']),
   }
-}
-
-export function hasEtcd(): boolean {
-  return spawnSync('etcd', ['--version']).status === 0
 }
 
 /** A file system in memory makes every fsync free. */

@@ -1,45 +1,74 @@
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { isEtcd, TARGET_TEXTS, TARGETS, type Target } from './cluster.ts'
-import { LOADS, type Load } from './job.ts'
+import { TARGET_SPECS, TARGETS, type Target } from './cluster.ts'
+import { LOAD_NAMES, LOAD_SPECS, type LoadName } from './loads.ts'
+import { QUICK_TARGETS } from './plan.ts'
 
-export const USAGE = `Writes and reads beside etcd, in the same run on this machine. Only ratios within one run count.
+/** What is measured beside loads. */
+export const SCENARIOS = ['failover'] as const
+export type Scenario = (typeof SCENARIOS)[number]
+
+/** Without other wishes; those that this machine has. */
+const DEFAULT_TARGETS: readonly Target[] = TARGETS.filter(target => target !== 'compared')
+
+export const USAGE = `raft-nginx beside other stores, in the same run on this machine. Only ratios within one run count.
 
 usage: scripts/bench [options]
-       scripts/bench edge [options]     reads out of nginx’s memory: see its own --help
+       scripts/bench edge|snapshots|overload [options]      see their own --help
+       scripts/bench compare BASE HEAD [options]            two commits, as ratios
 
+  --quick               what matters most, in less than 5 minutes: writes, reads and failover beside etcd
+  --json                the last line of the output is one JSON object: machine, versions, results, ratios, goals
+  --output FILE         every single measurement as JSON as well
+  --write-docs          the tables and the chart into agent/docs
   --targets LIST        of: ${TARGETS.join(', ')}
-                        (default: all; without etcd those of ours)
-  --loads LIST          of: ${LOADS.join(', ')} (default: both)
+                        (default: all that can be had; the output says what is missing and why)
+  --loads LIST          of: ${LOAD_NAMES.join(', ')} (default: all)
+  --scenarios LIST      of: ${SCENARIOS.join(', ')}; none: "" (default: all)
   --concurrency LIST    requests in flight (default 1,16,64,256)
-  --seconds N           measured per point, after a warm-up of a quarter of it (default 2)
+  --seconds N           measured per point, after a warm-up of a quarter of it (default 2; quick 1.5)
   --repetitions N       of every point; the order of targets rotates (default 3)
+  --failovers N         how often the leader is killed (default 10; quick 5)
+  --rate N              requests a second are due, whether or not others are answered (default: as many as are answered)
+  --nodes N             voters of raft-nginx and of the other stores (default 3)
+  --learners N          nodes of raft-nginx beside them that never vote (default 0)
   --value-bytes N       (default 100)
   --keys N              different keys (default 10000)
+  --etcd PROGRAM        (default: Debian's newest, unpacked; else the one installed)
   --data DIR            where the clusters put their data; must be on a real disk
                         (default: a new folder in .cluster/); only what the bench puts there is removed
-  --base-port N         first of 100 loopback ports (default 19000)
-  --json FILE           all figures as JSON
+  --base-port N         first of 600 loopback ports (default 19000)
   --compare DIR         a checkout that is built: its agents become the target compared
   --node-args ARGS      given to node for the agents, as --node-args="--cpu-prof"; keeps the data folder
   --help
 
 Targets:
-${TARGETS.map(target => `  ${target.padEnd(22)}${TARGET_TEXTS[target]}`).join('\n')}
+${TARGETS.map(target => `  ${target.padEnd(22)}${TARGET_SPECS[target].text}`).join('\n')}
+
+Loads:
+${LOAD_NAMES.map(load => `  ${load.padEnd(22)}${LOAD_SPECS[load].text}`).join('\n')}
 `
 
 export interface Options {
-  /** null: all that this machine has */
-  readonly targets: readonly Target[] | null
-  readonly loads: readonly Load[]
+  readonly quick: boolean
+  readonly json: boolean
+  readonly output: string | null
+  readonly writeDocs: boolean
+  readonly targets: readonly Target[]
+  readonly loads: readonly LoadName[]
+  readonly scenarios: readonly Scenario[]
   readonly concurrency: readonly number[]
   readonly seconds: number
   readonly repetitions: number
+  readonly failovers: number
+  readonly rate: number | null
+  readonly nodes: number
+  readonly learners: number
   readonly valueBytes: number
   readonly keys: number
+  readonly etcd: string | null
   readonly data: string | null
   readonly basePort: number
-  readonly json: string | null
   readonly compare: string | null
   readonly nodeArgs: readonly string[]
 }
@@ -60,17 +89,27 @@ export function parseOptions(args: readonly string[]): Parsed {
 
 function parse(args: readonly string[]) {
   const text = { type: 'string' } as const
+  const flag = { type: 'boolean', default: false } as const
   const options = {
+    quick: flag,
+    json: flag,
+    output: text,
+    'write-docs': flag,
     targets: text,
-    loads: { type: 'string', default: LOADS.join(',') },
+    loads: { type: 'string', default: LOAD_NAMES.join(',') },
+    scenarios: { type: 'string', default: SCENARIOS.join(',') },
     concurrency: { type: 'string', default: '1,16,64,256' },
-    seconds: { type: 'string', default: '2' },
+    seconds: text,
     repetitions: { type: 'string', default: '3' },
+    failovers: text,
+    rate: text,
+    nodes: { type: 'string', default: '3' },
+    learners: { type: 'string', default: '0' },
     'value-bytes': { type: 'string', default: '100' },
     keys: { type: 'string', default: '10000' },
+    etcd: text,
     data: text,
     'base-port': { type: 'string', default: '19000' },
-    json: text,
     compare: text,
     'node-args': { type: 'string', default: '' },
     help: { type: 'boolean', short: 'h', default: false },
@@ -79,18 +118,28 @@ function parse(args: readonly string[]) {
 }
 
 function read(values: ReturnType<typeof parse>): Options {
+  const { quick, compare, targets } = values
+  const usual = quick ? QUICK_TARGETS : DEFAULT_TARGETS
+  const chosen = targets === undefined ? usual : members('targets', targets, TARGETS)
   return {
-    targets: values.targets === undefined ? null : members('targets', values.targets, TARGETS),
-    loads: members('loads', values.loads, LOADS),
+    ...{ quick, json: values.json, writeDocs: values['write-docs'] },
+    output: values.output ?? null,
+    targets: compare === undefined ? chosen : [...new Set([...chosen, 'compared' as const])],
+    loads: members('loads', values.loads, LOAD_NAMES),
+    scenarios: values.scenarios === '' ? [] : members('scenarios', values.scenarios, SCENARIOS),
     concurrency: values.concurrency.split(',').map(one => whole('concurrency', one, 4096)),
-    seconds: positive('seconds', values.seconds),
+    seconds: positive('seconds', values.seconds ?? (quick ? '1.5' : '2')),
     repetitions: whole('repetitions', values.repetitions, 1000),
+    failovers: whole('failovers', values.failovers ?? (quick ? '5' : '10'), 1000),
+    rate: values.rate === undefined ? null : positive('rate', values.rate),
+    nodes: whole('nodes', values.nodes, 9),
+    learners: values.learners === '0' ? 0 : whole('learners', values.learners, 30),
     valueBytes: whole('value-bytes', values['value-bytes'], 500_000),
     keys: whole('keys', values.keys, 1_000_000),
+    etcd: values.etcd ?? null,
     data: values.data ?? null,
     basePort: whole('base-port', values['base-port'], 65_000),
-    json: values.json ?? null,
-    compare: values.compare === undefined ? null : resolve(values.compare),
+    compare: compare === undefined ? null : resolve(compare),
     nodeArgs: values['node-args'].split(' ').filter(Boolean),
   }
 }
@@ -122,20 +171,4 @@ function positive(option: string, text: string): number {
     throw new RangeError(`--${option}: ${text} is not a number above 0`)
   }
   return value
-}
-
-/** @param etcdThere whether etcd's program was found */
-export function chosenTargets(options: Options, etcdThere: boolean): readonly Target[] {
-  const { targets, compare } = options
-  if (targets === null) {
-    return TARGETS.filter(target => {
-      if (target === 'compared') return compare !== null
-      return etcdThere || !isEtcd(target)
-    })
-  }
-  if (compare === null && targets.includes('compared')) throw new Error('--compare DIR is missing')
-  if (!etcdThere && targets.some(isEtcd)) {
-    throw new Error('etcd is not installed: apt-get install etcd-server')
-  }
-  return targets
 }

@@ -1,25 +1,54 @@
-import type { Target } from './cluster.ts'
+import { serves, type Target } from './cluster.ts'
+import type { LoadName } from './loads.ts'
 import type { Options } from './options.ts'
 import type { Point } from './summary.ts'
 
-/**
- * Every point of one repetition. Targets of the same load and concurrency follow one another, so that a slow
- * minute of the machine hits all of them; who is first rotates.
- */
-export function pointsOf(
-  options: Options,
-  targets: readonly Target[],
-  repetition: number,
-): Point[] {
-  const points: Point[] = []
-  let turn = repetition
-  for (const load of options.loads) {
-    for (const concurrency of options.concurrency) {
-      const first = turn % targets.length
-      const order = [...targets.slice(first), ...targets.slice(0, first)]
-      points.push(...order.map(target => ({ load, concurrency, target })))
-      turn += 1
+/** Points that are compared with each other: they follow one another, so that a slow minute of the machine hits all. */
+export type Group = readonly Point[]
+
+/** What `--quick` measures of what there is. */
+const QUICK: readonly {
+  readonly load: LoadName
+  readonly concurrency: readonly number[]
+  readonly targets: readonly Target[]
+}[] = [
+  { load: 'writes', concurrency: [1, 16, 64, 256], targets: ['agent', 'gateway', 'etcd'] },
+  { load: 'linearizable-reads', concurrency: [64], targets: ['agent', 'etcd'] },
+  { load: 'local-reads', concurrency: [64], targets: ['agent', 'gateway', 'etcd'] },
+  { load: 'edge-reads', concurrency: [64], targets: ['edge'] },
+]
+
+/** Targets that `--quick` needs. */
+export const QUICK_TARGETS: readonly Target[] = [
+  ...new Set(QUICK.flatMap(({ targets }) => targets)),
+]
+
+export function groupsOf(options: Options, targets: readonly Target[]): Group[] {
+  const wanted = options.quick
+    ? QUICK.map(one => ({ ...one, targets: one.targets.filter(each => targets.includes(each)) }))
+    : options.loads.map(load => ({ load, concurrency: options.concurrency, targets }))
+  const groups = new Map<string, Point[]>()
+  for (const { load, concurrency, targets } of wanted) {
+    for (const each of concurrency) {
+      const points = targets
+        .filter(target => serves(target, load))
+        .map(target => ({ load, concurrency: each, target }))
+      const name = `${comparedAs(load)}/${each}`
+      groups.set(name, [...(groups.get(name) ?? []), ...points])
     }
   }
-  return points
+  return [...groups.values()]
+}
+
+/** Every point of one repetition; who of a group is first rotates. */
+export function pointsOf(groups: readonly Group[], repetition: number): Point[] {
+  return groups.flatMap((group, at) => {
+    const first = (repetition + at) % Math.max(1, group.length)
+    return [...group.slice(first), ...group.slice(0, first)]
+  })
+}
+
+/** What a load of ours stands beside among the others': nobody else reads out of nginx's memory. */
+export function comparedAs(load: LoadName): LoadName {
+  return load === 'edge-reads' ? 'local-reads' : load
 }

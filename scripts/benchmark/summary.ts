@@ -1,11 +1,13 @@
-/** Medians over the repetitions of each point, and ratios to etcd. */
+/** Medians over the repetitions of each point. */
 
-import { isEtcd, TARGETS, type Target } from './cluster.ts'
-import { type JobResult, LOADS, type Load } from './job.ts'
+import { TARGETS, type Target } from './cluster.ts'
+import type { JobResult } from './job.ts'
+import { LOAD_NAMES, type LoadName } from './loads.ts'
+import { median, range } from './statistics.ts'
 
 /** What is measured as one figure. */
 export interface Point {
-  readonly load: Load
+  readonly load: LoadName
   readonly concurrency: number
   readonly target: Target
 }
@@ -13,6 +15,17 @@ export interface Point {
 export interface Measurement extends Point {
   readonly repetition: number
   readonly result: JobResult
+}
+
+/** Something that is measured by itself, such as the time of a failover. */
+export interface Sample {
+  /** such as `failover` */
+  readonly scenario: string
+  /** whose, such as `raft-nginx` or `etcd` */
+  readonly target: string
+  readonly repetition: number
+  readonly unit: 'ms' | 'MB' | 's' | 'us'
+  readonly value: number
 }
 
 /** Medians over the repetitions. */
@@ -28,18 +41,31 @@ export interface Summary extends Point {
   readonly clientCpuUs: number
   readonly errors: number
   readonly firstError: string | null
-  /** operations a second against the better of etcd's APIs at the same load and concurrency */
-  readonly timesEtcd: number | null
+}
+
+export interface ScenarioSummary {
+  readonly scenario: string
+  readonly target: string
+  readonly unit: Sample['unit']
+  readonly median: number
+  readonly range: readonly [number, number]
+  readonly times: number
 }
 
 export function summarize(measurements: readonly Measurement[]): Summary[] {
-  const groups = new Map<string, Measurement[]>()
-  for (const measurement of measurements) {
-    const name = pointName(measurement)
-    groups.set(name, [...(groups.get(name) ?? []), measurement])
-  }
-  const summaries = [...groups.values()].map(summarizePoint).sort(inTableOrder)
-  return summaries.map(summary => ({ ...summary, timesEtcd: timesEtcd(summary, summaries) }))
+  return [...grouped(measurements, pointName).values()].map(summarizePoint).sort(inTableOrder)
+}
+
+export function summarizeScenarios(samples: readonly Sample[]): ScenarioSummary[] {
+  const groups = grouped(samples, ({ scenario, target }) => `${scenario}/${target}`)
+  return [...groups.values()].flatMap(group => {
+    const [first] = group
+    if (first === undefined) return []
+    const { scenario, target, unit } = first
+    const values = group.map(({ value }) => value)
+    const spread = { median: median(values), range: range(values), times: values.length }
+    return [{ scenario, target, unit, ...spread }]
+  })
 }
 
 /** Such as `writes/c64/agent`. */
@@ -47,9 +73,24 @@ export function pointName({ load, concurrency, target }: Point): string {
   return `${load}/c${concurrency}/${target}`
 }
 
+/** In the order of their first. */
+export function grouped<Value>(
+  values: readonly Value[],
+  nameOf: (value: Value) => string,
+): Map<string, Value[]> {
+  const groups = new Map<string, Value[]>()
+  for (const value of values) {
+    const name = nameOf(value)
+    const group = groups.get(name)
+    if (group === undefined) groups.set(name, [value])
+    else group.push(value)
+  }
+  return groups
+}
+
 function inTableOrder(one: Point, other: Point): number {
   return (
-    LOADS.indexOf(one.load) - LOADS.indexOf(other.load) ||
+    LOAD_NAMES.indexOf(one.load) - LOAD_NAMES.indexOf(other.load) ||
     one.concurrency - other.concurrency ||
     TARGETS.indexOf(one.target) - TARGETS.indexOf(other.target)
   )
@@ -60,36 +101,28 @@ function summarizePoint(measurements: readonly Measurement[]): Summary {
   if (first === undefined) throw new RangeError('a point without measurements')
   const { load, concurrency, target } = first
   const results = measurements.map(({ result }) => result)
-  const rates = results.map(({ operations, seconds }) => operations / seconds)
+  const rates = results.map(rateOf)
   return {
     load,
     concurrency,
     target,
     perSecond: median(rates),
-    perSecondRange: [Math.min(...rates), Math.max(...rates)],
+    perSecondRange: range(rates),
     p50Ms: median(results.map(({ p50Ms }) => p50Ms)),
     p99Ms: median(results.map(({ p99Ms }) => p99Ms)),
-    serverCpuUs: median(results.map(each => each.serverCpuUs / each.operations)),
+    serverCpuUs: median(results.map(serverCpuOf)),
     clientCpuUs: median(results.map(each => each.clientCpuUs / each.operations)),
     errors: results.reduce((sum, { errors }) => sum + errors, 0),
     firstError: results.find(({ firstError }) => firstError !== null)?.firstError ?? null,
-    timesEtcd: null,
   }
 }
 
-function timesEtcd(summary: Summary, all: readonly Summary[]): number | null {
-  const rates = all
-    .filter(({ load, target }) => load === summary.load && isEtcd(target))
-    .filter(({ concurrency }) => concurrency === summary.concurrency)
-    .map(({ perSecond }) => perSecond)
-  return rates.length === 0 ? null : summary.perSecond / Math.max(...rates)
+/** Operations a second. */
+export function rateOf({ operations, seconds }: JobResult): number {
+  return operations / seconds
 }
 
-/** NaN where one of them is. */
-export function median(values: readonly number[]): number {
-  if (values.some(Number.isNaN)) return Number.NaN
-  const sorted = [...values].sort((one, other) => one - other)
-  const middle = sorted.length >> 1
-  const upper = sorted[middle] ?? Number.NaN
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
+/** Microseconds an operation. */
+export function serverCpuOf({ serverCpuUs, operations }: JobResult): number {
+  return serverCpuUs / operations
 }

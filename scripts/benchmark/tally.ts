@@ -6,7 +6,15 @@ const STRIDE = 7919
 /** No more requests. */
 export const NO_KEY = -1
 
-/** One run of closed loops: every loop takes a key, asks, reports, and takes the next. */
+/** Takes a request when one is due. */
+export interface Waiting {
+  wake(): void
+}
+
+/**
+ * What the loops of one run take their keys from and report to. Closed: whoever has its answer takes the next.
+ * Paced: a request is due at its time, whether or not others are answered, and its latency counts from then on.
+ */
 export class Tally {
   readonly #keys: number
   readonly #stride: number
@@ -19,6 +27,12 @@ export class Tally {
   #errors = 0
   #firstError: string | null = null
   #onIdle: (() => void) | null = null
+  #pace: { readonly startMs: number; readonly intervalMs: number; taken: number } | null = null
+  #timer: NodeJS.Timeout | null = null
+  readonly #waiting = new Set<Waiting>()
+
+  /** When the request that `next` gave last began to be waited for. */
+  startedAtMs = 0
 
   /** @param operationsMax how many requests before `next` gives no more; `Infinity` for no limit */
   constructor(keys: number, operationsMax: number) {
@@ -39,6 +53,18 @@ export class Tally {
     return this.#firstError
   }
 
+  /** From here on requests are due at this rate. */
+  pace(ratePerSecond: number): void {
+    const intervalMs = 1_000 / ratePerSecond
+    this.#pace = { startMs: performance.now(), intervalMs, taken: 0 }
+    this.#timer = setInterval(() => this.#wakeWaiting(), 1)
+  }
+
+  /** Wakes it when something is due; what is not paced never is. */
+  park(loop: Waiting): void {
+    if (this.#pace !== null) this.#waiting.add(loop)
+  }
+
   /** From here on answers count. */
   measure(): void {
     this.#measuring = true
@@ -48,12 +74,13 @@ export class Tally {
   stop(): void {
     this.#measuring = false
     this.#left = 0
+    if (this.#timer !== null) clearInterval(this.#timer)
     this.#settleIdle()
   }
 
   /** Index of the key to ask for, or `NO_KEY`. */
   next(): number {
-    if (this.#left <= 0) return NO_KEY
+    if (this.#left <= 0 || !this.#takeTime()) return NO_KEY
     this.#left -= 1
     this.#inFlight += 1
     this.#at = (this.#at + this.#stride) % this.#keys
@@ -94,6 +121,29 @@ export class Tally {
   /** Latencies of what was measured, ascending. */
   sortedLatenciesMs(): Float64Array {
     return this.#latenciesMs.slice(0, this.#operations).sort()
+  }
+
+  /** @returns false when nothing is due yet */
+  #takeTime(): boolean {
+    const now = performance.now()
+    this.startedAtMs = now
+    const pace = this.#pace
+    if (pace === null) return true
+    const dueAtMs = pace.startMs + pace.taken * pace.intervalMs
+    if (dueAtMs > now) return false
+    pace.taken += 1
+    this.startedAtMs = dueAtMs
+    return true
+  }
+
+  #wakeWaiting(): void {
+    const pace = this.#pace
+    if (pace === null) return
+    for (const loop of this.#waiting) {
+      if (pace.startMs + pace.taken * pace.intervalMs > performance.now()) return
+      this.#waiting.delete(loop)
+      loop.wake()
+    }
   }
 
   #settleIdle(): void {

@@ -1,47 +1,40 @@
-import type { Machine } from './machine.ts'
-import type { Options } from './options.ts'
-import { type Measurement, median, pointName, type Summary } from './summary.ts'
+/** Markdown of a run. */
 
-export interface Run {
-  readonly startedAt: string
-  readonly machine: Machine
-  readonly versions: Readonly<Record<string, string>>
-  readonly options: Options
-  readonly measurements: readonly Measurement[]
-  readonly results: readonly Summary[]
-}
+import { TARGET_SPECS } from '../cluster.ts'
+import type { GoalResult } from '../ratios.ts'
+import type { Run } from '../run.ts'
+import { median, rounded } from '../statistics.ts'
+import { type Measurement, pointName, type ScenarioSummary, type Summary } from '../summary.ts'
 
 const HEAD = [
-  'c',
   'target',
+  'c',
   'op/s',
   'range',
   'p50 ms',
   'p99 ms',
   'CPU µs/op',
   'client µs/op',
-  '× etcd',
   'errors',
 ]
-const TEXT_COLUMN = 1
 
-/** Machine and versions in Markdown. */
+/** Machine and versions. */
 export function headText({
   machine,
   versions,
   options,
   startedAt,
-}: Omit<Run, 'measurements' | 'results'>): string {
+}: Omit<Run, 'measurements' | 'samples'>) {
   const { cpu, cores, memoryGiB, kernel, filesystem, fdatasyncUs } = machine
   const programs = Object.entries(versions).map(([name, version]) => `${name} ${version}`)
   return [
     `${startedAt} · ${cores} × ${cpu}, ${memoryGiB} GiB, Linux ${kernel}, ${filesystem}, fdatasync of 4 KiB ${fdatasyncUs} µs`,
     programs.join(' · '),
-    `${options.repetitions} repetitions of ${options.seconds} s, ${options.keys} keys, values of ${options.valueBytes} bytes`,
+    `${options.nodes} nodes; ${options.repetitions} repetitions of ${options.seconds} s, ${options.keys} keys, values of ${options.valueBytes} bytes`,
   ].join('\n')
 }
 
-/** One Markdown table a load. */
+/** One table a load. */
 export function tablesText(results: readonly Summary[]): string {
   const loads = [...new Set(results.map(({ load }) => load))]
   return loads
@@ -52,55 +45,71 @@ export function tablesText(results: readonly Summary[]): string {
     .join('\n')
 }
 
+export function scenariosText(results: readonly ScenarioSummary[]): string {
+  if (results.length === 0) return ''
+  const rows = results.map(({ scenario, target, unit, median, range: [low, high], times }) => [
+    `${scenario}, ${target}`,
+    `${figure(median)} ${unit}`,
+    `${figure(low)} – ${figure(high)}`,
+    String(times),
+  ])
+  return `### Beside loads\n\n${table([['what', 'median', 'range', 'times'], ...rows])}\n`
+}
+
+export function goalsText(goals: readonly GoalResult[]): string {
+  if (goals.length === 0) return ''
+  const rows = goals.map(({ ratio, bound, value, measured, reached }) => [
+    ratio,
+    `${bound === 'at least' ? '≥' : '≤'} ${value}`,
+    measured.toFixed(2),
+    reached ? 'reached' : 'not reached',
+  ])
+  return `### Aims\n\n${table([['ratio', 'aim', 'measured', ''], ...rows])}\n`
+}
+
 /** How much of the machine went to others: above a few percent the figures are theirs as well. */
 export function othersText(measurements: readonly Measurement[]): string {
+  if (measurements.length === 0) return ''
   const shares = measurements.map(({ result }) => result.othersShare * 100)
   const [middle, highest] = [median(shares), Math.max(...shares)].map(share => share.toFixed(0))
   return `CPU that went to neither servers nor load generator: median ${middle} % of the machine, up to ${highest} %`
-}
-
-/** What a program reads: every figure, and the ratios by name. */
-export function jsonText(run: Run): string {
-  const ratios = run.results.flatMap(result =>
-    result.timesEtcd === null ? [] : [[pointName(result), round(result.timesEtcd, 3)] as const],
-  )
-  return `${JSON.stringify({ ...run, ratios: Object.fromEntries(ratios) }, null, 2)}\n`
 }
 
 /** One line for a point as soon as it is measured. */
 export function progressText({ repetition, result, ...point }: Measurement): string {
   const rate = thousands(result.operations / result.seconds)
   const errors = result.errors === 0 ? '' : `, ${result.errors} errors: ${result.firstError}`
-  return `#${repetition + 1} ${pointName(point)}: ${rate}/s, p99 ${round(result.p99Ms, 2)} ms${errors}`
+  return `#${repetition + 1} ${pointName(point)}: ${rate}/s, p99 ${rounded(result.p99Ms, 2)} ms${errors}`
 }
 
 function row(result: Summary): string[] {
   const [lowest, highest] = result.perSecondRange
   return [
+    TARGET_SPECS[result.target].peer === 'compared' ? 'base' : result.target,
     String(result.concurrency),
-    result.target,
     thousands(result.perSecond),
     `${thousands(lowest)} – ${thousands(highest)}`,
-    round(result.p50Ms, 2).toFixed(2),
-    round(result.p99Ms, 2).toFixed(2),
+    result.p50Ms.toFixed(2),
+    result.p99Ms.toFixed(2),
     result.serverCpuUs.toFixed(0),
     result.clientCpuUs.toFixed(0),
-    result.timesEtcd === null ? '' : result.timesEtcd.toFixed(2),
     result.errors === 0 ? '0' : `${result.errors} (${result.firstError})`,
   ]
 }
 
+/** The first column is text, the others are figures. */
 function table(rows: readonly (readonly string[])[]): string {
-  const widths = HEAD.map((_, column) => Math.max(...rows.map(cells => cells[column]?.length ?? 0)))
+  const [head = []] = rows
+  const widths = head.map((_, column) => Math.max(3, ...rows.map(row => row[column]?.length ?? 0)))
   const lines = rows.map(cells => {
     const padded = cells.map((cell, column) => {
       const width = widths[column] ?? 0
-      return column === TEXT_COLUMN ? cell.padEnd(width) : cell.padStart(width)
+      return column === 0 ? cell.padEnd(width) : cell.padStart(width)
     })
     return `| ${padded.join(' | ')} |`
   })
   const rules = widths.map((width, column) =>
-    column === TEXT_COLUMN ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`,
+    column === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`,
   )
   lines.splice(1, 0, `| ${rules.join(' | ')} |`)
   return lines.join('\n')
@@ -110,6 +119,6 @@ function thousands(value: number): string {
   return Math.round(value).toLocaleString('en-US')
 }
 
-function round(value: number, digits: number): number {
-  return Math.round(value * 10 ** digits) / 10 ** digits
+function figure(value: number): string {
+  return value >= 100 ? thousands(value) : value.toFixed(1)
 }

@@ -1,0 +1,77 @@
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { ROOT } from '../../../scripts/lib/layout.ts'
+import { commandLine, processIds } from '../../../scripts/lib/processes.ts'
+
+const BENCH = join(ROOT, 'scripts/bench')
+
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+function bench(args: readonly string[]): Promise<Ended> {
+  return new Promise(resolve => {
+    const child = spawn(BENCH, [...args])
+    const out = { stdout: '', stderr: '' }
+    child.stdout.on('data', chunk => {
+      out.stdout += chunk
+    })
+    child.stderr.on('data', chunk => {
+      out.stderr += chunk
+    })
+    child.once('close', code => resolve({ code, ...out }))
+  })
+}
+
+t.test('a small run ends with one object of figures, and leaves nothing behind', async t => {
+  const data = mkdtempSync(join(tmpdir(), 'raft-nginx-bench-'))
+  t.teardown(() => rmSync(data, { recursive: true, force: true }))
+  const load = ['--loads', 'writes,linearizable-reads', '--concurrency', '8', '--keys', '200']
+  const size = ['--seconds', '0.3', '--repetitions', '1', '--failovers', '1']
+  const place = ['--data', data, '--base-port', '27100', '--etcd', '/nonexistent/etcd']
+  const args = ['--targets', 'agent,agent-socket,etcd', ...load, ...size, ...place]
+  const { code, stdout, stderr } = await bench([...args, '--json'])
+  t.equal(code, 0, stderr)
+  const report = JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '')
+  t.match(report.machine, { cores: Number, memoryGiB: Number, fdatasyncUs: Number })
+  t.match(report.versions, { node: process.version, commit: String })
+  const points = report.results.filter((result: { load?: string }) => result.load !== undefined)
+  t.same(
+    points.map((one: { load: string; target: string }) => `${one.load}/${one.target}`),
+    [
+      'writes/agent',
+      'writes/agent-socket',
+      'linearizable-reads/agent',
+      'linearizable-reads/agent-socket',
+    ],
+  )
+  for (const point of points) {
+    t.equal(point.errors, 0, point.firstError)
+    t.ok(point.perSecond > 0 && point.p99Ms >= point.p50Ms && point.serverCpuUs > 0)
+  }
+  t.match(report.results.at(-1), {
+    scenario: 'failover',
+    target: 'raft-nginx',
+    unit: 'ms',
+    times: 1,
+  })
+  t.same(report.ratios, {}, 'nobody to compare with: no ratio')
+  t.match(report.skipped, [{ what: 'etcd', reason: /nonexistent/ }])
+  t.same(readdirSync(data), [], 'its data is gone')
+  t.same(
+    processIds().filter(pid => commandLine(pid).includes(data)),
+    [],
+    'and its servers',
+  )
+})
+
+t.test('what cannot be run is said before anything starts', async t => {
+  const { code, stderr } = await bench(['--targets', 'oracle'])
+  t.equal(code, 2)
+  t.match(stderr, /--targets: oracle is none of/)
+})

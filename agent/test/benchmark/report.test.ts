@@ -1,0 +1,38 @@
+import t from 'tap'
+import { chartOf } from '../../../scripts/benchmark/report/chart.ts'
+import { withFigures } from '../../../scripts/benchmark/report/docs.ts'
+import { tablesText } from '../../../scripts/benchmark/report/tables.ts'
+import type { Summary } from '../../../scripts/benchmark/summary.ts'
+
+const AGENT: Summary = {
+  ...{ load: 'writes', concurrency: 64, target: 'agent', perSecond: 12_345 },
+  ...{ perSecondRange: [10_000, 15_000], p50Ms: 1, p99Ms: 2.5, serverCpuUs: 40, clientCpuUs: 9 },
+  ...{ errors: 0, firstError: null },
+}
+const ETCD: Summary = { ...AGENT, target: 'etcd', perSecond: 5_000 }
+
+t.test('a table a load, with its errors in words', async t => {
+  const failed = { ...ETCD, errors: 2, firstError: 'status 503' }
+  const lines = tablesText([AGENT, failed]).split('\n')
+  t.equal(lines[0], '### writes')
+  t.match(lines[4], /^\| agent +\| +64 \| +12,345 \| 10,000 – 15,000 \|/)
+  t.match(lines[5], /2 \(status 503\) \|$/)
+  t.equal(new Set(lines.slice(2, 6).map(line => line.length)).size, 1, 'columns are aligned')
+})
+
+t.test('the longest bar is of the most, and the others are to scale', async t => {
+  const svg = chartOf([AGENT, { ...ETCD, perSecond: 12_345 / 2 }], 'a < b')
+  const widths = [...svg.matchAll(/<rect [^>]*width="([\d.]+)"/g)].map(([, width]) => Number(width))
+  t.equal(widths.length, 2)
+  t.ok(Math.abs((widths[0] ?? 0) / (widths[1] ?? 1) - 2) < 0.01)
+  t.match(svg, /a &lt; b/)
+})
+
+t.test('figures are put between their marks, again and again', async t => {
+  const begin = '<!-- figures: scripts/bench --write-docs -->'
+  const document = `before\n${begin}\nold\n<!-- end of figures -->\nafter\n`
+  const once = withFigures(document, 'new\n')
+  t.equal(once, `before\n${begin}\n\nnew\n\n<!-- end of figures -->\nafter\n`)
+  t.equal(withFigures(once, 'new'), once)
+  t.throws(() => withFigures('no marks', 'new'), /has no/)
+})

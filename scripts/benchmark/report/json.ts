@@ -1,0 +1,25 @@
+import type { Machine } from '../machine.ts'
+import type { Skipped } from '../peers/clusters.ts'
+import { type GoalResult, goalsOf, ratiosOf } from '../ratios.ts'
+import type { Run } from '../run.ts'
+import { type ScenarioSummary, type Summary, summarize, summarizeScenarios } from '../summary.ts'
+
+/** What `--json` prints: one object. */
+export interface Report {
+  readonly startedAt: string
+  readonly machine: Machine
+  readonly versions: Readonly<Record<string, string>>
+  readonly results: readonly (Summary | ScenarioSummary)[]
+  /** ours to the others', by name: see ratios.ts */
+  readonly ratios: Readonly<Record<string, number>>
+  readonly goals: readonly GoalResult[]
+  /** what was asked for and could not be had */
+  readonly skipped: readonly Skipped[]
+}
+
+export function reportOf(run: Run): Report {
+  const { startedAt, machine, versions, skipped, measurements, samples } = run
+  const ratios = ratiosOf(measurements, samples)
+  const results = [...summarize(measurements), ...summarizeScenarios(samples)]
+  return { startedAt, machine, versions, results, ratios, goals: goalsOf(ratios), skipped }
+}

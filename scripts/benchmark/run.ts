@@ -1,0 +1,117 @@
+/** One run: every point of the plan, by turns, and what is measured beside loads. */
+
+import { spawnSync } from 'node:child_process'
+import { TARGET_SPECS, type Target } from './cluster.ts'
+import type { Extent, JobResult } from './job.ts'
+import type { LoadProcess } from './load-process.ts'
+import { LOAD_SPECS, type LoadName } from './loads.ts'
+import type { Machine } from './machine.ts'
+import type { Options } from './options.ts'
+import type { Peers, Skipped } from './peers/clusters.ts'
+import { type Group, groupsOf, pointsOf } from './plan.ts'
+import { progressText } from './report/tables.ts'
+import { measureFailover } from './scenarios/failover.ts'
+import type { Measurement, Point, Sample } from './summary.ts'
+
+const PREPARE_CONCURRENCY = 64
+const PREPARE_MS = 1_000
+const WARM_UP_SHARE = 0.25
+
+export interface Run {
+  readonly startedAt: string
+  readonly machine: Machine
+  readonly versions: Readonly<Record<string, string>>
+  readonly options: Options
+  readonly skipped: readonly Skipped[]
+  readonly measurements: readonly Measurement[]
+  readonly samples: readonly Sample[]
+}
+
+export interface Bench {
+  readonly options: Options
+  readonly peers: Peers
+  readonly load: LoadProcess
+  /** shows a line at once */
+  readonly say: (line: string) => void
+}
+
+export async function measureAll(
+  bench: Bench,
+): Promise<{ readonly measurements: Measurement[]; readonly samples: Sample[] }> {
+  const { options, peers, say } = bench
+  const groups = groupsOf(options, peers.targets)
+  for (const target of peers.targets) await prepare(bench, target, groups)
+  const measureMs = options.seconds * 1000
+  const extent = { kind: 'timed', warmUpMs: measureMs * WARM_UP_SHARE, measureMs } as const
+  const measurements: Measurement[] = []
+  for (let repetition = 0; repetition < options.repetitions; repetition += 1) {
+    for (const point of pointsOf(groups, repetition)) {
+      const result = await measurePoint(bench, point, extent)
+      const measurement = { ...point, repetition, result }
+      measurements.push(measurement)
+      say(progressText(measurement))
+    }
+  }
+  const samples = options.scenarios.includes('failover') ? await failovers(bench) : []
+  return { measurements, samples }
+}
+
+/** Every key exists, and what compiles while it runs has been compiled. */
+async function prepare(bench: Bench, target: Target, groups: readonly Group[]): Promise<void> {
+  const loads = new Set(groups.flat().flatMap(one => (one.target === target ? one.load : [])))
+  if (loads.size === 0) return
+  const point = { load: 'writes', concurrency: PREPARE_CONCURRENCY, target } as const
+  const { errors, firstError, operations } = await measurePoint(bench, point, {
+    kind: 'each-key-once',
+  })
+  if (errors > 0 || operations < bench.options.keys) {
+    const counted = `${operations} of ${bench.options.keys}`
+    throw new Error(`${target}: writing each key once: ${counted}, ${errors} errors: ${firstError}`)
+  }
+  for (const load of loads) {
+    const extent = { kind: 'timed', warmUpMs: 0, measureMs: PREPARE_MS } as const
+    await measurePoint(bench, { ...point, load }, extent)
+  }
+}
+
+async function measurePoint(bench: Bench, point: Point, extent: Extent): Promise<JobResult> {
+  const { peers, options, load } = bench
+  const aim = await peers.clusters
+    .get(TARGET_SPECS[point.target].peer)
+    ?.aimAt(point.target, point.load)
+  if (aim === undefined) throw new RangeError(`no cluster for ${point.target}`)
+  // what the one before left in the page cache is not this one's to flush
+  spawnSync('sync')
+  const { concurrency } = point
+  return load.run({ ...aim, ...jobOf(options, point.load), concurrency, extent })
+}
+
+function jobOf({ keys, valueBytes, rate }: Options, name: LoadName) {
+  const spec = LOAD_SPECS[name]
+  return {
+    load: spec.load,
+    freshness: spec.freshness,
+    keys: spec.keys ?? keys,
+    valueBytes: spec.valueBytes ?? valueBytes,
+    ...(rate === null ? {} : { ratePerSecond: rate }),
+  }
+}
+
+/** By turns, so that a slow minute of the machine hits all. */
+async function failovers({ options, peers, say }: Bench): Promise<Sample[]> {
+  const samples: Sample[] = []
+  for (let repetition = 0; repetition < options.failovers; repetition += 1) {
+    for (const [peer, target] of [
+      ['ours', 'raft-nginx'],
+      ['etcd', 'etcd'],
+      ['consul', 'consul'],
+    ] as const) {
+      const cluster = peers.clusters.get(peer)
+      if (cluster === undefined) continue
+      const value = await measureFailover(cluster)
+      samples.push({ scenario: 'failover', target, repetition, unit: 'ms', value })
+      say(`#${repetition + 1} failover of ${target}: ${value.toFixed(0)} ms`)
+    }
+  }
+  return samples
+}
