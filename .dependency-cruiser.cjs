@@ -86,6 +86,7 @@ module.exports = {
       'lib/',
       'clock/clock\\.ts$',
     ),
+    floor('structure', 'gateway/nginx-binary\\.ts$', 'http/structure-view\\.ts$', 'lib/'),
     // It makes a node's files without the node.
     floor('backup', 'log/', 'machine/', 'raft/', 'lib/', 'os/', 'config\\.ts$'),
     // It speaks HTTP to agents, and starts them.
@@ -99,6 +100,9 @@ module.exports = {
       'raft/types\\.ts$',
       'backup/',
       'gateway/render-main\\.ts$',
+      'structure/',
+      'http/structure-view\\.ts$',
+      'log/file-lock\\.ts$',
       'main\\.ts$',
     ),
   ],

@@ -55,7 +55,8 @@ export class Client {
         if (result.unknown && !request.repeatable) throw unsettled(found)
       }
       const given = found.every(({ absent }) => absent)
-      if (given || performance.now() + PAUSE_MS + ATTEMPT_MS > deadline) throw unsettled(found)
+      if (given || request.signal?.aborted || performance.now() + PAUSE_MS + ATTEMPT_MS > deadline)
+        throw unsettled(found)
       await sleep(PAUSE_MS)
     }
   }

@@ -3,7 +3,7 @@ import { type Context, say, table } from './context.ts'
 import { ask, parseEndpoint } from './endpoint.ts'
 import type { Run } from './run.ts'
 
-interface Member {
+export interface Member {
   readonly id: string
   readonly role: string
   readonly address: string
@@ -12,7 +12,7 @@ interface Member {
 }
 
 /** The part of `GET /status` that is shown. */
-interface Status {
+export interface Status {
   readonly me: { readonly id: string }
   readonly leader: { readonly id: string }
   readonly role: string
@@ -24,6 +24,19 @@ interface Status {
   readonly stalenessMs: number | null
   readonly version: string
   readonly members: readonly Member[]
+  /** null where no keys become nginx's configuration; agents before 1.0 do not say */
+  readonly structure?: Structure | null
+}
+
+/** How far a node is with the keys that are nginx's configuration. */
+export interface Structure {
+  readonly prefix: string
+  readonly state: string
+  readonly index: number | null
+  readonly tried: number | null
+  readonly error: string | null
+  readonly warning: string | null
+  readonly since: number
 }
 
 const MEMBERS = '/v1/cluster/members'
@@ -80,15 +93,26 @@ async function status(context: Context): Promise<void> {
           status.stalenessMs === null ? '-' : `${status.stalenessMs} ms`,
           status.ready ? 'yes' : `no: ${status.notReady}`,
           status.version,
+          structureText(status),
         ],
   )
-  const header = ['node', 'role', 'term', 'commit', 'applied', 'staleness', 'ready', 'version']
+  const columns = ['node', 'role', 'term', 'commit', 'applied', 'staleness', 'ready', 'version']
+  const structured = nodes.some(({ status }) => status?.structure)
+  const header = [...columns, structured ? 'structure' : '']
   const title = `leader ${leader ?? 'unknown'}, as ${asked.me.id} sees it`
   say(context, { asked: asked.me.id, leader, nodes }, `${title}\n${table([header, ...rows])}`)
 }
 
+/** Such as `ok 340`, or `rejected 341, runs 340`. */
+export function structureText({ structure }: Pick<Status, 'structure'>): string {
+  if (structure === null || structure === undefined) return ''
+  const { state, index, tried } = structure
+  if (index === tried) return index === null ? state : `${state} ${index}`
+  return `${state} ${tried ?? '-'}, runs ${index ?? 'none'}`
+}
+
 /** Null where it does not answer. */
-async function glance({ address }: Member): Promise<Status | null> {
+export async function glance({ address }: Member): Promise<Status | null> {
   if (address === '') return null
   try {
     const answer = await ask(parseEndpoint(address), { method: 'GET', path: '/status' }, GLANCE_MS)

@@ -17,6 +17,8 @@ export interface Request {
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: Uint8Array
+  /** Ends it early. */
+  readonly signal?: AbortSignal
 }
 
 export interface Answer {
@@ -108,7 +110,8 @@ export async function ask(
   request: Request,
   timeoutMs: number,
 ): Promise<Answer> {
-  const signal = AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs)))
+  const timeout = AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs)))
+  const signal = request.signal ? AbortSignal.any([timeout, request.signal]) : timeout
   const incoming = await open(endpoint, request, signal)
   const chunks: Buffer[] = []
   try {

@@ -2,6 +2,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { addBackupCommands } from './backup-commands.ts'
 import { Client } from './client.ts'
 import { addClusterCommands } from './cluster-commands.ts'
+import { addCompanionCommand } from './companion-command.ts'
 import { addConfigCommands } from './config-commands.ts'
 import type { Context, Surroundings } from './context.ts'
 import { dev } from './dev.ts'
@@ -11,6 +12,7 @@ import { addKvCommands } from './kv-commands.ts'
 import { addNginxCommands } from './nginx-commands.ts'
 import { asSeconds, several } from './options.ts'
 import type { Run } from './run.ts'
+import { addStructureCommands } from './structure-commands.ts'
 
 const DEFAULT_ENDPOINT = 'http://127.0.0.1:8185'
 const VARIABLE = 'RAFT_NGINX_ENDPOINT'
@@ -31,6 +33,7 @@ Examples:
   raft-nginx add node3 10.0.0.4:8186
   raft-nginx backup today.sqlite
   raft-nginx restore --from today.sqlite --config agent.json --cluster-name edge-2
+  raft-nginx structure push ./gateways --wait          server names, certificates, upstreams of every nginx
   raft-nginx nginx render --config agent.json --drop-in /etc/nginx --reload
 `
 
@@ -91,6 +94,8 @@ function build(program: Command, surroundings: Surroundings, host: Host): void {
   addClusterCommands(program, run)
   addBackupCommands(program, run)
   addNginxCommands(program)
+  addStructureCommands(program, run)
+  addCompanionCommand(program, run)
   addConfigCommands(program, run)
   program
     .command('agent')

@@ -1,6 +1,6 @@
 /** What the renderer asks of the nginx on this machine. */
 
-import { spawnSync } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 
@@ -13,6 +13,33 @@ export function runNginx(binary: string, args: readonly string[]): NginxAnswer {
   const result = spawnSync(binary, args, { encoding: 'utf8' })
   if (result.error) return { ok: false, text: `cannot run ${binary}: ${result.error.message}\n` }
   return { ok: result.status === 0, text: result.stdout + result.stderr }
+}
+
+/** What it wrote where, of an nginx that ran to its end. */
+export interface NginxRun {
+  readonly ok: boolean
+  readonly stdout: string
+  /** what it said; also why it could not be run, or that it took too long */
+  readonly stderr: string
+}
+
+/** Of a configuration with all its files. */
+const OUTPUT_BYTES_MAX = 256 * 1024 * 1024
+
+/** As `runNginx`, for a process that has more to do meanwhile. Never rejects. */
+export function startNginx(
+  binary: string,
+  args: readonly string[],
+  timeoutMs: number,
+): Promise<NginxRun> {
+  return new Promise(resolve => {
+    const options = { encoding: 'utf8', timeout: timeoutMs, maxBuffer: OUTPUT_BYTES_MAX } as const
+    execFile(binary, [...args], options, (error, stdout, stderr) => {
+      const said = stderr.trim() === '' && error !== null ? `cannot run ${error.message}` : stderr
+      const late = error?.killed === true ? `\nno end within ${timeoutMs} ms` : ''
+      resolve({ ok: error === null, stdout, stderr: said + late })
+    })
+  })
 }
 
 /** Path of njs's module for `binary`, or null when there is no such file: nginx may have it built in. */

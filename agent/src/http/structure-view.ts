@@ -34,6 +34,8 @@ export const structureReport = z.strictObject({
 export type StructureReport = z.infer<typeof structureReport>
 
 export interface StructureView extends Omit<StructureReport, 'state'> {
+  /** what those keys begin with */
+  readonly prefix: string
   readonly state: (typeof STRUCTURE_STATES)[number]
   /** how old the companion's last word is, ms; null: there was none */
   readonly toldMs: number | null
@@ -60,12 +62,13 @@ export class StructureDesk {
   }
 
   view(): StructureView {
+    const { prefix } = this
     if (this.#last === null) {
       const nothing = { index: null, tried: null, error: null, warning: null, since: 0 }
-      return { state: 'none', ...nothing, toldMs: null }
+      return { prefix, state: 'none', ...nothing, toldMs: null }
     }
     const { report, at } = this.#last
     const toldMs = Math.round(this.#now() - at)
-    return { ...report, state: toldMs > LOST_MS ? 'lost' : report.state, toldMs }
+    return { ...report, prefix, state: toldMs > LOST_MS ? 'lost' : report.state, toldMs }
   }
 }

@@ -46,6 +46,7 @@ const status = z.looseObject({
     .describe("What is known of nginx's own memory; null: it keeps none."),
   structure: structureReport
     .extend({
+      prefix: z.string().describe('What those keys begin with.'),
       state: z.enum(STRUCTURE_STATES),
       toldMs: index.nullable().describe("Age of the companion's last word."),
     })
