@@ -86,7 +86,12 @@ module.exports = {
       'lib/',
       'clock/clock\\.ts$',
     ),
-    floor('structure', 'gateway/nginx-binary\\.ts$', 'http/structure-view\\.ts$', 'lib/'),
+    floor(
+      'structure',
+      'gateway/(?:nginx-binary|stand-in)\\.ts$',
+      'http/structure-view\\.ts$',
+      'lib/',
+    ),
     // It makes a node's files without the node.
     floor('backup', 'log/', 'machine/', 'raft/', 'lib/', 'os/', 'config\\.ts$'),
     // It speaks HTTP to agents, and starts them.
@@ -102,7 +107,6 @@ module.exports = {
       'gateway/render-main\\.ts$',
       'structure/',
       'http/structure-view\\.ts$',
-      'log/file-lock\\.ts$',
       'main\\.ts$',
     ),
   ],

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { readConfig } from '../config.ts'
 import { parseHostPort } from '../lib/host-port.ts'
-import { lockFile } from '../log/file-lock.ts'
+import { lockFile } from '../os/file-lock.ts'
 import { Companion, STRUCTURE_POINTS, type StructurePoint } from '../structure/companion.ts'
 import { type FollowOptions, follow, keepReporting, PACE } from '../structure/follow.ts'
 import { NginxControl } from '../structure/nginx-control.ts'
@@ -24,6 +24,7 @@ interface Given {
   readonly prefix?: string
   readonly pid?: string
   readonly interval: number
+  readonly retry: number
   readonly acceptOlder?: boolean
 }
 
@@ -54,6 +55,7 @@ export function addCompanionCommand(program: Command, run: Run): void {
     .option('--prefix <directory>', 'as for nginx -p')
     .option('--pid <file>', 'of its master (default: as its configuration says)')
     .option('--interval <seconds>', 'between two reloads at least', asSeconds, PACE.intervalMs)
+    .option('--retry <seconds>', 'what was refused is tried again', asSeconds, PACE.retryMs)
     .option('--accept-older', 'take a store whose index is below what runs: it was restored')
     .action(run(companion))
 }
@@ -87,7 +89,7 @@ async function companion(context: Context, given: Given): Promise<void> {
       throw failed(error instanceof Error ? error.message : String(error))
     })
     if (given.acceptOlder) one.forget()
-    const pace = { ...PACE, intervalMs: given.interval }
+    const pace = { ...PACE, intervalMs: given.interval, retryMs: given.retry }
     const options: FollowOptions = {
       ...{ companion: one, agent, pace, say, signal },
       draining: () => nginx.draining(),

@@ -2,6 +2,9 @@
 
 import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { linkOthers } from './stand-in.ts'
+
+const STAGED = '.staged-'
 
 export type Files = ReadonlyMap<string, string>
 export type Verdict = { readonly ok: boolean; readonly text: string }
@@ -23,9 +26,11 @@ export function installPrefix(
   const run = path.join(prefix, 'run')
   mkdirSync(run, { recursive: true })
   chmodSync(run, 0o750)
-  const staged = path.join(prefix, `.staged-${process.pid}`)
+  const staged = path.join(prefix, `${STAGED}${process.pid}`)
   try {
     writeFiles(staged, files)
+    // An operator's site may name by a relative name what is beside nginx.conf.
+    linkOthers(prefix, staged, name => name.startsWith(STAGED))
     const verdict = test(path.join(staged, 'nginx.conf'))
     if (verdict.ok && !checkOnly) for (const name of files.keys()) moveFile(staged, prefix, name)
     return verdict

@@ -16,6 +16,7 @@ import {
 import { basename, dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runNginx, startNginx } from '../gateway/nginx-binary.ts'
+import { linkOthers } from '../gateway/stand-in.ts'
 
 export interface NginxPlace {
   readonly binary: string
@@ -69,10 +70,8 @@ export class NginxControl {
     rmSync(shadow, { recursive: true, force: true })
     mkdirSync(shadow, { recursive: true })
     const from = dirname(main)
-    for (const name of readdirSync(from)) {
-      if (name !== link) symlinkSync(join(from, name), join(shadow, name))
-    }
     symlinkSync(directory, join(shadow, link))
+    linkOthers(from, shadow, name => name === link)
     const own = prefix === null ? [] : ['-p', prefix]
     const args = ['-T', ...own, '-c', join(shadow, basename(main))]
     const { ok, stdout, stderr } = await startNginx(binary, args, CHECK_MS)

@@ -31,6 +31,22 @@ t.test('a prefix gets its files after a test of a copy that lies beside them', a
   t.strictSame(readdirSync(folder).sort(), ['cache', 'conf.d', 'logs', 'nginx.conf', 'run', 'tmp'])
 })
 
+t.test('the copy of a prefix finds beside it what an operator’s site names there', async t => {
+  const folder = t.testdir({ 'nginx.conf': 'old main', own: { 'a.conf': 'mine' } })
+  const verdict = installPrefix(
+    folder,
+    FILES,
+    file => {
+      t.equal(read(path.dirname(file), 'own/a.conf'), 'mine')
+      t.equal(read(path.dirname(file), 'nginx.conf'), 'new main')
+      return yes()
+    },
+    false,
+  )
+  t.equal(verdict.ok, true)
+  t.equal(read(folder, 'own/a.conf'), 'mine')
+})
+
 t.test(
   'a prefix keeps its files when the test fails, throws, or is all that was wanted',
   async t => {
