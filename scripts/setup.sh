@@ -214,6 +214,12 @@ if [ "${1-}" = --with-tests ]; then
   if ! has faketime && may_install; then
     (apt_install faketime) || say 'without faketime the tests of clocks that jump are not run'
   fi
+  # Hosts, networks and disks of the mixed faults: without root there are none.
+  for tool in ip:iproute2 nft:nftables strace:strace mkfs.ext4:e2fsprogs; do
+    if [ "$(id -u)" = 0 ] && ! has "${tool%%:*}" && may_install; then
+      (apt_install "${tool#*:}") || say "without ${tool%%:*} some faults are not tried"
+    fi
+  done
 fi
 ensure_packages
 ensure_database

@@ -3,6 +3,7 @@
  * of its own (`inside.ts`), where nothing of it can be in anybody's way, and nothing is left of it.
  */
 
+import { holdUp } from './delaying.ts'
 import { ip, run } from './tools.ts'
 
 /** Who sends to whom: both are ids. */
@@ -98,9 +99,21 @@ export class Hosts {
     return this.#shape(id, `tbf rate ${kbit}kbit burst 16kb latency ${ms}ms`)
   }
 
-  /** Each packet to it comes so much later, a fifth of that more or less. @throws Error where the kernel has no sch_netem */
-  delay(id: string, ms: number): Promise<() => Promise<void>> {
-    return this.#shape(id, `netem delay ${ms}ms ${Math.ceil(ms / 5)}ms`)
+  /** Each packet comes so much later: to it where the kernel has sch_netem, else each way. @throws Error where neither goes */
+  async delay(id: string, ms: number): Promise<() => Promise<void>> {
+    try {
+      return await this.#shape(id, `netem delay ${ms}ms ${Math.ceil(ms / 5)}ms`)
+    } catch {
+      this.#shaped.add(id)
+      const undo = await holdUp(cableOf(id), ms).catch(error => {
+        this.#shaped.delete(id)
+        throw error
+      })
+      return async () => {
+        await undo()
+        this.#shaped.delete(id)
+      }
+    }
   }
 
   async #shape(id: string, shape: string): Promise<() => Promise<void>> {

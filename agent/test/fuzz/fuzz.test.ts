@@ -25,6 +25,7 @@ t.test('nothing from outside is taken badly', async t => {
 
 interface Found {
   readonly target: string
+  readonly why: string
   readonly base64: string
 }
 
@@ -33,12 +34,11 @@ t.test('what was taken badly once is not again', async t => {
   const found = JSON.parse(readFileSync(file, 'utf8')) as readonly Found[]
   const all = await allTargets(1)
   for (const { target } of all) if (target.close !== undefined) t.teardown(target.close)
-  for (const { target: name, base64 } of found) {
+  for (const { target: name, why, base64 } of found) {
     const entry = all.find(({ target }) => target.name === name)
     if (entry === undefined) throw new Error(`there is no ${name}`)
-    await t.resolves(takeOne(entry.target, Buffer.from(base64, 'base64')), `${name}: ${base64}`)
+    await t.resolves(takeOne(entry.target, Buffer.from(base64, 'base64')), `${name}: ${why}`)
   }
-  t.ok(Array.isArray(found))
 })
 
 t.test('a fault is found, and told with the case that shows it', async t => {

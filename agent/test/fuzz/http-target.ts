@@ -1,11 +1,11 @@
-import { connect } from 'node:net'
+import { connect, type TcpNetConnectOpts } from 'node:net'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { serve } from '../http/harness.ts'
 import type { Target } from './target.ts'
 
 const HOST = 'Host: agent\r\n'
-const SEEDS: readonly string[] = [
+const REQUESTS: readonly string[] = [
   `GET /key/a HTTP/1.1\r\n${HOST}\r\n`,
   `GET /key/a?consistent HTTP/1.1\r\n${HOST}\r\n`,
   `GET /key/a%2Fb%20c HTTP/1.1\r\n${HOST}X-Raft-Min-Index: 1\r\n\r\n`,
@@ -31,8 +31,10 @@ const SEEDS: readonly string[] = [
   `GET /openapi.json HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`,
 ]
 
-/** Never 500: that is a fault of ours. */
-const ALLOWED = /^(?:[234]\d\d|501|503|504|505|507)$/
+export const HTTP_SEEDS: readonly Uint8Array[] = REQUESTS.map(text => Buffer.from(text))
+
+/** Never 500: that is a fault of ours. 100 is for whoever expects it. */
+const ALLOWED = /^(?:100|[234]\d\d|501|503|504|505|507)$/
 /** Whoever gets no answer in so long gives up: a watch goes on for ever. */
 const PATIENCE_MS = 150
 /** For a plain request after any number of them, ms. */
@@ -43,25 +45,20 @@ const GROWTH_BYTES_MAX = 48 * 1024 * 1024
 export async function httpTarget(): Promise<Target> {
   const ends: (() => Promise<void>)[] = []
   const harness = await serve({ teardown: end => void ends.push(end) })
-  const { tcp, errors } = harness
+  const { http, errors } = harness
+  const tcp = { host: '127.0.0.1', port: http.port }
   let floor: number | null = null
   return {
     name: 'http',
-    seeds: SEEDS.map(text => Buffer.from(text)),
+    seeds: HTTP_SEEDS,
     width: 24,
     take: async bytes => {
-      const answer = await exchange(tcp, bytes, PATIENCE_MS)
-      for (const [, status = ''] of answer.matchAll(/(?:^|\r\n)HTTP\/1\.1 (\d{3})/g)) {
-        if (!ALLOWED.test(status)) throw new Error(`answered ${status}: ${answer.slice(0, 300)}`)
-      }
+      await takeHttp(tcp, bytes)
       const [error] = errors.splice(0)
       if (error !== undefined) throw new Error(`logged: ${error}`)
     },
     check: async () => {
-      const plain = Buffer.from(`GET /livez HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`)
-      const answer = await exchange(tcp, plain, ANSWER_MS)
-      if (!answer.startsWith('HTTP/1.1 200 '))
-        throw new Error(`a plain GET: ${answer || 'nothing'}`)
+      await answersPlainly(tcp)
       const heap = heapBytes()
       floor ??= heap
       if (heap - floor > GROWTH_BYTES_MAX) throw new Error(`the heap grew by ${heap - floor} bytes`)
@@ -72,14 +69,25 @@ export async function httpTarget(): Promise<Target> {
   }
 }
 
+/** @throws Error unless each answer is one that is allowed */
+export async function takeHttp(where: TcpNetConnectOpts, bytes: Uint8Array): Promise<void> {
+  const answer = await exchange(where, bytes, PATIENCE_MS)
+  for (const [, status = ''] of answer.matchAll(/(?:^|\r\n)HTTP\/1\.1 (\d{3})/g)) {
+    if (!ALLOWED.test(status)) throw new Error(`answered ${status}: ${answer.slice(0, 300)}`)
+  }
+}
+
+/** @throws Error unless a plain request is answered 200 */
+export async function answersPlainly(where: TcpNetConnectOpts): Promise<void> {
+  const plain = Buffer.from(`GET /livez HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`)
+  const answer = await exchange(where, plain, ANSWER_MS)
+  if (!answer.startsWith('HTTP/1.1 200 ')) throw new Error(`a plain GET: ${answer || 'nothing'}`)
+}
+
 /** What comes back until the other side closes, or patience ends. */
-function exchange(
-  where: { readonly host: string; readonly port: number } | object,
-  bytes: Uint8Array,
-  ms: number,
-) {
-  return new Promise<string>(resolve => {
-    const socket = connect(where as never)
+function exchange(where: TcpNetConnectOpts, bytes: Uint8Array, ms: number): Promise<string> {
+  return new Promise(resolve => {
+    const socket = connect(where)
     const chunks: Buffer[] = []
     const end = () => {
       clearTimeout(timer)

@@ -96,6 +96,15 @@ export class Agents {
     return false
   }
 
+  /** It was allowed to end: started until it serves, or the time is over. */
+  async revive(node: NodePlace, withinMs: number): Promise<void> {
+    const deadline = performance.now() + withinMs
+    while (performance.now() < deadline && (await agentStatus(node)) === null) {
+      if (agentPid(node) === null) await this.start(node)
+      await sleep(POLL_MS)
+    }
+  }
+
   /** Starts those that have ended by themselves; where they were not allowed to, that is a violation. */
   async look(): Promise<void> {
     for (const node of this.cluster.nodes) {

@@ -89,7 +89,7 @@ export class Registers {
   async #get({ actor, slot, key, known }: Step): Promise<void> {
     const action: Action = { kind: 'get', keys: [key] }
     if (actor.chance.happens(0.3)) {
-      const reply = await actor.read(`/key/${key}?consistent`)
+      const reply = await actor.read(`/key/${encodeURIComponent(key)}?consistent`)
       this.#note(slot, action, reply, answer => {
         const { [key]: text = '' } = JSON.parse(answer.body) as Record<string, string>
         return { kind: 'seen', cells: [{ value: text === '' ? null : text, index: null }] }
@@ -125,7 +125,7 @@ export class Registers {
   }
 
   async #delete({ actor, slot, key }: Step): Promise<void> {
-    const reply = await actor.write({ method: 'DELETE', path: `/key/${key}` })
+    const reply = await actor.write({ method: 'DELETE', path: `/key/${encodeURIComponent(key)}` })
     this.#note(slot, { kind: 'delete', key }, reply, answer => {
       return { kind: 'deleted', found: null, index: indexOf(answer) }
     })

@@ -16,6 +16,8 @@ const LINGER_MS = 400
 const SLOW_MS = { min: 20, max: 120 }
 /** Calls by which the log and SQLite reach the disk. */
 const CALLS = 'fsync,fdatasync,pwrite64,pwritev,pwritev2'
+/** For the last end of an agent that a fault has caused, ms. */
+const REVIVED_MS = 10_000
 const FILL_BYTES_MIN = 4_096
 /** For strace to say that it is there. */
 const ATTACH_MS = 2_000
@@ -55,6 +57,7 @@ export const diskFull: Maker = async field => {
     what: `the disk of ${node.id} is full`,
     heal: async () => {
       rmSync(file, { force: true })
+      await field.agents.revive(node, REVIVED_MS)
       field.diskFaults -= 1
       for (const release of releases) release()
     },
@@ -80,6 +83,7 @@ async function traced(field: Field, what: string, injection: string) {
     what: `${node.id}: ${what}`,
     heal: async () => {
       await detach()
+      await field.agents.revive(node, REVIVED_MS)
       field.diskFaults -= 1
       for (const release of releases) release()
     },
