@@ -21,9 +21,6 @@ export interface TestStage {
 }
 
 const MINUTE_MS = 60_000
-const FAULTS = 'faults, mixed'
-/** The same as `npm run faults -- --minutes` for hours; what a machine cannot do it says. */
-const FAULTS_MINUTES = 1.5
 const GATEWAY = 'njs/test/gateway/'
 /** Simulations use all cores; `scripts/run` the ports of the README; faults and benchmarks measure. */
 const ALONE = /\b(?:seeds|commands|nemesis|bench)\.process\.ts$/
@@ -38,7 +35,6 @@ export function testPlan(only: string | null): TestStage[] {
     ...(wanted('check') ? [checkStage()] : []),
     ...(unit.length > 0 ? [unitStage(only === null ? [] : unit)] : []),
     ...processes.map(processStage),
-    ...(wanted(FAULTS) ? [faultsStage()] : []),
   ]
 }
 
@@ -73,17 +69,6 @@ function unitStage(files: readonly string[]): TestStage {
   const args = [join(ROOT, 'node_modules/.bin/tap'), 'run', '--reporter=tap', ...files]
   const timeoutMs = 20 * MINUTE_MS
   return { name: 'tap run', program: process.execPath, args, timeoutMs, output: 'tap', alone: true }
-}
-
-/** On a seed of its own each time, which a red run tells. */
-function faultsStage(): TestStage {
-  const loader = join(ROOT, 'node_modules/tsx/dist/loader.mjs')
-  const script = join(ROOT, 'scripts/faults.ts')
-  const args = ['--import', loader, script, '--minutes', `${FAULTS_MINUTES}`]
-  return {
-    ...{ name: FAULTS, program: process.execPath, args, output: 'whole' },
-    timeoutMs: (FAULTS_MINUTES + 6) * MINUTE_MS,
-  }
 }
 
 /** A file that starts real processes runs by itself: tap would instrument them too. */
