@@ -1,5 +1,7 @@
 /** Bundles what nginx loads from `njs/src` twice: for the classic njs engine, and for QuickJS (njs ≥ 1.0.1). */
 
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type BuildOptions, build } from 'esbuild'
 
@@ -8,18 +10,17 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const common: BuildOptions = {
   absWorkingDir: root,
   bundle: true,
+  write: false,
+  format: 'esm',
   logLevel: 'warning',
 }
 
-const scripts = ['gateway', 'edge', 'raft-kv']
+const scripts = ['gateway', 'edge', 'edge-fill', 'raft-kv']
 
 const targets: Record<string, BuildOptions> = {
-  // The classic engine reads ES5 and a little more; `export { x as default }` only since njs 0.8. esbuild lowers what
-  // it can and refuses the rest, which makes it the lint.
+  // The classic engine reads ES5 and a little more. esbuild lowers what it can and refuses the rest, which makes it the
+  // lint.
   njs: {
-    format: 'iife',
-    globalName: '__m',
-    footer: { js: 'export default __m.default;' },
     target: 'es5',
     supported: {
       arrow: true,
@@ -30,13 +31,23 @@ const targets: Record<string, BuildOptions> = {
       'rest-argument': true,
     },
   },
-  qjs: { format: 'esm', target: 'es2023' },
+  qjs: { target: 'es2023' },
 }
 
 for (const [engine, options] of Object.entries(targets)) {
+  mkdirSync(join(root, 'build', engine), { recursive: true })
   for (const script of scripts) {
-    const outfile = `build/${engine}/${script}.js`
-    await build({ ...common, ...options, entryPoints: [`njs/src/${script}.ts`], outfile })
-    console.log(`built ${outfile}`)
+    const file = `build/${engine}/${script}.js`
+    const entryPoints = [`njs/src/${script}.ts`]
+    const { outputFiles } = await build({ ...common, ...options, entryPoints })
+    writeFileSync(join(root, file), withDefault(outputFiles?.[0]?.text ?? ''))
+    console.log(`built ${file}`)
   }
+}
+
+/** njs 0.7 does not know the form of export that esbuild writes. @throws Error where esbuild writes another one */
+function withDefault(text: string): string {
+  const plain = text.replace(/export \{\s*(\w+) as default\s*\};\s*$/, 'export default $1;\n')
+  if (plain === text) throw new Error(`no default export:\n${text.slice(-200)}`)
+  return plain
 }

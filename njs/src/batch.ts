@@ -1,7 +1,15 @@
 /** What the agent sends to nginx's shared dict, and when it is taken. Pure: see dict.ts for the rows. */
 
 import type { Open } from './acl.ts'
-import { type Dict, FORMAT, ROW, readWatermark, WATERMARK, type Watermark } from './dict.ts'
+import {
+  type Dict,
+  FORMAT,
+  ROW,
+  readWatermark,
+  WATERMARK,
+  type Watermark,
+  writeWatermark,
+} from './dict.ts'
 
 /**
  * `reset`, `fill` … `last` are one full copy: its parts count from 0. Then a `delta` for what was applied since; an
@@ -130,5 +138,5 @@ function encode(
     part: batch.part,
     knownAt: at.knownAt,
   }
-  return JSON.stringify(mark)
+  return writeWatermark(mark)
 }

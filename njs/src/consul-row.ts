@@ -48,24 +48,25 @@ export function rawOf(row: string): string | Buffer {
   return isText(row) ? payload : Buffer.from(payload, 'base64')
 }
 
+/** nginx's own, or a stand-in. */
+interface Headers {
+  [name: string]: string | string[] | undefined
+}
+
 /** @param ageMs how old what is known here can be */
-export function kvHeaders(about: About, ageMs: number): Record<string, string> {
-  return {
-    'Cache-Control': 'no-store',
-    ETag: `"${about.modifyIndex}"`,
-    'X-Consul-Index': about.modifyIndex,
-    'X-Consul-KnownLeader': String(ageMs < KNOWN_LEADER_MS),
-    'X-Consul-LastContact': String(ageMs),
-  }
+export function putKvHeaders(out: Headers, about: About, ageMs: number): void {
+  out['Cache-Control'] = 'no-store'
+  out.ETag = `"${about.modifyIndex}"`
+  out['X-Consul-Index'] = about.modifyIndex
+  out['X-Consul-KnownLeader'] = String(ageMs < KNOWN_LEADER_MS)
+  out['X-Consul-LastContact'] = String(ageMs)
 }
 
 /** Whatever its writer called the value, a browser is not to run it. */
-export function rawHeaders(about: About): Record<string, string> {
-  return {
-    'Content-Type': about.contentType || 'application/octet-stream',
-    'X-Content-Type-Options': 'nosniff',
-    'Content-Security-Policy': 'sandbox',
-  }
+export function putRawHeaders(out: Headers, about: About): void {
+  out['Content-Type'] = about.contentType || 'application/octet-stream'
+  out['X-Content-Type-Options'] = 'nosniff'
+  out['Content-Security-Policy'] = 'sandbox'
 }
 
 function isText(row: string): boolean {

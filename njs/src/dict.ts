@@ -3,7 +3,10 @@
  * trusted. Pure, over the part of a shared dict that it needs.
  *
  * One zone holds everything, so that what loses the data loses the watermark too:
- *   `\0wm`            the watermark: which state of the store the rows are, and how old that knowledge is
+ *   `\0wm`            the watermark: which state of the store the rows are, and how old that knowledge is. Its first
+ *                     line has what readers need at places that are known, since JSON would cost them more than all
+ *                     the rest; its second what only the filler asks for, as JSON:
+ *                     `4R 000000000012345 001767225600000 node0 prefix,prefix *`: format and state, index, knownAt, …
  *   `k` + spelling    a key's value: `u`, a line that tells more of the key (consul-row.ts), and its text;
  *                     or `b`, that line, and base64 where it is no UTF-8
  */
@@ -22,7 +25,7 @@ export interface Dict {
 }
 
 /** Of these rows, this watermark and these batches. Another format is not read. */
-export const FORMAT = 3
+export const FORMAT = 4
 export const WATERMARK = '\0wm'
 export const ROW = 'k'
 
@@ -67,11 +70,94 @@ export interface Found {
   readonly row: string | undefined
 }
 
+/** What the rows are: the store as of `index`; on their way to `next`; a part of a copy. */
+const READY = `${FORMAT}R`
+const CHANGING = `${FORMAT}C`
+const COPYING = `${FORMAT}F`
+const DIGITS = '000000000000000'
+/** Where in the first line they begin and end. */
+const INDEX_AT = 3
+const INDEX_END = 18
+const KNOWN_AT = 19
+const KNOWN_END = 34
+const WORDS_AT = 35
+
+export function writeWatermark(mark: Watermark): string {
+  const state = !mark.whole ? COPYING : mark.index === mark.next ? READY : CHANGING
+  const rest = { epoch: mark.epoch, next: mark.next, copy: mark.copy, part: mark.part }
+  const numbers = `${digits(mark.index)} ${digits(mark.knownAt)}`
+  const words = `${mark.node} ${mark.only.join(',')} ${openWord(mark.open)}`
+  return `${state} ${numbers} ${words}\n${JSON.stringify(rest)}`
+}
+
+function digits(number: number): string {
+  const text = String(number)
+  return DIGITS.slice(text.length) + text
+}
+
 /** Null where there is none that can be used. */
 export function readWatermark(text: string | undefined): Watermark | null {
   if (text === undefined) return null
-  const value = JSON.parse(text) as Watermark
-  return value.format === FORMAT ? value : null
+  const whole = isWhole(text)
+  if (!whole && stateOf(text) !== COPYING) return null
+  const rest = JSON.parse(text.slice(text.indexOf('\n'))) as Watermark
+  const words = wordsOf(text)
+  return {
+    format: FORMAT,
+    epoch: rest.epoch,
+    node: words[0],
+    only: onlyIn(words[1]),
+    open: openIn(words[2]),
+    index: indexOf(text),
+    next: rest.next,
+    whole: whole,
+    copy: rest.copy,
+    part: rest.part,
+    knownAt: knownAtOf(text),
+  }
+}
+
+/** Whether the rows are all there, be it on their way from one entry to the next. */
+export function isWhole(text: string | undefined): text is string {
+  if (text === undefined) return false
+  const state = stateOf(text)
+  return state === READY || state === CHANGING
+}
+
+function stateOf(text: string): string {
+  return text.slice(0, 2)
+}
+
+export function indexOf(text: string): number {
+  return Number(text.slice(INDEX_AT, INDEX_END))
+}
+
+export function knownAtOf(text: string): number {
+  return Number(text.slice(KNOWN_AT, KNOWN_END))
+}
+
+/** The end of the first line: node, prefixes of keys that are kept, prefixes of keys that may be shown. */
+function wordsOf(text: string): [string, string, string] {
+  return text.slice(WORDS_AT, text.indexOf('\n')).split(' ') as [string, string, string]
+}
+
+function onlyIn(word: string): string[] {
+  return word === '' ? [] : word.split(',')
+}
+
+/** `*`: all may be; else `+prefix` that may, `-prefix` that may not. */
+function openIn(word: string): Open {
+  if (word === '*') return null
+  return onlyIn(word).map(rule => [rule.slice(1), rule.charAt(0) === '+'] as const)
+}
+
+function openWord(open: Open): string {
+  if (open === null) return '*'
+  return open.map(rule => (rule[1] ? '+' : '-') + rule[0]).join(',')
+}
+
+function isKept(spelling: string, word: string): boolean {
+  return word === '' || onlyIn(word).some(prefix => spelling.indexOf(prefix) === 0)
 }
 
 /**
@@ -82,32 +168,31 @@ export function readWatermark(text: string | undefined): Watermark | null {
 export function exact(dict: Dict, spelling: string, need: Need): Found | null {
   for (let tries = 0; tries < 3; tries++) {
     const before = dict.get(WATERMARK)
+    if (before === undefined) return null
     const row = dict.get(ROW + spelling)
     // A heartbeat came between: as good as any other moment.
-    if (dict.get(WATERMARK) !== before) continue
-    const mark = readWatermark(before)
-    return mark === null ? null : judge(mark, { spelling: spelling, row: row }, need)
+    if (dict.get(WATERMARK) === before) return judge(before, spelling, row, need)
   }
   return null
 }
 
-function judge(
-  mark: Watermark,
-  read: { readonly spelling: string; readonly row: string | undefined },
-  need: Need,
-): Found | null {
-  if (!mark.whole || mark.index !== mark.next || mark.index < need.minIndex) return null
-  const ageMs = need.now - mark.knownAt
+function judge(mark: string, spelling: string, row: string | undefined, need: Need): Found | null {
+  if (stateOf(mark) !== READY) return null
+  const index = indexOf(mark)
+  const ageMs = need.now - knownAtOf(mark)
   // Below zero the clock was set back: the age is not known.
-  if (!(ageMs >= 0 && ageMs <= need.maxAgeMs)) return null
-  if (!covers(mark, read.spelling)) return null
-  return { node: mark.node, index: mark.index, ageMs: ageMs, open: mark.open, row: read.row }
+  if (index < need.minIndex || !(ageMs >= 0 && ageMs <= need.maxAgeMs)) return null
+  const words = wordsOf(mark)
+  if (!isKept(spelling, words[1])) return null
+  return { node: words[0], index: index, ageMs: ageMs, open: openIn(words[2]), row: row }
 }
 
-/** Whether a key of this spelling would be here, if there were one. */
-export function covers(mark: Watermark, spelling: string): boolean {
-  if (mark.only.length === 0) return true
-  return mark.only.some(prefix => spelling.indexOf(prefix) === 0)
+/**
+ * Whether a key of this spelling would be here, if there were one.
+ * @param mark watermark as it is stored
+ */
+export function covers(mark: string, spelling: string): boolean {
+  return isKept(spelling, wordsOf(mark)[1])
 }
 
 /**

@@ -1,18 +1,13 @@
-/** Reads that nginx answers by itself, and how its memory is filled. What they decide is in dict.ts and batch.ts. */
+/**
+ * Reads that nginx answers by itself. What they decide is in dict.ts. The njs engine runs all that is at the top level of
+ * this bundle for every request, so it has nothing that reads do not need; how the memory is filled is edge-fill.ts.
+ */
 
 import { mayAnswer, sendsToken } from './acl.ts'
-import { type Batch, takeBatch } from './batch.ts'
-import { aboutOf, kvHeaders, rawHeaders, rawOf, rowJson } from './consul-row.ts'
-import {
-  canonical,
-  type Dict,
-  exact,
-  type Found,
-  readWatermark,
-  textOf,
-  WATERMARK,
-} from './dict.ts'
-import { clearUpTo, highest, note, type Pending } from './pending.ts'
+import { aboutOf, putKvHeaders, putRawHeaders, rawOf, rowJson } from './consul-row.ts'
+import { canonical, exact, type Found, indexOf, isWhole, textOf, WATERMARK } from './dict.ts'
+import { highest } from './pending.ts'
+import { pending, store } from './zones.ts'
 
 /** Longer keys are not told to be missing: the agent may refuse them. */
 const MISS_LENGTH_MAX = 128
@@ -20,23 +15,17 @@ const MISS_LENGTH_MAX = 128
 const DOT_SEGMENT = /(?:^|%2F)\.\.?(?:$|%2F)/
 const INDEX = /^[0-9]{1,15}$/
 
-/** What an answer has beside what every one has. */
-interface Content {
-  readonly headers: Readonly<Record<string, string>>
-  readonly body: string | Buffer
-}
-
-/** Null where only the agent can tell. */
-type ContentOf = (r: NginxHTTPRequest, spelling: string, found: Found) => Content | null
+/** The body, once its headers are set; null, and none are, where only the agent can tell. */
+type Answer = (r: NginxHTTPRequest, spelling: string, found: Found) => string | Buffer | null
 
 /** `GET /key/<k>?stale` and `?max_stale=`: from this memory where it is young enough, else from the agent. */
 function get(r: NginxHTTPRequest): void {
-  serve(r, { path: '/key/', maxAge: r.variables.raft_max_stale, contentOf: keyContent })
+  serve(r, { path: '/key/', maxAge: r.variables.raft_max_stale, answer: keyAnswer })
 }
 
 /** The same of `GET /v1/kv/<k>`, also with `raw`. */
 function getKv(r: NginxHTTPRequest): void {
-  serve(r, { path: '/v1/kv/', maxAge: r.variables.raft_kv_max_stale, contentOf: kvContent })
+  serve(r, { path: '/v1/kv/', maxAge: r.variables.raft_kv_max_stale, answer: kvAnswer })
 }
 
 interface Route {
@@ -44,7 +33,7 @@ interface Route {
   readonly path: string
   /** ms */
   readonly maxAge: string | undefined
-  readonly contentOf: ContentOf
+  readonly answer: Answer
 }
 
 function serve(r: NginxHTTPRequest, route: Route): void {
@@ -61,71 +50,23 @@ function serve(r: NginxHTTPRequest, route: Route): void {
   const maxAgeMs = Number(route.maxAge)
   const found = exact(store(), spelling, { maxAgeMs: maxAgeMs, minIndex: need, now: Date.now() })
   const shows = found !== null && mayAnswer(found.open, spelling, sendsToken(r.headersIn))
-  const content = found === null || !shows ? null : route.contentOf(r, spelling, found)
-  if (found === null || content === null) {
-    askAgent(r, String(Math.max(need, shown())))
-    return
-  }
-  const out = r.headersOut
+  const body = found === null || !shows ? null : route.answer(r, spelling, found)
+  if (body === null) askAgent(r, String(Math.max(need, shown())))
+  else r.return(200, body)
+}
+
+function putHeaders(out: NginxHeadersOut, found: Found): void {
   out['Content-Type'] = 'application/json'
   out['X-Raft-Index'] = String(found.index)
   out['X-Raft-Node'] = found.node
   out['X-Raft-Served-By'] = 'nginx'
   out['X-Raft-Staleness-Ms'] = String(found.ageMs)
-  const names = Object.keys(content.headers)
-  for (let at = 0; at < names.length; at++) {
-    const name = names[at] as string
-    out[name] = content.headers[name] as string
-  }
-  r.return(200, content.body)
-}
-
-/** `POST /apply` from this node's agent, on a socket that nobody else reaches. */
-function apply(r: NginxHTTPRequest): void {
-  let batch: Batch
-  try {
-    batch = JSON.parse(r.requestText as string) as Batch
-  } catch {
-    r.return(400, '{"error":"not a batch"}\n')
-    return
-  }
-  const verdict = takeBatch(store(), batch, () => Date.now())
-  if (verdict.status === 200 && (batch.kind === 'delta' || batch.kind === 'last')) {
-    clearUpTo(pending(), verdict.index)
-  }
-  r.return(verdict.status, `${JSON.stringify(verdict)}\n`)
-}
-
-/**
- * Header filter of every forwarded write: before its answer leaves, readers here are told which entry they have to see.
- */
-function wrote(r: NginxHTTPRequest): void {
-  if (r.status < 200 || r.status > 299) return
-  const index = r.headersOut['X-Raft-Index']
-  if (typeof index !== 'string' || !INDEX.test(index)) return
-  const mark = readWatermark(store().get(WATERMARK))
-  const seen = mark?.whole && mark.index === mark.next && mark.index >= Number(index)
-  if (seen) return
-  try {
-    note(pending(), Number(index))
-  } catch {
-    // No room to remember it: then nothing is served from here until the agent has copied all of it again.
-    store().delete(WATERMARK)
-  }
-}
-
-function store(): Dict {
-  return ngx.shared.raft_kv as unknown as Dict
-}
-
-function pending(): Pending {
-  return ngx.shared.raft_pending as unknown as Pending
 }
 
 /** What a reader here may have been shown: an agent that was restarted can be behind it for a moment. */
 function shown(): number {
-  const mark = readWatermark(store().get(WATERMARK))
-  return mark?.whole ? mark.index : 0
+  const mark = store().get(WATERMARK)
+  return isWhole(mark) ? indexOf(mark) : 0
 }
 
 function isPlainRead(r: NginxHTTPRequest): boolean {
@@ -136,25 +77,29 @@ function isPlainRead(r: NginxHTTPRequest): boolean {
 }
 
 /** As the agent writes it, byte for byte. */
-function keyContent(_: NginxHTTPRequest, spelling: string, found: Found): Content | null {
+function keyAnswer(r: NginxHTTPRequest, spelling: string, found: Found): string | null {
   if (found.row === undefined && !mayBeKey(spelling)) return null
   const value = found.row === undefined ? '' : textOf(found.row)
   const key = keyOf(spelling)
   if (value === undefined || key === null) return null
-  return { headers: {}, body: `{${JSON.stringify(key)}:${JSON.stringify(value)}}` }
+  putHeaders(r.headersOut, found)
+  return `{${JSON.stringify(key)}:${JSON.stringify(value)}}`
 }
 
 /** That there is no such key only the agent can tell: since when there is none is not known here. */
-function kvContent(r: NginxHTTPRequest, spelling: string, found: Found): Content | null {
+function kvAnswer(r: NginxHTTPRequest, spelling: string, found: Found): string | Buffer | null {
   const row = found.row
   const about = row === undefined ? null : aboutOf(row)
   if (row === undefined || about === null || r.headersIn['If-None-Match'] !== undefined) return null
-  const headers = kvHeaders(about, found.ageMs)
-  if (/(?:^|&)raw/.test(r.variables.args || '')) {
-    return { headers: Object.assign(headers, rawHeaders(about)), body: rawOf(row) }
-  }
-  const key = keyOf(spelling)
-  return key === null ? null : { headers: headers, body: `[${rowJson(key, row, about)}]` }
+  const raw = /(?:^|&)raw/.test(r.variables.args || '')
+  const key = raw ? '' : keyOf(spelling)
+  if (key === null) return null
+  const out = r.headersOut
+  putHeaders(out, found)
+  putKvHeaders(out, about, found.ageMs)
+  if (!raw) return `[${rowJson(key, row, about)}]`
+  putRawHeaders(out, about)
+  return rawOf(row)
 }
 
 /** Null where it is no text. */
@@ -176,4 +121,4 @@ function askAgent(r: NginxHTTPRequest, index: string | undefined): void {
   r.internalRedirect('@raft_read')
 }
 
-export default { get, getKv, apply, wrote }
+export default { get, getKv }

@@ -13,11 +13,12 @@ import {
   canonical,
   covers,
   type Dict,
+  indexOf,
+  isWhole,
+  knownAtOf,
   ROW,
-  readWatermark,
   textOf,
   WATERMARK,
-  type Watermark,
 } from './dict.ts'
 
 /**
@@ -48,21 +49,22 @@ function json(key: string): unknown {
 /** The entry as of which the store is known here; 0: nothing is known. */
 function index(): number {
   const mark = whole(store())
-  return mark === null ? 0 : mark.index
+  return mark === null ? 0 : indexOf(mark)
 }
 
 /** How old this knowledge can be, ms; Infinity: nobody knows. */
 function ageMs(): number {
   const mark = whole(store())
-  const age = mark === null || mark.knownAt === 0 ? -1 : Date.now() - mark.knownAt
+  const knownAt = mark === null ? 0 : knownAtOf(mark)
+  const age = knownAt === 0 ? -1 : Date.now() - knownAt
   // Below zero the clock was set back.
   return age >= 0 ? age : Number.POSITIVE_INFINITY
 }
 
-/** Null where all of it is being copied, or nothing is there. */
-function whole(dict: Dict | undefined): Watermark | null {
-  const mark = dict === undefined ? null : readWatermark(dict.get(WATERMARK))
-  return mark?.whole ? mark : null
+/** The watermark; null where all is being copied, or nothing is there. */
+function whole(dict: Dict | undefined): string | null {
+  const mark = dict === undefined ? undefined : dict.get(WATERMARK)
+  return isWhole(mark) ? mark : null
 }
 
 /** Null for a text that no UTF-8 can tell. */

@@ -1,10 +1,19 @@
-import { equal, ok } from 'node:assert/strict'
+import { deepEqual, equal, ok } from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { FORMAT, type Batch as Sent } from '../../agent/src/gateway/edge-batch.ts'
 import { rowOf, spellingOf } from '../../agent/src/gateway/edge-rows.ts'
 import { type Batch, takeBatch } from '../src/batch.ts'
-import { canonical, exact, readWatermark, textOf, WATERMARK } from '../src/dict.ts'
+import {
+  canonical,
+  exact,
+  isWhole,
+  readWatermark,
+  textOf,
+  WATERMARK,
+  type Watermark,
+  writeWatermark,
+} from '../src/dict.ts'
 import { clearUpTo, highest, note, type Pending } from '../src/pending.ts'
 import { MapDict } from './map-dict.ts'
 
@@ -61,12 +70,42 @@ t.test('what a reader needs of the watermark', async t => {
   t.equal(found({ minIndex: 8 }), null)
   t.not(found({ minIndex: 7 }), null)
   t.equal(exact(new MapDict(), 'a', anyAge), null)
-  const mark = readWatermark(dict.get(WATERMARK))
-  dict.set(WATERMARK, JSON.stringify({ ...mark, format: FORMAT + 1 }))
-  t.equal(found({}), null, 'rows of another format')
-  dict.set(WATERMARK, JSON.stringify({ ...mark, only: ['b%2F', 'a%2F'] }))
+  const stored = dict.get(WATERMARK) ?? ''
+  const mark = readWatermark(stored)
+  if (mark === null) throw new Error('there is a watermark')
+  for (const other of [`${FORMAT + 1}${stored.slice(1)}`, JSON.stringify({ ...mark, format: 2 })]) {
+    dict.set(WATERMARK, other)
+    t.equal(found({}), null, 'rows of another format')
+    t.equal(readWatermark(other), null)
+  }
+  dict.set(WATERMARK, writeWatermark({ ...mark, only: ['b%2F', 'a%2F'] }))
   t.equal(found({}), null, 'a key that is not kept here')
   t.not(exact(dict, 'a%2Fx', anyAge), null)
+})
+
+t.test('a watermark comes back as it was written', async t => {
+  const number = fc.integer({ min: 0, max: 10 ** 15 - 1 })
+  const spelled = fc.stringMatching(/^[A-Za-z0-9._~%-]{1,20}$/)
+  const rules = fc.array(fc.tuple(fc.stringMatching(/^[A-Za-z0-9._~%-]{0,20}$/), fc.boolean()))
+  const marks: fc.Arbitrary<Watermark> = fc.record({
+    ...{ format: fc.constant(FORMAT), epoch: fc.string(), copy: fc.string(), node: spelled },
+    ...{
+      only: fc.array(spelled),
+      open: fc.option(rules),
+      index: number,
+      next: number,
+      knownAt: number,
+    },
+    ...{ whole: fc.boolean(), part: fc.nat() },
+  })
+  fc.assert(
+    fc.property(marks, mark => {
+      const text = writeWatermark(mark)
+      deepEqual(readWatermark(text), { ...mark })
+      equal(isWhole(text), mark.whole)
+    }),
+  )
+  t.equal(readWatermark(undefined), null)
 })
 
 t.test('a row is read between two equal watermarks', async t => {

@@ -4,7 +4,7 @@ import type { Open } from './edge-open.ts'
 import { type Op, opOf, spellingOf } from './edge-rows.ts'
 import type { EntryChange } from './edge-source.ts'
 
-export const FORMAT = 3
+export const FORMAT = 4
 
 /** The same for all batches of one filler. */
 export interface Sender {

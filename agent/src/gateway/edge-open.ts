@@ -6,7 +6,7 @@ import { spellingOf } from './edge-rows.ts'
 /** Prefixes of spellings, and whether keys that begin so may be shown: the longest decides. Null: all of them. */
 export type Open = readonly (readonly [string, boolean])[] | null
 
-/** It stands in the watermark, which nginx parses with every read. */
+/** It stands in the watermark, which nginx looks at with every read. */
 const BYTES_MAX = 4096
 
 /** Nothing. */

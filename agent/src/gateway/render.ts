@@ -1,6 +1,7 @@
 /** From the member list to nginx's configuration. Pure: templates and facts in, texts out. */
 
 import { isIPv6 } from 'node:net'
+import { dirname, join } from 'node:path'
 import { findFaults, splitAddress } from './faults.ts'
 import type { GatewayMember, RenderInput, RenderOptions } from './render-input.ts'
 
@@ -22,6 +23,9 @@ export const DEFAULTS = {
   edge: null,
   engine: 'njs',
 } as const satisfies Partial<RenderOptions>
+
+/** Beside the bundle of edge reads: what fills the memory that they read. */
+const FILL_BUNDLE = 'edge-fill.js'
 
 /** Files that belong to reads out of nginx's memory. */
 const EDGE_ONLY = /(?:^|\/)edge-[^/]*$/
@@ -152,21 +156,18 @@ function edgeValues(edge: RenderOptions['edge']): [string, string][] {
 }
 
 /**
- * QuickJS is asked for in our own locations: at a higher level it would run the operator's scripts too. The njs engine
- * keeps one import for all of them.
+ * Each location of ours imports what it runs. At a higher level QuickJS would run the operator's scripts too, and the njs
+ * engine runs the top level of whatever is imported above a location at each of its requests.
  */
 function importsOf({ engine, bundle, edge }: RenderOptions): [string, string][] {
-  const gateway = `js_import raft from ${bundle};`
-  const reads = edge === null ? '' : `js_import raft_edge from ${edge.bundle};`
-  const wrote = edge === null ? '' : 'js_header_filter raft_edge.wrote;'
-  const ours = engine === 'qjs'
-  const own = (line: string) => (ours && line !== '' ? `js_engine qjs; ${line}` : '')
+  const own = (name: string, file: string) =>
+    `${engine === 'qjs' ? 'js_engine qjs; ' : ''}js_import ${name} from ${file};`
+  const fill = edge === null ? '' : own('raft_fill', join(dirname(edge.bundle), FILL_BUNDLE))
   return [
-    ['http_js', ours ? '' : gateway],
-    ['js', own(gateway)],
-    ['http_js_edge', ours ? '' : reads],
-    ['js_edge', own(reads)],
-    ['edge_wrote', `${own(reads)} ${wrote}`.trim()],
+    ['js', own('raft', bundle)],
+    ['js_edge', edge === null ? '' : own('raft_edge', edge.bundle)],
+    ['js_fill', fill],
+    ['edge_wrote', edge === null ? '' : `${fill} js_header_filter raft_fill.wrote;`],
   ]
 }
 

@@ -75,7 +75,7 @@ function batches(t: Test): void {
       409,
       'another history',
     )
-    t.equal(await tell(fleet, { kind: 'delta', from: 7, to: 9, format: 2 as 3, ops }), 409)
+    t.equal(await tell(fleet, { kind: 'delta', from: 7, to: 9, format: 2 as 4, ops }), 409)
     t.equal((await fleet.read('a')).body, '{"a":""}', 'nothing of it is here')
     t.equal(await tell(fleet, { kind: 'delta', from: 7, to: 9, ops, more: true }), 200)
     t.equal(servedBy(await fleet.read('a')), 'agent', 'between two entries')
