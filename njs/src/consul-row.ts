@@ -50,6 +50,7 @@ export function rawOf(row: string): string | Buffer {
 
 /** nginx's own, or a stand-in. */
 interface Headers {
+  ETag?: string
   [name: string]: string | string[] | undefined
 }
 
