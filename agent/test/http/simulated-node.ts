@@ -171,6 +171,6 @@ export class SimulatedNode implements NodeApi<KvQuery, KvAnswer> {
   /** Keys as hexadecimal bytes. */
   keys(): string[] {
     const { keys } = this.machine.query({ kind: 'keys', prefix: NONE, separator: NONE })
-    return keys.map(key => Buffer.from(key).toString('hex'))
+    return (keys ?? []).map(key => Buffer.from(key).toString('hex'))
   }
 }

@@ -1,5 +1,9 @@
+import { strictEqual } from 'node:assert/strict'
+import Database from 'better-sqlite3'
+import fc from 'fast-check'
 import t from 'tap'
 import { encodeCommand } from '../../src/machine/kv/command.ts'
+import { Names } from '../../src/machine/kv/names.ts'
 import { ROWS_BYTES_MAX, TREE_KEYS_MAX } from '../../src/machine/kv/tree-limits.ts'
 import { type Harness, serve } from './harness.ts'
 import { request } from './raw-client.ts'
@@ -69,3 +73,54 @@ t.test('an answer holds so many rows and no more', async t => {
   }
   t.equal((await get('c')).status, 404)
 })
+
+t.test('names have a bound of their own, and a folder is one however much is in it', async t => {
+  const harness = await serve(t)
+  const { tcp, node } = harness
+  await fill(harness, 'a/x/', 130_000)
+  await fill(harness, 'a/y', 3)
+  await fill(harness, 'b/', 2)
+  const get = (target: string) => request(tcp, `GET /v1/kv/${target}`)
+  const refused = await get('a/?keys')
+  t.equal(refused.status, 413)
+  t.match(
+    refused.body.slice(0, 200),
+    /bytes of names begin with it: ask with a separator, or for longer prefixes/,
+  )
+  t.equal((await get('?keys&index=1&wait=1s')).status, 413, 'who waits is told at once')
+  const names = async (target: string) => JSON.parse((await get(target)).body)
+  t.strictSame(await names('?keys&separator=/'), ['a/', 'b/'])
+  t.strictSame(await names('a/?keys&separator=/'), ['a/x/', 'a/y000000', 'a/y000001', 'a/y000002'])
+  const folder = await get('a/?keys&separator=/')
+  t.equal(folder.headers.get('x-consul-index'), String(node.applied - 1), 'as of the last of all in it')
+})
+
+t.test('names cut by steps are those cut one by one', async t => {
+  const byte = fc.constantFrom(0x01, 0x2f, 0x61, 0xff)
+  const bytes = (min: number) =>
+    fc.array(byte, { minLength: min, maxLength: 5 }).map(given => Buffer.from(given))
+  await fc.assert(
+    fc.property(fc.array(bytes(1), { maxLength: 20 }), bytes(0), bytes(0), (keys, prefix, cut) => {
+      const db = new Database(':memory:')
+      db.exec('CREATE TABLE kv(key BLOB PRIMARY KEY, modify_index INTEGER) WITHOUT ROWID')
+      const put = db.prepare('INSERT OR REPLACE INTO kv VALUES(?, ?)')
+      keys.forEach((key, at) => void put.run(key, at + 1))
+      const below = keys.filter(key => key.subarray(0, prefix.length).equals(prefix))
+      const names = below.map(key => {
+        const at = cut.length === 0 ? -1 : key.indexOf(cut, prefix.length)
+        return (at === -1 ? key : key.subarray(0, at + cut.length)).toString('hex')
+      })
+      const expected = [...new Set(names)].sort()
+      const found = new Names(db).list(prefix, cut)
+      strictEqual(found?.keys.map(key => Buffer.from(key).toString('hex')).join(), expected.join())
+      strictEqual(found.lastChange, Math.max(0, ...below.map(one => lastOf(keys, one))))
+      db.close()
+    }),
+    { numRuns: 500 },
+  )
+  t.pass('for all of them')
+})
+
+function lastOf(keys: readonly Buffer[], key: Buffer): number {
+  return keys.findLastIndex(other => other.equals(key)) + 1
+}

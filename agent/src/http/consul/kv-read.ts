@@ -1,6 +1,6 @@
 import type { AnswerTo, KvQuery } from '../../machine/kv/query.ts'
 import type { ListedRow } from '../../machine/kv/row.ts'
-import { ROWS_BYTES_MAX } from '../../machine/kv/tree-limits.ts'
+import { NAMES_BYTES_MAX, ROWS_BYTES_MAX } from '../../machine/kv/tree-limits.ts'
 import { checkRead, checkReadSome, readableTo } from '../acl/checks.ts'
 import { readableNames } from '../acl/names.ts'
 import type { Api, Exchange, Handler } from '../exchange.ts'
@@ -60,7 +60,8 @@ async function look(api: Api, exchange: Exchange, query: Look): Promise<Seen> {
   if (query.kind === 'keys') {
     // A part of a name tells of keys that may not be shown.
     const whole = await readMachine(api, { ...query, separator: new Uint8Array(0) })
-    return { ...whole, keys: readableNames(whole.keys, readable, query) }
+    const keys = whole.keys === null ? null : readableNames(whole.keys, readable, query)
+    return { ...whole, keys }
   }
   const answer = await readMachine(api, query)
   const rows = answer.rows === null ? null : answer.rows.filter(({ key }) => readable(key))
@@ -80,6 +81,7 @@ function queryOf({ target }: Exchange): Look | Refusal {
 /** None at the root is an empty list, none behind a prefix a 404, as in Consul. */
 function namesReply(api: Api, { target }: Exchange, { keys }: Names): Reply {
   const node = api.node.status()
+  if (keys === null) return textReply(TOO_MANY_NAMES, node)
   if (keys.length === 0 && target.key.length > 0) return missing(api)
   return jsonReply(node, { text: `[${keys.map(keyJson).join(',')}]` })
 }
@@ -87,6 +89,11 @@ function namesReply(api: Api, { target }: Exchange, { keys }: Names): Reply {
 const TOO_LARGE = {
   status: 413,
   detail: `more than ${ROWS_BYTES_MAX} bytes begin with it: ask for ?keys, or for longer prefixes`,
+}
+
+const TOO_MANY_NAMES = {
+  status: 413,
+  detail: `more than ${NAMES_BYTES_MAX} bytes of names begin with it: ask with a separator, or for longer prefixes`,
 }
 
 function rowsReply(api: Api, { target, head }: Exchange, rows: readonly ListedRow[] | null): Reply {

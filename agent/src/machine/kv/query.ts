@@ -38,7 +38,8 @@ export type KvAnswer =
   | (Shown & {
       readonly kind: 'keys'
       readonly index: number
-      readonly keys: readonly Uint8Array[]
+      /** Null: they are too many for one answer. */
+      readonly keys: readonly Uint8Array[] | null
     })
   | (Shown & { readonly kind: 'transaction'; readonly outcome: KvOutcome })
   | (Shown & {

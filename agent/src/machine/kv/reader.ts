@@ -2,7 +2,8 @@ import { unreachable } from '../../lib/assert.ts'
 import type { LogPosition } from '../../raft/types.ts'
 import type { Executor } from './executor.ts'
 import type { KvAnswer, KvQuery, Scope } from './query.ts'
-import { endOf, type KeptRow } from './rows.ts'
+import { endOf } from './ranged.ts'
+import type { KeptRow } from './rows.ts'
 
 /** Answers a query from what `executor` works on, which shows everything up to `applied`. */
 export function answer(
@@ -27,7 +28,9 @@ export function answer(
       return { kind: 'rows', applied, index, rows: found }
     }
     case 'keys': {
-      const { keys, lastChange } = rows.names(query.prefix, query.separator)
+      const named = rows.names.list(query.prefix, query.separator)
+      if (named === null) return { kind: 'keys', applied, index: applied.index, keys: null }
+      const { keys, lastChange } = named
       const index = changedIn({ kind: 'prefix', bytes: query.prefix }, lastChange)
       return { kind: 'keys', applied, index, keys }
     }

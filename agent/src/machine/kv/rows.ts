@@ -2,8 +2,10 @@ import type { Database, Statement } from 'better-sqlite3'
 import { assert } from '../../lib/assert.ts'
 import { crc32c } from '../../lib/crc32c.ts'
 import { MachineDamaged } from '../state-machine.ts'
+import { Names } from './names.ts'
 import type { Scope } from './query.ts'
-import { FIRST_KEY, isReserved, RESERVED_END } from './reserved.ts'
+import { Ranged } from './ranged.ts'
+import { isReserved, RESERVED_END } from './reserved.ts'
 import type { KvRow, ListedRow } from './row.ts'
 import { Tombstones } from './tombstones.ts'
 import { ROWS_BYTES_MAX, rowBytes, TREE_KEYS_MAX } from './tree-limits.ts'
@@ -25,6 +27,7 @@ const COLUMNS = `key, value, create_index AS createIndex, modify_index AS modify
 /** The table of keys: one statement for each way in which it is used. */
 export class Rows {
   readonly tombstones: Tombstones
+  readonly names: Names
   readonly #file: string
   readonly #get: Statement<[Uint8Array], Found>
   readonly #put: Statement<
@@ -35,7 +38,7 @@ export class Rows {
   readonly #delete: Statement<[Uint8Array]>
   readonly #held: Statement<[string], Found>
   readonly #list: Ranged<Found>
-  readonly #names: Ranged<{ readonly key: Uint8Array; readonly modifyIndex: number }>
+  readonly #keys: Ranged<{ readonly key: Uint8Array }>
   readonly #deleteTree: Ranged<{ readonly key: Uint8Array }>
   readonly #behind: Statement<[Uint8Array], Found>
 
@@ -57,7 +60,8 @@ export class Rows {
       `SELECT ${COLUMNS} FROM kv WHERE session = ? AND session <> '' ORDER BY key`,
     )
     this.#list = new Ranged(db, `SELECT ${COLUMNS} FROM kv`, 'ORDER BY key')
-    this.#names = new Ranged(db, 'SELECT key, modify_index AS modifyIndex FROM kv', 'ORDER BY key')
+    this.#keys = new Ranged(db, 'SELECT key FROM kv', 'ORDER BY key')
+    this.names = new Names(db)
     this.#behind = db.prepare(`SELECT ${COLUMNS} FROM kv WHERE key > ? ORDER BY key`)
     this.#deleteTree = new Ranged(db, 'DELETE FROM kv', 'RETURNING key')
   }
@@ -103,7 +107,7 @@ export class Rows {
   /** Everything that begins with `prefix`; returns the keys, in order. Null: there are too many, and nothing is deleted. */
   deleteTree(prefix: Uint8Array, index: number): Uint8Array[] | null {
     let count = 0
-    for (const _ of this.#names.iterate(prefix)) if (++count > TREE_KEYS_MAX) return null
+    for (const _ of this.#keys.iterate(prefix)) if (++count > TREE_KEYS_MAX) return null
     const keys = this.#deleteTree.all(prefix).map(({ key }) => key)
     if (keys.length > 0) this.tombstones.add({ kind: 'prefix', bytes: prefix }, index)
     return keys.sort(Buffer.compare)
@@ -133,19 +137,6 @@ export class Rows {
     return rows
   }
 
-  /** Keys that begin with `prefix`, each once, cut after the first `separator` behind it. */
-  names(prefix: Uint8Array, separator: Uint8Array): { keys: Uint8Array[]; lastChange: number } {
-    const keys: Uint8Array[] = []
-    let lastChange = 0
-    for (const { key, modifyIndex } of this.#names.iterate(prefix)) {
-      lastChange = Math.max(lastChange, modifyIndex)
-      const cut = cutAfter(key, prefix.length, separator)
-      const last = keys.at(-1)
-      if (last === undefined || Buffer.compare(last, cut) !== 0) keys.push(cut)
-    }
-    return { keys, lastChange }
-  }
-
   #listTree(prefix: Uint8Array): KeptRow[] | null {
     const rows: KeptRow[] = []
     let bytes = 0
@@ -163,50 +154,6 @@ export class Rows {
     }
     return { ...row, flags: BigInt(flags) }
   }
-}
-
-/** A statement over the keys that begin with a prefix, as a range of the primary key; the empty one has no reserved keys. */
-class Ranged<Row> {
-  readonly #below: Statement<[Uint8Array, Uint8Array], Row>
-  /** for a prefix with nothing above it: the empty one, and one of 0xff only */
-  readonly #open: Statement<[Uint8Array], Row>
-
-  constructor(db: Database, head: string, tail: string) {
-    this.#below = db.prepare(`${head} WHERE key >= ? AND key < ? ${tail}`)
-    this.#open = db.prepare(`${head} WHERE key >= ? ${tail}`)
-  }
-
-  all(prefix: Uint8Array): Row[] {
-    const end = endOf(prefix)
-    return end === null ? this.#open.all(beginOf(prefix)) : this.#below.all(prefix, end)
-  }
-
-  iterate(prefix: Uint8Array): IterableIterator<Row> {
-    const end = endOf(prefix)
-    return end === null ? this.#open.iterate(beginOf(prefix)) : this.#below.iterate(prefix, end)
-  }
-}
-
-function beginOf(prefix: Uint8Array): Uint8Array {
-  return prefix.length === 0 ? FIRST_KEY : prefix
-}
-
-/** The first key behind all that begin with `prefix`; null: none is. */
-export function endOf(prefix: Uint8Array): Uint8Array | null {
-  for (let at = prefix.length - 1; at >= 0; at--) {
-    const byte = prefix[at] as number
-    if (byte === 0xff) continue
-    const end = Uint8Array.from(prefix.subarray(0, at + 1))
-    end[at] = byte + 1
-    return end
-  }
-  return null
-}
-
-function cutAfter(key: Uint8Array, from: number, separator: Uint8Array): Uint8Array {
-  if (separator.length === 0) return key
-  const at = Buffer.from(key.buffer, key.byteOffset, key.byteLength).indexOf(separator, from)
-  return at === -1 ? key : key.subarray(0, at + separator.length)
 }
 
 /** SQLite checks the shape of its pages, not the bytes of a value. */
