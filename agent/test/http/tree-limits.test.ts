@@ -92,7 +92,11 @@ t.test('names have a bound of their own, and a folder is one however much is in 
   t.strictSame(await names('?keys&separator=/'), ['a/', 'b/'])
   t.strictSame(await names('a/?keys&separator=/'), ['a/x/', 'a/y000000', 'a/y000001', 'a/y000002'])
   const folder = await get('a/?keys&separator=/')
-  t.equal(folder.headers.get('x-consul-index'), String(node.applied - 1), 'as of the last of all in it')
+  t.equal(
+    folder.headers.get('x-consul-index'),
+    String(node.applied - 1),
+    'as of the last of all in it',
+  )
 })
 
 t.test('names cut by steps are those cut one by one', async t => {
