@@ -5,7 +5,7 @@ import { aclSource } from './acl/source.ts'
 import type { Clock } from './clock/clock.ts'
 import { SystemClock } from './clock/system-clock.ts'
 import type { Config } from './config.ts'
-import { edgeFiller } from './gateway/edge.ts'
+import { type EdgeSettings, edgeFiller } from './gateway/edge.ts'
 import { askPlainly } from './http/ask-agent.ts'
 import { withoutKeys } from './http/exchange.ts'
 import { startJoining } from './http/join-client.ts'
@@ -190,23 +190,9 @@ async function makeNode(
   }
   const made = nodeOf(chosen, options, config.inMemory ? null : config.raftDir)
   const { served } = made
-  const { socket, prefixes } = config.edge
   const { desk: structure, reserved } = structureOf(config)
-  const edge =
-    socket === null || served.acl === undefined
-      ? null
-      : edgeFiller({
-          socket,
-          prefixes,
-          except: reserved,
-          feed: served.feed,
-          acl: served.acl,
-          identity,
-          life,
-          node: served.node,
-          clock,
-          logger,
-        })
+  const about = { except: reserved, identity, life, clock, logger }
+  const edge = served.acl === undefined ? null : edgeOf(config, { ...about, ...served })
   const backup = {
     snapshot: () => chosen.machine.snapshot(),
     directory: config.inMemory ? null : config.raftDir,
@@ -216,6 +202,12 @@ async function makeNode(
   const edgeView = edge === null ? null : () => edge.status()
   const all = { ...served, backup, edge: edgeView, structure, reserved }
   return { ...made, served: all, machine: chosen.name, edge, join, unstarted }
+}
+
+/** Who fills the memory of this machine's nginx; null where it keeps nothing. */
+function edgeOf({ edge }: Config, parts: Omit<EdgeSettings, 'socket' | 'prefixes'>) {
+  const { socket, prefixes } = edge
+  return socket === null ? null : edgeFiller({ ...parts, socket, prefixes })
 }
 
 /** What becomes of the keys that are nginx's configuration, where there are any. */

@@ -33,10 +33,13 @@ const HOPS_MAX = 3
 /** Asks one endpoint after the other, follows a redirection or a leader, and repeats what may be repeated. */
 export class Client {
   readonly endpoints: readonly Endpoint[]
+  /** null: none is sent */
+  readonly token: string | null
   readonly #timeoutMs: number
 
   constructor({ endpoints, timeoutMs }: ClientOptions) {
     this.endpoints = endpoints
+    this.token = endpoints[0]?.token ?? null
     this.#timeoutMs = timeoutMs
   }
 
@@ -77,7 +80,9 @@ export class Client {
       if (!('status' in result)) return result
       if (result.status !== 421 && result.status !== 307) return settledBy(endpoint, result)
       const next =
-        result.status === 307 ? located(result) : await leaderOf(endpoint, path, left).catch(lost)
+        result.status === 307
+          ? located(result, endpoint)
+          : await leaderOf(endpoint, path, left).catch(lost)
       if (next === null || hops === HOPS_MAX) {
         const why = 'another node leads, and it is not known where it is'
         return { endpoint: endpoint.name, why, unknown: false, absent: false }
@@ -138,11 +143,11 @@ function problemOf({ headers, body }: Answer): { code: string; detail: string } 
   }
 }
 
-function located({ headers }: Answer): Place | null {
+function located({ headers }: Answer, { token }: Endpoint): Place | null {
   const { location } = headers
   if (location === undefined || !URL.canParse(location)) return null
   const { origin, pathname, search } = new URL(location)
-  return { endpoint: parseEndpoint(origin), path: pathname + search }
+  return { endpoint: parseEndpoint(origin, token), path: pathname + search }
 }
 
 /** Null while none is known. @throws NotReached | Lost */
@@ -157,7 +162,7 @@ async function leaderOf(
   }
   return leader === null || leader.http === ''
     ? null
-    : { endpoint: parseEndpoint(leader.http), path }
+    : { endpoint: parseEndpoint(leader.http, endpoint.token), path }
 }
 
 function lost(): null {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { Client } from './client.ts'
 import { type Context, say, table } from './context.ts'
 import { ask, parseEndpoint } from './endpoint.ts'
 import type { Run } from './run.ts'
@@ -77,7 +78,7 @@ async function status(context: Context): Promise<void> {
   const answer = await client.expect({ method: 'GET', path: '/status', repeatable: true })
   const asked = JSON.parse(answer.body.toString('utf8')) as Status
   const seen = await Promise.all(
-    asked.members.map(member => (member.id === asked.me.id ? asked : glance(member))),
+    asked.members.map(member => (member.id === asked.me.id ? asked : glance(client, member))),
   )
   const nodes = asked.members.map((member, at) => ({ id: member.id, status: seen[at] ?? null }))
   const leader = asked.leader.id === '' ? null : asked.leader.id
@@ -112,10 +113,17 @@ export function structureText({ structure }: Pick<Status, 'structure'>): string 
 }
 
 /** Null where it does not answer. */
-export async function glance({ address }: Member): Promise<Status | null> {
+export async function glance(
+  { token }: Pick<Client, 'token'>,
+  { address }: Member,
+): Promise<Status | null> {
   if (address === '') return null
   try {
-    const answer = await ask(parseEndpoint(address), { method: 'GET', path: '/status' }, GLANCE_MS)
+    const answer = await ask(
+      parseEndpoint(address, token),
+      { method: 'GET', path: '/status' },
+      GLANCE_MS,
+    )
     return answer.status === 200 ? (JSON.parse(answer.body.toString('utf8')) as Status) : null
   } catch {
     return null

@@ -7,6 +7,8 @@ export interface Endpoint {
   /** as it was given */
   readonly name: string
   readonly secure: boolean
+  /** sent with every request; null: none */
+  readonly token: string | null
   /** for `request` of `node:http` */
   readonly where: { readonly socketPath: string } | { readonly host: string; readonly port: number }
 }
@@ -38,10 +40,10 @@ export class Lost extends Error {
 }
 
 /** `http://host:port`, `https://…`, `host:port`, or `unix:/path`. @throws CommandError for anything else */
-export function parseEndpoint(name: string): Endpoint {
+export function parseEndpoint(name: string, token: string | null = null): Endpoint {
   if (name.startsWith('unix:')) {
     const socketPath = name.slice('unix:'.length).replace(/^\/\/(?=\/)/, '')
-    if (socketPath.startsWith('/')) return { name, secure: false, where: { socketPath } }
+    if (socketPath.startsWith('/')) return { name, secure: false, token, where: { socketPath } }
     throw misused(`${name}: a unix endpoint is unix:/path/of/the/socket`)
   }
   const text = name.includes('://') ? name : `http://${name}`
@@ -53,7 +55,7 @@ export function parseEndpoint(name: string): Endpoint {
   const secure = url.protocol === 'https:'
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const port = url.port === '' ? (secure ? 443 : 80) : Number(url.port)
-  return { name, secure, where: { host, port } }
+  return { name, secure, token, where: { host, port } }
 }
 
 /**
@@ -68,13 +70,14 @@ export function open(
 ): Promise<IncomingMessage> {
   const send = endpoint.secure ? overHttps : overHttp
   const length = body === undefined ? 0 : body.length
+  const own = endpoint.token === null ? {} : { 'X-Consul-Token': endpoint.token }
   return new Promise((resolve, reject) => {
     let connected = false
     const outgoing = send({
       ...endpoint.where,
       method,
       path,
-      headers: { ...headers, ...(method === 'GET' ? {} : { 'Content-Length': length }) },
+      headers: { ...own, ...headers, ...(method === 'GET' ? {} : { 'Content-Length': length }) },
       agent: false,
       signal,
     })

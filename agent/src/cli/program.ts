@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { addAclCommands } from './acl-commands.ts'
 import { addBackupCommands } from './backup-commands.ts'
 import { Client } from './client.ts'
 import { addClusterCommands } from './cluster-commands.ts'
@@ -7,7 +9,7 @@ import { addConfigCommands } from './config-commands.ts'
 import type { Context, Surroundings } from './context.ts'
 import { dev } from './dev.ts'
 import { parseEndpoint } from './endpoint.ts'
-import { CommandError, EXIT, type ExitCode } from './exit.ts'
+import { CommandError, EXIT, type ExitCode, misused } from './exit.ts'
 import { addKvCommands } from './kv-commands.ts'
 import { addNginxCommands } from './nginx-commands.ts'
 import { asSeconds, several } from './options.ts'
@@ -16,6 +18,7 @@ import { addStructureCommands } from './structure-commands.ts'
 
 const DEFAULT_ENDPOINT = 'http://127.0.0.1:8185'
 const VARIABLE = 'RAFT_NGINX_ENDPOINT'
+const TOKEN_VARIABLE = 'RAFT_NGINX_TOKEN'
 
 const EPILOGUE = `
 Endpoints are agents (--endpoint 127.0.0.1:8185) or, for kv, gateways (--endpoint http://gw0.example); unix:/path is an
@@ -32,6 +35,8 @@ Examples:
   raft-nginx --endpoint 10.0.0.1:8185,10.0.0.2:8185 status
   raft-nginx add node3 10.0.0.4:8186
   raft-nginx backup today.sqlite
+  raft-nginx acl bootstrap                             from now on everybody needs a token; this is the first
+  raft-nginx acl create --name app --rule app/=write --rule app/keys/=deny
   raft-nginx restore --from today.sqlite --config agent.json --cluster-name edge-2
   raft-nginx structure push ./gateways --wait          server names, certificates, upstreams of every nginx
   raft-nginx nginx render --config agent.json --drop-in /etc/nginx --reload
@@ -39,6 +44,8 @@ Examples:
 
 interface Globals {
   readonly endpoint?: readonly string[]
+  readonly token?: string
+  readonly tokenFile?: string
   readonly timeout: number
   readonly json?: boolean
 }
@@ -76,6 +83,11 @@ function build(program: Command, surroundings: Surroundings, host: Host): void {
       `whom to ask (default: ${VARIABLE}, or ${DEFAULT_ENDPOINT})`,
       several,
     )
+    .option(
+      '--token <secret>',
+      `who asks (default: ${TOKEN_VARIABLE}); others see it in the list of processes`,
+    )
+    .option('--token-file <file>', 'the same, out of a file')
     .addOption(timeout)
     .option('--json', 'results and errors as JSON')
     .exitOverride()
@@ -97,6 +109,7 @@ function build(program: Command, surroundings: Surroundings, host: Host): void {
   addStructureCommands(program, run)
   addCompanionCommand(program, run)
   addConfigCommands(program, run)
+  addAclCommands(program, run)
   program
     .command('agent')
     .description('run the agent of a node in the foreground')
@@ -118,14 +131,33 @@ function build(program: Command, surroundings: Surroundings, host: Host): void {
     )
 }
 
-function contextOf(surroundings: Surroundings, { endpoint, timeout, json }: Globals): Context {
+function contextOf(surroundings: Surroundings, globals: Globals): Context {
+  const { endpoint, timeout, json } = globals
+  const token = tokenOf(surroundings, globals)
   const fromEnvironment = several(surroundings.env[VARIABLE] ?? '')
   const names = [endpoint ?? [], fromEnvironment, [DEFAULT_ENDPOINT]].find(
     ({ length }) => length > 0,
   )
-  const endpoints = (names ?? []).map(parseEndpoint)
+  const endpoints = (names ?? []).map(name => parseEndpoint(name, token))
   const client = new Client({ endpoints, timeoutMs: timeout })
   return { ...surroundings, client, json: json === true }
+}
+
+/** Null: none. @throws CommandError where there can be none such */
+function tokenOf({ env }: Surroundings, { token, tokenFile }: Globals): string | null {
+  const given = tokenFile === undefined ? (token ?? env[TOKEN_VARIABLE]) : fileText(tokenFile)
+  const text = given?.trim() ?? ''
+  if (text === '') return null
+  if (/^[!-~]+$/.test(text)) return text
+  throw misused('a token is printable ASCII without spaces')
+}
+
+function fileText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw misused(`${file}: ${error instanceof Error ? error.message : error}`)
+  }
 }
 
 /** Says what went wrong, where that was not said already. */

@@ -32,7 +32,17 @@ t.test('help is no failure, and every command has some', async t => {
   const top = await run(['--help'])
   t.equal(top.code, 0)
   t.match(top.stdout, /Exit status: 0 done/)
-  const commands = ['kv', 'status', 'members', 'add', 'remove', 'transfer', 'nginx', 'config']
+  const commands = [
+    'kv',
+    'status',
+    'members',
+    'add',
+    'remove',
+    'transfer',
+    'nginx',
+    'config',
+    'acl',
+  ]
   for (const command of [...commands, 'agent', 'dev']) {
     t.match(top.stdout, new RegExp(`^  ${command}\\b`, 'm'))
     const got = await run([command, '--help'])
