@@ -59,7 +59,7 @@ async function members({ client }: Context): Promise<Seen[]> {
   return Promise.all(
     asked.members.map(async member => ({
       id: member.id,
-      status: member.id === asked.me.id ? asked : await glance(context.client, member),
+      status: member.id === asked.me.id ? asked : await glance(client, member),
     })),
   )
 }

@@ -215,7 +215,10 @@ t.test('members, add, remove, transfer: what is sent, and what is shown', async 
 
 t.test('config check: fine, or every fault; config schema names every setting', async t => {
   const file = join(t.testdir(), 'agent.json')
-  writeFileSync(file, JSON.stringify({ nodes: [{ id: 'a', address: 'h:1', raft_bind: 'h:2' }] }))
+  writeFileSync(
+    file,
+    JSON.stringify({ nodes: [{ id: 'a', address: 'h:1', raft_bind: '127.0.0.1:2' }] }),
+  )
   const fine = await run(['config', 'check', file])
   t.equal(fine.code, 0)
   t.match(fine.stdout, `${file} is fine: a of 1 nodes`)
