@@ -9,6 +9,7 @@ import { findJsModule, runNginx } from '../agent/src/gateway/nginx-binary.ts'
 import { forgetOldPackage, packageStep } from './lib/install/package.ts'
 import {
   agentUnitText,
+  companionUnitText,
   nginxUnitText,
   type Places,
   placesIn,
@@ -29,6 +30,7 @@ usage: install --config FILE [options]
   --site FILE       the file of the server that is to have the gateway, usually /etc/nginx/sites-available/default:
                     its first server gets one line; without it you add that line yourself
   --write-mode MODE, --write-rate N, --edge-reads SIZE|off|auto (default auto): as nginx/render has them
+  --structure       a companion too, which makes keys nginx's configuration: agent/docs/structure.md
   --dry-run         say what would be done
   --uninstall       take all of it away again, also the line in --site; configuration and data stay
   --purge           with --uninstall: configuration and data as well
@@ -49,6 +51,7 @@ const OPTIONS = {
   'write-mode': { type: 'string', default: 'proxy' },
   'write-rate': { type: 'string', default: '1000' },
   'edge-reads': { type: 'string', default: 'auto' },
+  structure: { type: 'boolean', default: false },
   'dry-run': { type: 'boolean', default: false },
   uninstall: { type: 'boolean', default: false },
   purge: { type: 'boolean', default: false },
@@ -121,7 +124,15 @@ function installation(task: Task): Step[] {
     ...(live ? [systemctl(['daemon-reload']), systemctl(['enable', `${USER}.service`])] : []),
     ...(live ? [systemctl(['restart', `${USER}.service`])] : []),
     reloadStep(task),
+    ...(line.structure ? companionSteps(task) : []),
   ]
+}
+
+function companionSteps({ line, places, live }: Task): Step[] {
+  const unit = 'raft-nginx-companion.service'
+  const text = companionUnitText(places, { node: process.execPath, nginx: line.nginx })
+  const start = [['daemon-reload'], ['enable', unit], ['restart', unit]]
+  return [fileStep(places.companionUnit, text), ...(live ? start.map(systemctl) : [])]
 }
 
 /** In an order in which nginx never names what is gone. */
@@ -142,8 +153,11 @@ function removal(task: Task): Step[] {
     actStep('test nginx', () => testNginx(task)),
     reloadStep(task),
     gone(join(nginx, 'snippets/raft-nginx')),
+    ...(existsSync(places.companionUnit) && live
+      ? [systemctl(['disable', '--now', 'raft-nginx-companion.service'])]
+      : []),
     ...(agent ? [systemctl(['disable', '--now', `${USER}.service`])] : []),
-    ...[places.agentUnit, places.nginxUnit, places.tmpfiles].map(gone),
+    ...[places.companionUnit, places.agentUnit, places.nginxUnit, places.tmpfiles].map(gone),
     ...(live ? [systemctl(['daemon-reload'])] : []),
     ...[places.command, places.share, places.run].map(gone),
     ...(line.purge ? [gone(dirname(config)), gone(data)] : []),

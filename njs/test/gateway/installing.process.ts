@@ -66,8 +66,8 @@ function contents(root: string): ReadonlyMap<string, string> {
 }
 
 /** As systemd would start it. */
-function startUnit(root: string): ChildProcess {
-  const unit = readFileSync(path.join(root, 'etc/systemd/system/raft-nginx.service'), 'utf8')
+function startUnit(root: string, name = 'raft-nginx.service'): ChildProcess {
+  const unit = readFileSync(path.join(root, 'etc/systemd/system', name), 'utf8')
   const [program = '', ...args] = (/^ExecStart=(.*)$/m.exec(unit)?.[1] ?? '').split(' ')
   const settings = [...unit.matchAll(/^Environment=(\w+)=(.*)$/gm)].map(([, name, value]) => [
     name,
@@ -91,7 +91,7 @@ t.test('a running nginx gets the gateway, and loses it again', async t => {
   t.match(dry.text, 'would render')
   t.strictSame(contents(root), before, '--dry-run does nothing')
 
-  const done = install('--config', config)
+  const done = install('--config', config, '--structure')
   t.equal(done.status, 0, done.text)
   const agent = startUnit(root)
   t.teardown(() => end(agent))
@@ -104,6 +104,11 @@ t.test('a running nginx gets the gateway, and loses it again', async t => {
       return headers.get('x-raft-served-by') === 'nginx'
     })
   }
+
+  const companion = startUnit(root, 'raft-nginx-companion.service')
+  t.teardown(() => end(companion))
+  await until('releases have their place', () => existsSync(path.join(folder, 'raft-structure')))
+  await end(companion)
 
   const installed = contents(root)
   const again = install()

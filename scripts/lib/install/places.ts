@@ -13,6 +13,9 @@ export interface Places {
   readonly run: string
   readonly nginx: string
   readonly agentUnit: string
+  /** of what renders keys to nginx's configuration, and where it keeps that */
+  readonly companionUnit: string
+  readonly structure: string
   readonly tmpfiles: string
   /** what nginx's own unit does in addition */
   readonly nginxUnit: string
@@ -29,6 +32,8 @@ export function placesIn(root: string): Places {
     run: at('/run/raft-nginx'),
     nginx: at('/etc/nginx'),
     agentUnit: at('/etc/systemd/system/raft-nginx.service'),
+    companionUnit: at('/etc/systemd/system/raft-nginx-companion.service'),
+    structure: at('/var/lib/raft-nginx-structure'),
     tmpfiles: at('/etc/tmpfiles.d/raft-nginx.conf'),
     nginxUnit: at('/etc/systemd/system/nginx.service.d/raft-nginx.conf'),
   }
@@ -66,6 +71,31 @@ ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes
 ReadWritePaths=${run}
+
+[Install]
+WantedBy=multi-user.target
+`
+}
+
+/** It has root's rights, as nginx's master has, and sees the files that nginx sees. */
+export function companionUnitText(
+  places: Places,
+  { node, nginx }: { readonly node: string; readonly nginx: string },
+): string {
+  const { share, config, structure } = places
+  const main = join(places.nginx, 'nginx.conf')
+  const own = `--config ${config} --dir ${structure} --main ${main} --nginx ${nginx}`
+  return `# Written by raft-nginx's scripts/install.
+[Unit]
+Description=Keys of raft-nginx that become nginx's configuration
+After=raft-nginx.service nginx.service
+
+[Service]
+ExecStart=${node} ${share}/agent/dist/cli/raft-nginx.js companion ${own}
+Environment=NODE_ENV=production
+Restart=always
+RestartSec=2
+NoNewPrivileges=yes
 
 [Install]
 WantedBy=multi-user.target
