@@ -199,8 +199,7 @@ async function makeNode(
     clusterId: identity.clusterId,
   }
   const unstarted = { identity, machine: chosen.machine }
-  const edgeView = edge === null ? null : () => edge.status()
-  const all = { ...served, backup, edge: edgeView, structure, reserved }
+  const all = { ...served, backup, edge: edge && (() => edge.status()), structure, reserved }
   return { ...made, served: all, machine: chosen.name, edge, join, unstarted }
 }
 
