@@ -15,6 +15,7 @@ import { addNginxCommands } from './nginx-commands.ts'
 import { asSeconds, several } from './options.ts'
 import type { Run } from './run.ts'
 import { addStructureCommands } from './structure-commands.ts'
+import { addTlsCommands } from './tls-commands.ts'
 
 const DEFAULT_ENDPOINT = 'http://127.0.0.1:8185'
 const VARIABLE = 'RAFT_NGINX_ENDPOINT'
@@ -39,6 +40,7 @@ Examples:
   raft-nginx acl create --name app --rule app/=write --rule app/keys/=deny
   raft-nginx restore --from today.sqlite --config agent.json --cluster-name edge-2
   raft-nginx structure push ./gateways --wait          server names, certificates, upstreams of every nginx
+  raft-nginx tls init --config agent.json              certificates for its nodes, in ./tls
   raft-nginx nginx render --config agent.json --drop-in /etc/nginx --reload
 `
 
@@ -110,6 +112,7 @@ function build(program: Command, surroundings: Surroundings, host: Host): void {
   addCompanionCommand(program, run)
   addConfigCommands(program, run)
   addAclCommands(program, run)
+  addTlsCommands(program, run)
   program
     .command('agent')
     .description('run the agent of a node in the foreground')

@@ -17,7 +17,7 @@ import {
   X509CertificateGenerator,
 } from '@peculiar/x509'
 import type { NodeId } from '../raft/types.ts'
-import { peerName } from './peer-name.ts'
+import { clusterName, peerName } from './peer-name.ts'
 
 const KEY = { name: 'ECDSA', namedCurve: 'P-256' } as const
 const SIGNATURE = { ...KEY, hash: 'SHA-256' } as const
@@ -56,6 +56,7 @@ export async function makeAuthority({ cluster, from, days }: AuthorityRequest): 
       extensions: [
         new BasicConstraintsExtension(true, 0, true),
         new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+        new SubjectAlternativeNameExtension([{ type: 'url', value: clusterName(cluster) }]),
         await SubjectKeyIdentifierExtension.create(keys.publicKey),
       ],
     },

@@ -23,6 +23,17 @@ export function nodeNamed(cluster: string, alternativeNames: string | undefined)
   return NODE_ID.test(id) ? asNodeId(id) : null
 }
 
+/** The cluster that a CA of `raft-nginx tls` is for; null: it does not say. */
+export function clusterNamed(alternativeNames: string | undefined): string | null {
+  const name = /^URI:raft-nginx:\/\/([^/,"]+)\/$/.exec(alternativeNames ?? '')?.[1]
+  return name === undefined ? null : decodeURIComponent(name)
+}
+
+/** What a CA says of itself. */
+export function clusterName(cluster: string): string {
+  return clusterPrefix(cluster)
+}
+
 function clusterPrefix(cluster: string): string {
   // What a URI leaves unescaped here is also what Node shows without quotes.
   const escaped = encodeURIComponent(cluster).replaceAll(
