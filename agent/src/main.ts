@@ -22,7 +22,7 @@ import { RaftNode } from './node/node.ts'
 import type { NodeOptions } from './node/node-options.ts'
 import { repairOf } from './repair/agent-repair.ts'
 import { QuarantineFile } from './repair/quarantine-file.ts'
-import { TcpTransport } from './transport/tcp-transport.ts'
+import { TcpTransport, type TcpTransportOptions } from './transport/tcp-transport.ts'
 import type { Contact } from './transport/transport.ts'
 
 /** Another member takes over in a few round trips, or is not there. */
@@ -146,10 +146,8 @@ async function startNode(config: Config, around: Surroundings) {
   }
 }
 
-async function makeNode(
-  config: Config,
-  { clock, contact, logger, reach, quarantine, doors }: Surroundings,
-) {
+async function makeNode(config: Config, around: Surroundings) {
+  const { clock, contact, logger, reach, quarantine } = around
   const { identity, identities, alone, log, snapshots, chosen, rejoin, life } =
     await storageOf(config)
   const join = rejoin ?? config.join
@@ -161,21 +159,7 @@ async function makeNode(
     alone,
     log,
     snapshots: snapshotsOf(config, snapshots, logger),
-    transport: new TcpTransport({
-      identity,
-      contact,
-      listen: config.transport.listen,
-      identities,
-      clock,
-      wire: doors.wire,
-      onHttp: doors.onHttp,
-      log: (level, line) => logger[level](line),
-      seed,
-      limits: {
-        handshakeMs: config.transport.timeoutSec * 1000,
-        silentPingsMax: config.transport.timeoutSec,
-      },
-    }),
+    transport: transportOf(config, around, { identity, identities, seed }),
     clock,
     logger,
     seed,
@@ -207,6 +191,23 @@ async function makeNode(
 function edgeOf({ edge }: Config, parts: Omit<EdgeSettings, 'socket' | 'prefixes'>) {
   const { socket, prefixes } = edge
   return socket === null ? null : edgeFiller({ ...parts, socket, prefixes })
+}
+
+function transportOf(
+  { transport: { listen, timeoutSec } }: Config,
+  { clock, contact, logger, doors }: Surroundings,
+  own: Pick<TcpTransportOptions, 'identity' | 'identities' | 'seed'>,
+): TcpTransport {
+  return new TcpTransport({
+    ...own,
+    contact,
+    listen,
+    clock,
+    wire: doors.wire,
+    onHttp: doors.onHttp,
+    log: (level, line) => logger[level](line),
+    limits: { handshakeMs: timeoutSec * 1000, silentPingsMax: timeoutSec },
+  })
 }
 
 /** What becomes of the keys that are nginx's configuration, where there are any. */
