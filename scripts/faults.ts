@@ -40,7 +40,7 @@ usage: npm run faults -- --minutes M [--seed S] [--nodes N] [--only KINDS] [--js
   --seed S       of what is drawn; the processes' own timing is not (default: drawn, and printed)
   --nodes N      1 to 7 (default 3); 3 to 7 with --minutes
   --machine M    counter: agent/examples/2-counter, the default of counter; sql: a row of the SQL machine, the other's
-  --planted      agents do not wait for their disks: what power-cut must find
+  --planted      agents do not wait for their disks: what power cuts must find
   --json         the last line is one JSON object: acknowledged, unknown, count, kills, violations, and more
 
 Exit status: 0 every promise was kept; 1 one was broken, and the data and logs are kept and named; 2 bad usage.
@@ -85,9 +85,7 @@ async function mixed(values: Values, args: readonly string[]): Promise<number> {
   for (const [name, value] of Object.entries({ kills: values.kills, cuts: values.cuts })) {
     if (value !== undefined) throw new UsageError(`--${name} belongs to counter or power-cut`)
   }
-  if (values.planted || values.machine !== undefined) {
-    throw new UsageError('--planted and --machine belong to counter and power-cut')
-  }
+  if (values.machine !== undefined) throw new UsageError('--machine belongs to the others')
   const minutes = Number(values.minutes)
   if (!(minutes >= MINUTES.min && minutes <= MINUTES.max)) {
     throw new UsageError(`--minutes must be a number from ${MINUTES.min} to ${MINUTES.max}`)
@@ -98,6 +96,7 @@ async function mixed(values: Values, args: readonly string[]): Promise<number> {
   if (!isInside() && (await whyNoMachine()) === null) {
     return inside('machine', sameCommand([...args, ...(values.seed ? [] : ['--seed', `${seed}`])]))
   }
+  const { keep, planted } = values
   const say = (line: string) => console.error(line)
   say(`${minutes} minutes of faults on ${nodes} nodes, seed ${seed}`)
   const report = await runMixed({
@@ -105,7 +104,8 @@ async function mixed(values: Values, args: readonly string[]): Promise<number> {
     seed,
     nodes,
     only,
-    keep: values.keep,
+    keep,
+    planted,
     say,
     signal: interrupt(),
   })

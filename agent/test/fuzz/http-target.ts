@@ -33,6 +33,11 @@ const REQUESTS: readonly string[] = [
 
 export const HTTP_SEEDS: readonly Uint8Array[] = REQUESTS.map(text => Buffer.from(text))
 
+export interface Server extends TcpNetConnectOpts {
+  /** whether it may be told that nothing more will come: nginx takes that for a client that has left */
+  readonly endsRequests: boolean
+}
+
 /** Never 500: that is a fault of ours. 100 is for whoever expects it. */
 const ALLOWED = /^(?:100|[234]\d\d|501|503|504|505|507)$/
 /** Whoever gets no answer in so long gives up: a watch goes on for ever. */
@@ -46,7 +51,7 @@ export async function httpTarget(): Promise<Target> {
   const ends: (() => Promise<void>)[] = []
   const harness = await serve({ teardown: end => void ends.push(end) })
   const { http, errors } = harness
-  const tcp = { host: '127.0.0.1', port: http.port }
+  const tcp = { host: '127.0.0.1', port: http.port, endsRequests: true }
   let floor: number | null = null
   return {
     name: 'http',
@@ -70,7 +75,7 @@ export async function httpTarget(): Promise<Target> {
 }
 
 /** @throws Error unless each answer is one that is allowed */
-export async function takeHttp(where: TcpNetConnectOpts, bytes: Uint8Array): Promise<void> {
+export async function takeHttp(where: Server, bytes: Uint8Array): Promise<void> {
   const answer = await exchange(where, bytes, PATIENCE_MS)
   for (const [, status = ''] of answer.matchAll(/(?:^|\r\n)HTTP\/1\.1 (\d{3})/g)) {
     if (!ALLOWED.test(status)) throw new Error(`answered ${status}: ${answer.slice(0, 300)}`)
@@ -78,14 +83,14 @@ export async function takeHttp(where: TcpNetConnectOpts, bytes: Uint8Array): Pro
 }
 
 /** @throws Error unless a plain request is answered 200 */
-export async function answersPlainly(where: TcpNetConnectOpts): Promise<void> {
+export async function answersPlainly(where: Server): Promise<void> {
   const plain = Buffer.from(`GET /livez HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`)
   const answer = await exchange(where, plain, ANSWER_MS)
   if (!answer.startsWith('HTTP/1.1 200 ')) throw new Error(`a plain GET: ${answer || 'nothing'}`)
 }
 
 /** What comes back until the other side closes, or patience ends. */
-function exchange(where: TcpNetConnectOpts, bytes: Uint8Array, ms: number): Promise<string> {
+function exchange(where: Server, bytes: Uint8Array, ms: number): Promise<string> {
   return new Promise(resolve => {
     const socket = connect(where)
     const chunks: Buffer[] = []
@@ -98,7 +103,8 @@ function exchange(where: TcpNetConnectOpts, bytes: Uint8Array, ms: number): Prom
     socket.on('data', chunk => chunks.push(chunk))
     socket.on('error', end)
     socket.on('close', end)
-    socket.end(bytes)
+    if (where.endsRequests) socket.end(bytes)
+    else socket.write(bytes)
   })
 }
 

@@ -30,6 +30,7 @@ export class Ledger {
   readonly #file: string
   readonly #shown = new Map<string, Shown>()
   #lines: string[] = []
+  #clientsLeft = false
 
   /** @param file where the history goes, a line an answer */
   constructor(file: string) {
@@ -56,6 +57,11 @@ export class Ledger {
     this.violation(`${node} showed index ${floor}, and then ${index} in ${what} by ${reply.url}`)
   }
 
+  /** From now on clients only end what they began: a pause says nothing. */
+  clientsLeave(): void {
+    this.#clientsLeft = true
+  }
+
   violation(text: string): void {
     this.violationCount += 1
     if (this.violations.length < TEXTS_MAX) this.violations.push(text)
@@ -78,6 +84,7 @@ export class Ledger {
   }
 
   #noteWrite(at: number): void {
+    if (this.#clientsLeft) return
     this.longestWithoutWriteMs = Math.max(this.longestWithoutWriteMs, at - this.#lastWrite)
     this.#lastWrite = Math.max(at, this.#lastWrite)
   }

@@ -4,6 +4,7 @@ import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { startCluster } from '../../../agent/test/cluster/harness.ts'
 import { Chance } from '../../../agent/test/simulation/chance.ts'
 import { DEFAULT_SHAPE, type NodePlace, nodePlace, type Shape } from '../../lib/layout.ts'
@@ -35,6 +36,9 @@ const SETTINGS = {
   snapshot: { snapshot_interval_sec: 1, snapshot_threshold: 300, retain_snapshots: 1 },
   log: { trailing_logs: 150 },
 }
+/** For agents that do not wait for their disks. */
+const FORGETFUL = fileURLToPath(new URL('../forgetful.cjs', import.meta.url))
+const PLANTED = { NODE_OPTIONS: `--require=${FORGETFUL}` }
 const READY_MS = 30_000
 /** Before the first fault and after the last one. */
 const CALM_MS = 2_000
@@ -45,6 +49,8 @@ export interface MixedOptions {
   readonly nodes: number
   /** faults of these kinds only; null: all */
   readonly only: readonly KindName[] | null
+  /** plants a fault that has to be found: agents do not wait for their disk */
+  readonly planted: boolean
   /** history, data and logs stay also where nothing was violated */
   readonly keep: boolean
   readonly say: (line: string) => void
@@ -198,7 +204,7 @@ class Play {
     const clocks = able.has('clocks') ? Clocks.find(directory) : null
     const agents = new Agents({
       cluster,
-      env: node => clocks?.env(node) ?? {},
+      env: node => ({ ...clocks?.env(node), ...(this.#options.planted ? PLANTED : {}) }),
       onStarted: id => ledger.startedAnew(id),
       onViolation: text => ledger.violation(text),
     })
@@ -266,6 +272,7 @@ class Crowd {
   /** Once each has had its last answer. */
   async end(): Promise<void> {
     this.isOver = true
+    this.#scene.ledger.clientsLeave()
     this.watches.close()
     await Promise.allSettled(this.#running)
   }
