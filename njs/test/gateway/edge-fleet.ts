@@ -11,6 +11,8 @@ import { type Fleet, Nginx, type Owner, startFleet, until } from './fleet.ts'
 import { type RawAnswer, request, send } from './raw-client.ts'
 
 const PAGE_KEYS = 300
+/** Entries that can still be told. */
+const KEPT_MAX = 4_000
 
 /** A store that applies one entry after another, as a node does. */
 export class Store implements EdgeSource {
@@ -76,6 +78,10 @@ export class Store implements EdgeSource {
       return { key, value: row?.value ?? null, row }
     })
     this.kept.push({ index: this.#last, changes })
+    if (this.kept.length > KEPT_MAX) {
+      const dropped = this.kept.splice(0, KEPT_MAX / 2)
+      this.#since = dropped.at(-1)?.index ?? this.#since
+    }
     for (const listener of this.#listeners) listener()
     return this.#last
   }
@@ -105,6 +111,8 @@ export interface EdgeFleet extends Fleet {
   filler(): EdgeFiller
   client(): EdgeClient
   restartAgent(epoch?: string): Promise<void>
+  /** the nginx that was started last */
+  running(): Nginx
   /** stops the master, by this signal, and starts another on the same files */
   restartNginx(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>
   /** what nginx answers to `GET /key/<k>?stale` */
@@ -154,6 +162,7 @@ export async function startEdgeFleet(t: Owner, ...args: string[]): Promise<EdgeF
   await settled()
   return {
     ...fleet,
+    running: () => nginx,
     restartNginx,
     socket,
     store,
