@@ -136,13 +136,24 @@ export class Nemesis {
 
   async #strike(): Promise<void> {
     const kind = this.#draw()
-    const { field } = this.#options
-    const fault = await KINDS[kind].make(field)
+    const fault = await this.#make(kind)
     if (fault === null) return
     this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1)
     this.#options.field.tell(fault.what)
     const until = performance.now() + this.#chance.within(LASTS.min, LASTS.max)
     this.#lasting.push({ kind, fault, until })
+  }
+
+  /** What cannot be done to a cluster that works is a violation too. */
+  async #make(kind: KindName): Promise<Fault | null> {
+    const { field } = this.#options
+    try {
+      return await KINDS[kind].make(field)
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error)
+      field.ledger.violation(`${kind} cannot be done: ${why}`)
+      return null
+    }
   }
 
   #draw(): KindName {

@@ -26,7 +26,7 @@ export class Ledger {
   readonly counts = { operations: 0, ok: 0, unknown: 0, refused: 0 }
   readonly statuses = new Map<number, number>()
   longestWithoutWriteMs = 0
-  #lastWrite = performance.now()
+  #lastWrite: number | null = null
   readonly #file: string
   readonly #shown = new Map<string, Shown>()
   #lines: string[] = []
@@ -85,8 +85,9 @@ export class Ledger {
 
   #noteWrite(at: number): void {
     if (this.#clientsLeft) return
-    this.longestWithoutWriteMs = Math.max(this.longestWithoutWriteMs, at - this.#lastWrite)
-    this.#lastWrite = Math.max(at, this.#lastWrite)
+    const last = this.#lastWrite ?? at
+    this.longestWithoutWriteMs = Math.max(this.longestWithoutWriteMs, at - last)
+    this.#lastWrite = Math.max(at, last)
   }
 }
 

@@ -6,7 +6,6 @@ import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { agentPid } from '../../../lib/agent-server.ts'
-import type { NodePlace } from '../../../lib/layout.ts'
 import { run } from '../../../net/tools.ts'
 import { diskOf } from '../disk-places.ts'
 import type { Field, Maker } from '../field.ts'
@@ -78,7 +77,13 @@ async function traced(field: Field, what: string, injection: string) {
   if (node === null || pid === null) return null
   const releases = [field.take(node), field.agents.allowEnd(node)]
   field.diskFaults += 1
-  const detach = await attach(node, pid, injection)
+  const detach = await attach(pid, injection)
+  if (detach === null) {
+    // It has just ended.
+    field.diskFaults -= 1
+    for (const release of releases) release()
+    return null
+  }
   return {
     what: `${node.id}: ${what}`,
     heal: async () => {
@@ -90,8 +95,8 @@ async function traced(field: Field, what: string, injection: string) {
   }
 }
 
-/** @returns ends it */
-async function attach(node: NodePlace, pid: number, injection: string) {
+/** @returns ends it; null where there is nobody to trace */
+async function attach(pid: number, injection: string): Promise<(() => Promise<void>) | null> {
   const args = ['-f', '-o', '/dev/null', '-e', `trace=${CALLS}`, '-p', String(pid)]
   const child = spawn('strace', [...args, '-e', `inject=${CALLS}:${injection}`], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -106,7 +111,7 @@ async function attach(node: NodePlace, pid: number, injection: string) {
     })
   })
   await Promise.race([attached, ended, sleep(ATTACH_MS, undefined, { ref: false })])
-  if (child.exitCode !== null) throw new Error(`strace does not attach to the agent of ${node.id}`)
+  if (child.exitCode !== null) return null
   return async () => {
     child.kill('SIGTERM')
     await ended

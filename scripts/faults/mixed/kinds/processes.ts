@@ -1,6 +1,5 @@
 /** Agents and gateways that end, stand still, or start anew. */
 
-import { setTimeout as sleep } from 'node:timers/promises'
 import { agentPid } from '../../../lib/agent-server.ts'
 import { gatewayPid } from '../../../lib/gateway-server.ts'
 import { agentUrl, type NodePlace } from '../../../lib/layout.ts'
@@ -11,8 +10,6 @@ import type { Fault, Field, Maker } from '../field.ts'
 
 const READY_MS = 10_000
 const TRANSFER_MS = 5_000
-/** A killed nginx comes back at once: whoever runs one has it watched. */
-const BACK_MS = 1_000
 
 const NOTHING_LEFT = async () => undefined
 
@@ -87,7 +84,7 @@ export const reloadNginx: Maker = async field => {
 }
 
 export const killNginx: Maker = async field => {
-  const nodes = field.agents.cluster.nodes.filter(node => gatewayPid(node) !== null)
+  const nodes = field.free.filter(node => gatewayPid(node) !== null)
   if (nodes.length === 0) return null
   const node = field.chance.oneOf(nodes)
   const master = gatewayPid(node)
@@ -96,14 +93,13 @@ export const killNginx: Maker = async field => {
     process.kill(worker, 'SIGKILL')
     return { what: `kill -9 of a worker of the nginx of ${node.id}`, heal: NOTHING_LEFT }
   }
+  const release = field.take(node)
   await killGateway(node)
-  await sleep(field.chance.within(0, BACK_MS))
   return {
     what: `kill -9 of the nginx of ${node.id}`,
     heal: async () => {
-      // It may have left meanwhile.
-      const { place } = field.agents.cluster
-      if (place.nodes.some(({ id }) => id === node.id)) await startNginx(place, node)
+      await startNginx(field.agents.cluster.place, node)
+      release()
     },
   }
 }
