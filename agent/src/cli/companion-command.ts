@@ -136,7 +136,7 @@ function endpointOf({ client }: Context, { config: file }: Given) {
   if (result.kind === 'faults') throw failed(result.faults.join('\n'))
   const { host, port } = parseHostPort(result.config.server.listen) ?? { host: '', port: 0 }
   const own = ['', '0.0.0.0'].includes(host) ? '127.0.0.1' : host === '::' ? '::1' : host
-  return parseEndpoint(own.includes(':') ? `[${own}]:${port}` : `${own}:${port}`)
+  return parseEndpoint(own.includes(':') ? `[${own}]:${port}` : `${own}:${port}`, client.token)
 }
 
 /** Tests end the companion at a step: `structure:linked:kill@2`. */

@@ -26,6 +26,10 @@ const AGREE_MS = 2_000
 export class LocalAgent implements Agent {
   readonly #options: LocalAgentOptions
   #prefix: string | null = null
+  #last: StructureReport | null = null
+  #queue: Promise<void> = Promise.resolve()
+  /** why the agent does not agree */
+  #refusal = ''
   #agree = (): void => {}
   /** The agent has said which keys are nginx's configuration, or the signal has come. */
   readonly agreed: Promise<void>
@@ -46,16 +50,26 @@ export class LocalAgent implements Agent {
   async tree(after: number | null, waitMs: number): Promise<Tree> {
     if (this.#prefix === null) {
       await sleep(AGREE_MS, undefined, { signal: this.#options.signal }).catch(() => {})
-      throw new Error('structure.enabled is false at the agent')
+      throw new Error(this.#refusal)
     }
     const block = after === null || waitMs <= 0 ? '' : `&index=${after}&wait=${Math.ceil(waitMs)}ms`
     const { endpoint, signal } = this.#options
     const client = new Client({ endpoints: [endpoint], timeoutMs: waitMs * 1.1 + EXTRA_MS })
-    const { index, rows } = await readTree(client, this.#prefix, { block, signal })
-    return { index, rows }
+    const tree = await readTree(client, this.#prefix, { block, signal })
+    // Were its token not good for all of these keys any more, it would not have been shown all of them.
+    if (this.#last !== null) await this.report(this.#last)
+    return tree
   }
 
-  async report(report: StructureReport): Promise<void> {
+  report(report: StructureReport): Promise<void> {
+    this.#last = report
+    // One at a time, and each the newest: an older one must not arrive last.
+    const sent = this.#queue.then(() => this.#send(this.#last ?? report))
+    this.#queue = sent.catch(() => {})
+    return sent
+  }
+
+  async #send(report: StructureReport): Promise<void> {
     const { endpoint, signal } = this.#options
     const client = new Client({ endpoints: [endpoint], timeoutMs: REPORT_MS })
     const answer = await client.send({
@@ -68,7 +82,9 @@ export class LocalAgent implements Agent {
     })
     if (answer.status !== 200) {
       this.#prefix = null
-      throw refusal(answer)
+      const error = refusal(answer)
+      this.#refusal = error.message
+      throw error
     }
     this.#prefix = (JSON.parse(answer.body.toString('utf8')) as { prefix: string }).prefix
     this.#agree()

@@ -210,7 +210,11 @@ function rowsIn(directory: string, prefix: string): TreeRow[] {
   }
   return names.flatMap(name => {
     const file = join(directory, name)
-    if (name.split('/').some(part => part.startsWith('.')) || !statSync(file).isFile()) return []
+    if (
+      name.split('/').some(part => part.startsWith('.')) ||
+      !statSync(file, { throwIfNoEntry: false })?.isFile()
+    )
+      return []
     return [{ key: prefix + name, value: readFileSync(file) }]
   })
 }

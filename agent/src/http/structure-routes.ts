@@ -1,3 +1,4 @@
+import { checkReadAll } from './acl/checks.ts'
 import { checkBodyHead } from './body.ts'
 import type { Handler } from './exchange.ts'
 import { readJson } from './join-routes.ts'
@@ -11,9 +12,14 @@ const OFF = refuse(
   'structure.enabled is false here: these keys are not reserved, and must not become configuration',
 )
 
-/** `PUT /v1/cluster/structure`: this node's companion tells how far it is, and is told which keys it has to follow. */
-export const putStructure: Handler = async (api, { head, incoming }) => {
-  const refusal = checkBodyHead(head)
+/**
+ * `PUT /v1/cluster/structure`: this node's companion tells how far it is, and is told which keys it has to follow: only
+ * where it may read all of them, or it would take what it is not shown for gone.
+ */
+export const putStructure: Handler = async (api, exchange) => {
+  const { head, incoming } = exchange
+  const prefix = Buffer.from(api.structure?.prefix ?? '')
+  const refusal = checkReadAll(exchange, prefix) ?? checkBodyHead(head)
   if (refusal !== null) return refusal
   const body = await readJson(api, incoming)
   if (isRefusal(body)) return body

@@ -98,8 +98,9 @@ export class Companion {
   }
 
   /** A newer tree is there, and has to wait. */
-  pending(index: number): void {
-    this.#tell({ state: 'pending', tried: this.#report.tried, error: `${index} waits its turn` })
+  pending(index: number, why: string): void {
+    const error = `index ${index} waits its turn: ${why}`
+    this.#tell({ state: 'pending', tried: this.#report.tried, error })
   }
 
   /** No tree could be had. */

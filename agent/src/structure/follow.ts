@@ -78,7 +78,7 @@ export async function follow(options: FollowOptions): Promise<void> {
 
 /** Null: there was none, which is told. */
 async function next(
-  { companion, agent, signal, say }: FollowOptions,
+  { companion, agent, signal }: FollowOptions,
   seen: number | null,
   waitMs: number,
 ): Promise<Tree | null> {
@@ -86,9 +86,7 @@ async function next(
     return await agent.tree(seen, Math.max(0, Math.min(waitMs, WAIT_MS)))
   } catch (error) {
     if (signal.aborted) return null
-    const words = `no keys: ${error instanceof Error ? error.message : error}`
-    say(words)
-    companion.blocked(words)
+    companion.blocked(`no keys: ${error instanceof Error ? error.message : error}`)
     await rest(PAUSE_MS, signal)
     return null
   }
@@ -96,16 +94,24 @@ async function next(
 
 /** What there is once it is this companion's turn. */
 async function gathered(options: FollowOptions, tree: Tree, lastAt: number): Promise<Tree> {
-  options.companion.pending(tree.index)
-  await turn(options, lastAt)
+  options.companion.pending(tree.index, 'changes gather')
+  await turn(options, { index: tree.index, lastAt })
   return options.agent.tree(null, 0).catch(() => tree)
 }
 
 /** Until what came with the change is there, the last reload is long enough ago, and most of its old workers are gone. */
-async function turn({ pace, draining, signal }: FollowOptions, lastAt: number): Promise<void> {
+async function turn(
+  { companion, pace, draining, signal }: FollowOptions,
+  { index, lastAt }: { readonly index: number; readonly lastAt: number },
+): Promise<void> {
   await rest(pace.batchMs, signal)
   await rest(lastAt + pace.intervalMs - performance.now(), signal)
-  while (!signal.aborted && draining() >= pace.drainingMax) await rest(pace.intervalMs, signal)
+  while (!signal.aborted) {
+    const old = draining()
+    if (old < pace.drainingMax) return
+    companion.pending(index, `${old} old workers still have clients: see worker_shutdown_timeout`)
+    await rest(pace.intervalMs, signal)
+  }
 }
 
 /** Tells the agent of every change, and that the companion lives. */

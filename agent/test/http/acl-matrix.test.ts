@@ -43,7 +43,7 @@ const LETS_IN: Readonly<Record<string, string>> = {
   'POST promotion': 'a',
   'PUT voters': 'a',
   'POST leadership': 'a',
-  'PUT structure': 'a',
+  'PUT structure': 'rwa',
   'GET backup': 'a',
   'GET acl-switch': 'a',
   'PUT acl-switch': 'a',

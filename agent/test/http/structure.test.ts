@@ -1,5 +1,7 @@
 import t from 'tap'
+import type { Rule } from '../../src/acl/rules.ts'
 import { StructureDesk } from '../../src/http/structure-view.ts'
+import { bootstrap, create, send } from './acl-parts.ts'
 import { serve, WAYS } from './harness.ts'
 import { parseMetrics } from './metrics-text.ts'
 import { request } from './raw-client.ts'
@@ -49,6 +51,24 @@ t.test('a report is taken from operators only, and where the feature is on', asy
   t.equal(refused.status, 409)
   t.match(refused.body, 'STRUCTURE_OFF')
   t.equal(JSON.parse((await request(off.tcp, 'GET /status')).body).structure, null)
+})
+
+t.test('where tokens count, only who may read all of the keys follows them', async t => {
+  const { tcp } = await serve(t, { structure: new StructureDesk('nginx/') })
+  const { secret: admin } = await bootstrap(tcp)
+  const report = { line: 'PUT /v1/cluster/structure', body: JSON.stringify(REPORT) }
+  const status = async (...rules: Rule[]) => {
+    const { secret } = await create(tcp, admin, { rules })
+    return (await send(tcp, secret, report)).status
+  }
+  t.equal((await send(tcp, null, report)).status, 401)
+  t.equal(await status({ prefix: 'nginx/', access: 'read' }), 200)
+  t.equal(await status({ prefix: 'nginx/http.d/', access: 'read' }), 403)
+  const allBut: Rule[] = [
+    { prefix: '', access: 'write' },
+    { prefix: 'nginx/certs/', access: 'deny' },
+  ]
+  t.equal(await status(...allBut), 403)
 })
 
 for (const { way, lean } of WAYS) {

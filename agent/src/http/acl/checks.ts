@@ -14,6 +14,11 @@ export function checkRead({ caller }: By, key: Uint8Array): Refusal | null {
   return check(caller, ({ rules }) => rules.mayRead(key))
 }
 
+/** Every key that begins with it, there or not: for whom a filtered answer would be a wrong one. */
+export function checkReadAll({ caller }: By, prefix: Uint8Array): Refusal | null {
+  return check(caller, ({ rules }) => rules.mayReadAll(prefix))
+}
+
 /** All of them, or none is written. */
 export function checkWrite({ caller }: By, keys: readonly Uint8Array[]): Refusal | null {
   return check(caller, ({ rules }) => keys.every(key => rules.mayWrite(key)))

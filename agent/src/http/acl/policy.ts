@@ -37,7 +37,8 @@ export const POLICIES: Readonly<Record<Resource, Need>> = {
   promotion: 'admin',
   voters: 'admin',
   leadership: 'admin',
-  structure: 'admin',
+  // who may read all that becomes configuration
+  structure: 'keys',
   backup: 'admin',
   'acl-bootstrap': 'open',
   'acl-switch': 'admin',
