@@ -71,8 +71,17 @@ export async function follow(options: FollowOptions): Promise<void> {
     const newest: Tree = tree.index === seen ? tree : await gathered(options, tree, triedAt)
     if (signal.aborted) return
     seen = newest.index
-    await companion.take(newest)
+    await take(companion, newest)
     triedAt = performance.now()
+  }
+}
+
+/** A disk that is full, or a file that is in the way, is no reason to end: nginx goes on, and so does this. */
+async function take(companion: Companion, tree: Tree): Promise<void> {
+  try {
+    await companion.take(tree)
+  } catch (error) {
+    companion.blocked(`not written: ${error instanceof Error ? error.message : error}`)
   }
 }
 

@@ -109,6 +109,21 @@ export class ReleaseStore {
     // Whole, since its name is there: it was renamed when it was.
     if (existsSync(release.directory)) return release
     const staged = join(this.#releases, `.new-${randomBytes(4).toString('hex')}`)
+    try {
+      this.#fill(staged, { release, files, index })
+    } catch (error) {
+      rmSync(staged, { recursive: true, force: true })
+      throw error
+    }
+    renameSync(staged, release.directory)
+    sync(this.#releases)
+    return release
+  }
+
+  #fill(
+    staged: string,
+    { release, files, index }: { release: Release; files: Files; index: number },
+  ): void {
     mkdirSync(staged, { mode: 0o755 })
     for (const folder of FOLDERS) mkdirSync(join(staged, folder), { mode: 0o755 })
     for (const [path, { bytes, mode, filled }] of files) {
@@ -121,9 +136,6 @@ export class ReleaseStore {
       writeSynced(join(staged, `${level}.conf`), Buffer.from(head + lines.join('')), 0o644)
     }
     syncTree(staged)
-    renameSync(staged, release.directory)
-    sync(this.#releases)
-    return release
   }
 
   /** From now on this one counts: at once, and durably. */
