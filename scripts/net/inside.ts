@@ -21,7 +21,8 @@ export function isInside(): boolean {
 /** Why there can be none: null where there can. */
 export async function whyNoMachine(): Promise<string | null> {
   try {
-    await run('unshare', [...MACHINE, 'true'])
+    // Without `ip` not even the loopback interface would be there.
+    await run('unshare', [...MACHINE, 'ip', 'link', 'set', 'lo', 'up'])
     return null
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
