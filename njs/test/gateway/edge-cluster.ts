@@ -26,6 +26,8 @@ export interface ClusterOptions {
   readonly sites?: (at: number) => ReadonlyMap<string, string>
   /** of an agent's settings, beside the usual ones of `edge` */
   readonly edge?: (at: number) => Readonly<Record<string, unknown>>
+  /** base URLs that members tell each other; default: none */
+  readonly gateways?: readonly string[]
   /** added to the renderer's command line */
   readonly args?: readonly string[]
 }
@@ -34,7 +36,12 @@ const COUNT = 3
 
 /** Returns once writes are taken. */
 export async function startEdgeCluster(t: Owner, options: ClusterOptions = {}) {
-  const { sites = () => new Map<string, string>(), edge = () => ({}), args = [] } = options
+  const {
+    sites = () => new Map<string, string>(),
+    edge = () => ({}),
+    args = [],
+    gateways,
+  } = options
   const folder = temporaryFolder(t)
   const ports: { readonly http: number; readonly raft: number; readonly gateway: number }[] = []
   for (let at = 0; at < COUNT; at++) {
@@ -44,6 +51,7 @@ export async function startEdgeCluster(t: Owner, options: ClusterOptions = {}) {
     id: `node${at}`,
     address: `127.0.0.1:${http}`,
     raft_bind: `127.0.0.1:${raft}`,
+    ...(gateways?.[at] !== undefined && { gateway: gateways[at] }),
   }))
   const nodes: EdgeNode[] = []
   for (const [at, { gateway: port, http: httpPort }] of ports.entries()) {

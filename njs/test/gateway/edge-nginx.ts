@@ -9,13 +9,29 @@ import { nginxOf, SUITES, SYSTEM_NGINX } from '../../../scripts/lib/matrix.ts'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 
+function build(): void {
+  const built = spawnSync('npx', ['tsx', 'scripts/build-njs.ts'], { cwd: ROOT, encoding: 'utf8' })
+  if (built.status !== 0) throw new Error(`build of the njs bundle failed: ${built.stderr}`)
+}
+
+/** Builds the bundles, and runs the tests with an nginx that can where there is one, else with the machine's own. */
+export async function withAnyNginx(
+  tests: (t: Test, edge: boolean) => Promise<void>,
+): Promise<void> {
+  build()
+  const nginx = edgeNginx()
+  if (nginx !== null) process.env.GATEWAY_TEST_NGINX = nginx
+  t.comment(nginx === null ? 'without reads out of nginx’s own memory' : versionOf(nginx))
+  t.setTimeout(300_000)
+  await tests(t, nginx !== null)
+}
+
 /** Builds the bundles, and runs the tests with an nginx that can; where there is none, they are skipped. */
 export async function withEdgeNginx(
   what: string,
   tests: (t: Test) => Promise<void>,
 ): Promise<void> {
-  const built = spawnSync('npx', ['tsx', 'scripts/build-njs.ts'], { cwd: ROOT, encoding: 'utf8' })
-  if (built.status !== 0) throw new Error(`build of the njs bundle failed: ${built.stderr}`)
+  build()
   const nginx = edgeNginx()
   if (nginx === null) {
     const how = 'no nginx with js_shared_dict_zone here: scripts/test --matrix makes some'
