@@ -38,6 +38,7 @@ usage: scripts/bench [options]
   --data DIR            where the clusters put their data; must be on a real disk
                         (default: a new folder in .cluster/); only what the bench puts there is removed
   --base-port N         first of 600 loopback ports (default 19000)
+  --agent DIR           a checkout that is built: its agents instead of this one's
   --compare DIR         a checkout that is built: its agents become the target compared
   --node-args ARGS      given to node for the agents, as --node-args="--cpu-prof"; keeps the data folder
   --help
@@ -69,6 +70,8 @@ export interface Options {
   readonly etcd: string | null
   readonly data: string | null
   readonly basePort: number
+  /** null: this checkout */
+  readonly agent: string | null
   readonly compare: string | null
   readonly nodeArgs: readonly string[]
 }
@@ -110,6 +113,7 @@ function parse(args: readonly string[]) {
     etcd: text,
     data: text,
     'base-port': { type: 'string', default: '19000' },
+    agent: text,
     compare: text,
     'node-args': { type: 'string', default: '' },
     help: { type: 'boolean', short: 'h', default: false },
@@ -139,6 +143,7 @@ function read(values: ReturnType<typeof parse>): Options {
     etcd: values.etcd ?? null,
     data: values.data ?? null,
     basePort: whole('base-port', values['base-port'], 65_000),
+    agent: values.agent === undefined ? null : resolve(values.agent),
     compare: compare === undefined ? null : resolve(compare),
     nodeArgs: values['node-args'].split(' ').filter(Boolean),
   }

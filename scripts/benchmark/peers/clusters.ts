@@ -122,7 +122,7 @@ function startAgents(
   const { basePort, nodes, learners, nodeArgs, targets } = options
   const redirect = targets.includes('gateway-redirect')
   return AgentCluster.start({
-    ...{ root: ROOT, directory: join(directory, 'raft-nginx'), settings: {} },
+    ...{ root: options.agent ?? ROOT, directory: join(directory, 'raft-nginx'), settings: {} },
     ...{ basePort, nodes, learners, nodeArgs, nginx, redirect },
   })
 }
