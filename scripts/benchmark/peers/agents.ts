@@ -99,7 +99,7 @@ export class AgentCluster implements Cluster {
     const leader = await this.leader()
     const follower = this.nodes.find(node => node !== leader) ?? leader
     const gateways = THROUGH_NGINX.has(target) ? this.#gateways : []
-    if (target === 'edge' && load === 'edge-reads') await untilFromMemory(follower.gatewayPort)
+    if (target === 'edge' && load === 'edge-reads') await untilFromMemory(follower)
     return {
       dialect: 'raft-nginx',
       endpoint: await endpointOf(target, leader, follower),
@@ -243,13 +243,18 @@ async function redirectedFrom(port: number): Promise<number> {
   return Number(new URL(location).port)
 }
 
-/** Keys that a bench has not written yet are not in nginx's memory either, but its state is. */
-async function untilFromMemory(port: number): Promise<void> {
-  await waitUntil("nginx's memory", [], async () => {
-    const answer = await fetch(`http://${HOST}:${port}/key/bench-0000000?stale`)
-    await answer.arrayBuffer()
-    return answer.headers.get('x-raft-served-by') === 'nginx'
-  })
+/** @throws Error with what the agent says of nginx's memory */
+async function untilFromMemory({ gatewayPort, httpPort, ...follower }: Node): Promise<void> {
+  try {
+    await waitUntil("nginx's memory", [follower], async () => {
+      const answer = await fetch(`http://${HOST}:${gatewayPort}/key/bench-0000000?stale`)
+      await answer.arrayBuffer()
+      return answer.headers.get('x-raft-served-by') === 'nginx'
+    })
+  } catch (cause) {
+    const { edge } = (await askJson(`http://${HOST}:${httpPort}/status`)) ?? {}
+    throw new Error(`nginx answers nothing from its memory: ${JSON.stringify(edge)}`, { cause })
+  }
 }
 
 function attemptAt({ httpPort }: Node): Attempt {
