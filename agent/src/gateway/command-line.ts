@@ -23,6 +23,7 @@ usage: render-main.js (--config agent.json | --members list.json --node ID --soc
   --write-mode MODE    proxy (default) or redirect
   --write-rate N       writes a second for one client address; 0 = no limit
                        (default: 0 with --prefix, 1000 with --drop-in)
+  --writes-in-flight N writes under way at a time, of all clients; more get 503 (default: 256)
   --resolver IP,...    DNS servers for members given by name (default: those of /etc/resolv.conf)
   --resolve SECONDS    look names up now, for so long, and keep connections to what was found; for names whose
                        address stays; those not found are looked up at run time (default: 0 = do not)
@@ -56,6 +57,7 @@ const OPTIONS = {
   'drop-in': { type: 'string' },
   'write-mode': { type: 'string', default: 'proxy' },
   'write-rate': { type: 'string' },
+  'writes-in-flight': { type: 'string', default: '256' },
   resolver: { type: 'string' },
   resolve: { type: 'string', default: '0' },
   cache: { type: 'string' },

@@ -79,6 +79,7 @@ function optionFaults(options: RenderOptions): string[] {
   if (options.writeRate !== null) {
     demand(isWhole(options.writeRate, 1, 1_000_000), 'write rate: 1-1000000 a second')
   }
+  demand(isWhole(options.writesInFlight, 1, 65_535), 'writes in flight: 1-65535')
   demand(isWhole(options.keepalive, 1, 65_535), 'keepalive: 1-65535 connections')
   demand(isWhole(options.forwardTimeoutMs, 1, 3_600_000), 'forward timeout: 1-3600000 ms')
   for (const server of options.resolvers) {

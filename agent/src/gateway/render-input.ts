@@ -28,6 +28,8 @@ export interface RenderOptions {
   readonly workers: number | 'auto'
   /** writes a second that one client address may send; null: no limit */
   readonly writeRate: number | null
+  /** writes that may be under way at a time; more are refused before an agent has any work of them */
+  readonly writesInFlight: number
   /** idle connections kept to each agent, per worker */
   readonly keepalive: number
   /** how long a forwarded write may take; above the agent's commit deadline */

@@ -92,6 +92,7 @@ async function gather(line: CommandLine, binary: string): Promise<RenderInput> {
     user: userOf(line),
     workers: line.workers === 'auto' ? 'auto' : Number(line.workers),
     writeRate: writeRateOf(line['write-rate'] ?? (dropIn ? '1000' : '0')),
+    writesInFlight: Number(line['writes-in-flight']),
     keepalive: 256,
     forwardTimeoutMs: Number(line['forward-timeout']),
     accessLog: line['access-log'],

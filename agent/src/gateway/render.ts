@@ -15,6 +15,7 @@ export const DEFAULTS = {
   writeMode: 'proxy',
   workers: 1,
   writeRate: null,
+  writesInFlight: 256,
   keepalive: 256,
   forwardTimeoutMs: 15_000,
   accessLog: false,
@@ -84,6 +85,7 @@ function valuesOf(input: RenderInput): ReadonlyMap<string, string> {
     ['resolver', resolverOf(options)],
     ['limit_zone', limitZoneOf(options)],
     ['limit', limitOf(options)],
+    ['writes_in_flight', String(options.writesInFlight)],
     ...edgeValues(options.edge),
   ])
 }

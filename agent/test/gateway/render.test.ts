@@ -119,6 +119,7 @@ t.test('numbers that are none, or too large', async t => {
   for (const value of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 10 ** 9]) {
     t.equal(faults({ workers: value }).length, 1, `workers ${value}`)
     t.equal(faults({ writeRate: value }).length, 1, `rate ${value}`)
+    t.equal(faults({ writesInFlight: value }).length, 1, `writes in flight ${value}`)
     t.equal(faults({ keepalive: value }).length, 1, `keepalive ${value}`)
     t.equal(faults({ forwardTimeoutMs: value }).length, 1, `timeout ${value}`)
   }

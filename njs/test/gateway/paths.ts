@@ -1,7 +1,9 @@
 /** gateway.md, section 5: what the client port shows, and what never. */
 
+import type { ServerResponse } from 'node:http'
 import type { Test } from 'tap'
-import { type Fleet, startFleet } from './fleet.ts'
+import { type Fleet, startFleet, until } from './fleet.ts'
+import { applied } from './mock-agent.ts'
 import { type RawAnswer, request, send } from './raw-client.ts'
 
 const PAGES = ['/status', '/raft', '/livez', '/readyz', '/v1/watch']
@@ -85,12 +87,36 @@ function limits(t: Test): void {
 
   t.test('without one, writes are not counted', async t => {
     const fleet = await startFleet(t)
-    const answers = await Promise.all(Array.from({ length: 300 }, () => remove(fleet)))
+    const answers = await Promise.all(Array.from({ length: 200 }, () => remove(fleet)))
     t.strictSame(
       answers.filter(answer => answer.status !== 200),
       [],
     )
   })
+  tooMany(t)
+}
+
+function tooMany(t: Test): void {
+  t.test(
+    'more writes at a time than rendered are refused by nginx alone, and reads go on',
+    async t => {
+      const fleet = await startFleet(t, '--writes-in-flight', '2')
+      const held: ServerResponse[] = []
+      fleet.one.behaviour = (_, response) => void held.push(response)
+      const running = [remove(fleet), remove(fleet)]
+      await until('two writes are under way', () => held.length === 2)
+      const third = await remove(fleet)
+      isRefusal(t, third, 503, 'too many at a time')
+      t.equal(third.headers.get('retry-after'), '1')
+      t.match(JSON.parse(third.body), { code: 'OVERLOADED', retryable: true })
+      t.equal((await send(fleet.port, request('GET', '/key/a'))).status, 200)
+      for (const response of held) response.end('applied\n')
+      for (const answer of await Promise.all(running)) t.equal(answer.status, 200)
+      fleet.one.behaviour = applied
+      t.equal((await remove(fleet)).status, 200, 'as soon as there is room')
+      t.equal(fleet.one.arrivals.length, 3, 'the refused one never came')
+    },
+  )
 }
 
 function remove(fleet: Fleet): Promise<RawAnswer> {
