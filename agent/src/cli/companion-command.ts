@@ -11,7 +11,7 @@ import { ReleaseStore } from '../structure/release-store.ts'
 import type { Context } from './context.ts'
 import { parseEndpoint } from './endpoint.ts'
 import { failed, misused } from './exit.ts'
-import { asSeconds } from './options.ts'
+import { secondsOption } from './options.ts'
 import type { Run } from './run.ts'
 import { LocalAgent } from './structure-agent.ts'
 
@@ -54,8 +54,10 @@ export function addCompanionCommand(program: Command, run: Run): void {
     .option('--nginx <file>', "nginx's binary", PLACES.nginx)
     .option('--prefix <directory>', 'as for nginx -p')
     .option('--pid <file>', 'of its master (default: as its configuration says)')
-    .option('--interval <seconds>', 'between two reloads at least', asSeconds, PACE.intervalMs)
-    .option('--retry <seconds>', 'what was refused is tried again', asSeconds, PACE.retryMs)
+    .addOption(
+      secondsOption('--interval <seconds>', 'between two reloads at least', PACE.intervalMs),
+    )
+    .addOption(secondsOption('--retry <seconds>', 'what was refused is tried again', PACE.retryMs))
     .option('--accept-older', 'take a store whose index is below what runs: it was restored')
     .action(run(companion))
 }

@@ -10,7 +10,7 @@ import { glance, type Status, type Structure, structureText } from './cluster-co
 import { PLACES } from './companion-command.ts'
 import { type Context, say, table } from './context.ts'
 import { CommandError, EXIT, failed } from './exit.ts'
-import { asSeconds } from './options.ts'
+import { secondsOption } from './options.ts'
 import type { Run } from './run.ts'
 import { readTree } from './structure-agent.ts'
 import { type Change, changesOf, push as pushChanges } from './structure-push.ts'
@@ -42,7 +42,7 @@ export function addStructureCommands(program: Command, run: Run): void {
     .option('--delete', 'remove keys that are not in it')
     .option('--dry-run', 'only say what would change')
     .option('--wait', 'until every node runs it, or one refuses it')
-    .option('--within <seconds>', 'how long to wait', asSeconds, WITHIN_MS)
+    .addOption(secondsOption('--within <seconds>', 'how long to wait', WITHIN_MS))
     .action(run(push))
 }
 
