@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { hasMemory } from './gateway-server.ts'
 import { agentSettings, agentUrl, type NodePlace, type Place, ROOT } from './layout.ts'
+import { peerSettings } from './peers.ts'
 import { probe } from './probe.ts'
 import { runningPid, type Server, type Started, startServer } from './processes.ts'
 
@@ -23,7 +24,12 @@ export function writeAgentConfig(
   for (const socket of [node.socket, node.edgeSocket]) makeFolderOf(socket)
   const memory = place.shape.nginx && hasMemory()
   const edge = memory ? { edge: { socket: node.edgeSocket } } : {}
-  const settings = { ...agentSettings(place, node), ...edge, ...extra }
+  const settings = {
+    ...agentSettings(place, node),
+    ...peerSettings(place, node),
+    ...edge,
+    ...extra,
+  }
   writeFileSync(node.configFile, `${JSON.stringify(settings, null, 2)}\n`)
 }
 

@@ -28,6 +28,8 @@ export interface Shape {
   readonly clusterName: string
   /** every node is a host of its own (`scripts/net/hosts.ts`), and these are the first numbers of its address; null: all have loopback's */
   readonly network: string | null
+  /** how its agents know each other; `open`: they do not */
+  readonly peers: 'open' | 'secret' | 'tls'
 }
 
 /** `edge`: it never votes. */
@@ -50,6 +52,7 @@ export const DEFAULT_SHAPE: Shape = {
   machine: 'sqlite-kv',
   clusterName: 'raft-nginx',
   network: null,
+  peers: 'open',
 }
 
 /** One node's files and ports. */
@@ -181,8 +184,6 @@ export function agentSettings(place: Place, node: NodePlace): Record<string, unk
     machine: place.shape.machine,
     in_memory: place.shape.inMemory,
     server: { socket: node.socket },
-    // Its network is this machine's alone.
-    ...(place.shape.network === null ? {} : { peer_insecure: true }),
   }
 }
 

@@ -23,6 +23,7 @@ export const SHAPE_OPTIONS = {
   'base-port': { type: 'string' },
   'in-memory': { type: 'boolean' },
   'no-nginx': { type: 'boolean' },
+  tls: { type: 'boolean' },
   machine: { type: 'string' },
 } as const
 
@@ -32,6 +33,7 @@ export const SHAPE_HELP = `  --data DIR          where the cluster lives (defaul
   --base-port P       gateways P, P+100, ..., agents' HTTP P+85, ..., Raft P+86, ... (default 8100)
   --in-memory         keep nothing on disk
   --no-nginx          agents only
+  --tls               agents know each other by certificates, which are made in DIR
   --machine WHICH     the state machine: a name that ships (default sqlite-kv), a module's path, or an example's folder
 
 NGINX_PROGRAM in the environment names another nginx than the machine's own; NGINX_JS_ENGINE=qjs runs our scripts in it
@@ -44,6 +46,7 @@ export interface ShapeValues {
   readonly 'base-port'?: string | undefined
   readonly 'in-memory'?: boolean | undefined
   readonly 'no-nginx'?: boolean | undefined
+  readonly tls?: boolean | undefined
   readonly machine?: string | undefined
 }
 
@@ -67,6 +70,7 @@ export function wantedPlace(values: ShapeValues): Place {
     writeMode: writeMode(values['write-mode'] ?? last.writeMode),
     inMemory: values['in-memory'] ?? last.inMemory,
     nginx: values['no-nginx'] === undefined ? last.nginx : !values['no-nginx'],
+    peers: values.tls === undefined ? last.peers : 'tls',
     machine: values.machine === undefined ? last.machine : machineOf(values.machine),
   }
   return placeOf(directory, shape)
