@@ -77,6 +77,8 @@ export interface Config {
   }
   /** how agents know each other; null: they do not */
   readonly peers: CredentialFiles | null
+  /** Whoever reaches a port for agents or operators is trusted. */
+  readonly peersOpen: boolean
   readonly server: {
     /** where HTTP is accepted: `host:port` */
     readonly listen: string
@@ -218,6 +220,7 @@ function toConfig(found: Settings, file: string): Config {
     },
     transport: { listen: transport.address ?? own.raftBind, timeoutSec: transport.timeout_sec },
     peers: credentialFiles(found, directory),
+    peersOpen: found.peer_insecure ?? false,
     server: {
       listen: server.address ?? own.address,
       socket: server.socket === undefined ? null : resolve(directory, server.socket),

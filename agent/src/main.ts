@@ -67,6 +67,7 @@ async function runAgent(config: Config, { logger, reach }: Told): Promise<void> 
     version,
     log: logger,
     askAgent: doors.ask,
+    peersOpen: config.peersOpen,
   })
   doors.opened(http)
   const { listen: raft } = config.transport

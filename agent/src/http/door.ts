@@ -24,8 +24,8 @@ export function cameThroughGateway({ socket, headers }: IncomingMessage): boolea
 /** Also as an IPv6 socket shows it. */
 const LOOPBACK = /^(?:::ffff:)?127\.|^::1$/
 
-/** What changes who belongs to the cluster, or who leads it. */
-const CHANGES = /^\/(?:join|v1\/cluster(?:\/.*)?)$/
+/** Below it is what changes who belongs to the cluster, or who leads it, and what gives away all that it holds. */
+const CLUSTER = /^\/(?:join|v1\/cluster(?:\/.*)?)$/
 
 /** Agents ask for these by themselves. */
 const OWN: ReadonlySet<Resource> = new Set(['join', 'member'])
@@ -37,19 +37,19 @@ export interface Credit {
 }
 
 /**
- * Where agents prove who they are: refuses changes of the cluster to whoever is neither one of them, nor on this
- * machine, nor has a token.
+ * Refuses changes of the cluster, and backups, to whoever has not proven to be one of its agents, is not on this
+ * machine, and has no token.
  */
 export function checkPeer(
   target: Target,
   { method, socket }: IncomingMessage,
   { peers, caller }: Credit,
 ): Refusal | null {
-  if (!peers.prove || !CHANGES.test(target.path) || method === 'GET' || method === 'HEAD')
-    return null
+  const isHarmless = (method === 'GET' || method === 'HEAD') && target.resource !== 'backup'
+  if (peers.open || isHarmless || !CLUSTER.test(target.path)) return null
   if (peers.proven(socket) !== null || isLocal(socket) || hasToken(caller)) return null
   const detail =
-    'the cluster is changed on one of its own machines, by an agent that proves to be one, or with a token'
+    'the cluster is changed and copied on one of its own machines, by an agent that proves to be one, or with a token'
   return refuse(401, 'PROVE_PEER', detail)
 }
 

@@ -5,14 +5,14 @@ import { type AskAgent, askPlainly } from './ask-agent.ts'
 /** What is known of other agents that speak HTTP here, and how they are spoken to. */
 export class Peers {
   readonly ask: AskAgent
-  /** Agents prove who they are: whoever changes the cluster is one of them, or an operator. */
-  readonly prove: boolean
+  /** Whoever reaches the operators' port is taken for an operator, as the configuration has it. */
+  readonly open: boolean
   readonly #proven = new WeakMap<Socket, NodeId>()
 
   /** @param ask null: agents prove nothing */
-  constructor(ask: AskAgent | null) {
+  constructor(ask: AskAgent | null, open: boolean) {
     this.ask = ask ?? askPlainly
-    this.prove = ask !== null
+    this.open = open
   }
 
   /** It has proven to be this node of the cluster. */

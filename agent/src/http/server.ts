@@ -50,6 +50,8 @@ export interface HttpOptions {
   readonly log: Logger
   /** How agents ask each other where each proves who it is. Default null: they prove nothing. */
   readonly askAgent?: AskAgent | null
+  /** Default false. True: whoever reaches the operators' port is an operator, as `peer_insecure` has it. */
+  readonly peersOpen?: boolean
   /** Default true. False sends the hot routes through Hono as well: for tests and measurements. */
   readonly lean?: boolean
 }
@@ -117,7 +119,8 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
 
 function apiOf(options: HttpOptions, closing: AbortSignal): Api {
   const { node, version, log, feed = new ChangeFeed(), backup = null, acl = NO_ACL } = options
-  const { plugIn = null, edge = null, structure = null, reserved = null, askAgent = null } = options
+  const { plugIn = null, edge = null, structure = null, reserved = null } = options
+  const { askAgent = null, peersOpen = false } = options
   const limits = { ...HTTP_LIMITS, ...options.limits }
   return {
     node,
@@ -135,7 +138,7 @@ function apiOf(options: HttpOptions, closing: AbortSignal): Api {
     structure,
     reserved,
     backups: backup === null ? null : new Backups(backup),
-    peers: new Peers(askAgent),
+    peers: new Peers(askAgent, peersOpen),
   }
 }
 
