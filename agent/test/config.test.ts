@@ -51,6 +51,7 @@ t.test('the smallest configuration has every default, and absolute paths', async
       log: { dir: '/etc/raft/raft-data/log', trailingLogs: 10_240, level: 'info' },
       transport: { listen: 'localhost:8186', timeoutSec: 5 },
       peers: null,
+      peersOpen: false,
       server: { listen: 'localhost:8185', socket: null, socketMode: 0o660 },
       edge: { socket: null, prefixes: [] },
       structure: { enabled: false, prefix: 'nginx/', gatewayAccess: false },
