@@ -54,7 +54,7 @@ const LENGTHS: ReadonlySet<number> = new Set(NAMES.map(name => name.length))
 
 const HOST = /^(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/
 /** Printable ASCII without space; what a client draws for each request. */
-const IDEMPOTENCY_KEY = /^[!-~]{1,255}$/
+export const IDEMPOTENCY_KEY = /^[!-~]{1,255}$/
 const INDEX = /^[0-9]{1,16}$/
 const BEARER = /^bearer +(\S*)$/i
 

@@ -3,6 +3,9 @@ import { type Refusal, refuse } from './refusal.ts'
 const SLASH = 0x2f
 const DOT = 0x2e
 
+/** Of a key as text, the rules below but for its length: for whoever can read no code. A test compares the two. */
+export const PLAIN_KEY = /^(?!(?:[\s\S]*\/)?\.{1,2}(?:\/|$))[^\0]+$/
+
 /**
  * What no key may be, on any path and in any body: such a key could not be read back through nginx.
  * Null when the key is fine.

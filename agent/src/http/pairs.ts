@@ -1,5 +1,6 @@
+import { z } from 'zod'
 import type { KvPair } from '../machine/kv/command.ts'
-import { checkKey } from './key-rules.ts'
+import { checkKey, PLAIN_KEY } from './key-rules.ts'
 import { type Refusal, refuse } from './refusal.ts'
 
 export interface PairLimits {
@@ -10,6 +11,26 @@ export interface PairLimits {
 
 const SHAPE = refuse(400, 'BAD_BODY', 'the body is one JSON object, in UTF-8, of string values')
 const LONE_SURROGATE = /\p{Surrogate}/u
+
+/** The body of `POST /key` as the document shows it. Whoever changes `parsePairs` changes this: a test compares the two. */
+export function pairsBody({ keyBytesMax, valueBytesMax, namesMax }: PairLimits) {
+  const whole = (text: string): boolean => !LONE_SURROGATE.test(text)
+  const bytes = (max: number) => (text: string) => Buffer.byteLength(text) <= max
+  const name = z.string().min(1).max(keyBytesMax).regex(PLAIN_KEY)
+  const value = z.string().max(valueBytesMax)
+  return z
+    .record(
+      name.refine(whole).refine(bytes(keyBytesMax)),
+      value.refine(whole).refine(bytes(valueBytesMax)),
+    )
+    .refine(pairs => Object.keys(pairs).length >= 1 && Object.keys(pairs).length <= namesMax)
+    .meta({
+      minProperties: 1,
+      maxProperties: namesMax,
+      description: 'Each name once; lengths are counted in bytes of UTF-8.',
+      examples: [{ user1: 'batman' }],
+    })
+}
 
 /**
  * The pairs of `{"k":"v",…}`, in the order of the text. Its own scanner and not JSON.parse of the whole:

@@ -1,10 +1,7 @@
-import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { z } from 'zod'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
 import { openApi } from '../../src/http/openapi/document.ts'
-import { pairsBody } from '../../src/http/openapi/keys.ts'
-import { parsePairs } from '../../src/http/pairs.ts'
 import { METHODS, parseTarget } from '../../src/http/raw-target.ts'
 import { isRefusal } from '../../src/http/refusal.ts'
 import { realAgent } from './real-agent.ts'
@@ -142,23 +139,4 @@ t.test('the document and the routes are the same', async t => {
       path,
     )
   }
-})
-
-t.test('the schema of pairs and their own parser accept the same', async () => {
-  const text = fc.string({ maxLength: 5, unit: fc.constantFrom('a', 'b', '"', '\\', 'ü', '\n') })
-  const anything = fc.oneof(
-    fc.dictionary(text, fc.oneof(text, fc.integer(), fc.constant(null), fc.object())),
-    fc.dictionary(text, text),
-    fc.array(text),
-    text,
-  )
-  fc.assert(
-    fc.property(anything, value => {
-      const parsed = parsePairs(JSON.stringify(value), HTTP_LIMITS)
-      const schema = z.fromJSONSchema(z.toJSONSchema(pairsBody) as Schema)
-      const some = typeof value === 'object' && Object.keys(value).length > 0
-      return isRefusal(parsed as object) === !(some && schema.safeParse(value).success)
-    }),
-    { numRuns: 1000 },
-  )
 })

@@ -8,7 +8,8 @@ const UNITS_MS: Readonly<Record<string, number>> = {
   h: 3_600_000,
 }
 
-const DURATION = /^(?:[0-9]{1,12}(?:\.[0-9]{1,9})?(?:ns|us|µs|ms|s|m|h)){1,6}$/
+/** But for "0", which needs no unit. */
+export const DURATION = /^(?:[0-9]{1,12}(?:\.[0-9]{1,9})?(?:ns|us|µs|ms|s|m|h)){1,6}$/
 const PART = /([0-9.]+)(ns|us|µs|ms|s|m|h)/g
 
 /** Milliseconds of a duration as Go writes it: "10s", "1m30s", "1.5h". Null when it is none. */

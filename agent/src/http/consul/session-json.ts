@@ -1,7 +1,8 @@
-import type { Behavior, NewSession, Session } from '../../machine/kv/session.ts'
+import { z } from 'zod'
+import type { NewSession, Session } from '../../machine/kv/session.ts'
 import { type Refusal, refuse } from '../refusal.ts'
-import { parseDuration } from './duration.ts'
-import { members } from './txn-body.ts'
+import { DURATION, parseDuration } from './duration.ts'
+import { isWellFormed, named } from './names.ts'
 
 /** As in Consul: how long a session may ask to live without being renewed, ms. */
 const TTL_MS = { min: 10_000, max: 24 * 3_600_000 }
@@ -11,6 +12,42 @@ const SECONDS_MAX = 1_000
 const NAME_MAX = 255
 /** The check that Consul gives every session of its own accord. */
 const OWN_CHECK = 'serfHealth'
+
+const shortText = z.string().max(NAME_MAX).refine(isWellFormed)
+const ownChecks = z.array(z.literal(OWN_CHECK)).nullish()
+
+/** The body of `PUT /v1/session/create`, its names as Consul documents them. */
+export const sessionBody = z.looseObject({
+  Behavior: z.literal(['release', 'delete', '']).nullish(),
+  TTL: z
+    .union([z.literal(['', '0s']), z.string().regex(DURATION).refine(isTtl)])
+    .nullish()
+    .describe('From 10s to 24h; without it, it never ends by itself.'),
+  LockDelay: z
+    .union([z.literal(['', '0']), z.string().regex(DURATION), z.number().min(0)])
+    .nullish()
+    .describe('At most 60s. A bare number below 1000 is seconds, any other nanoseconds.'),
+  Name: shortText.nullish(),
+  Node: shortText.nullish(),
+  Checks: ownChecks,
+  NodeChecks: ownChecks,
+  ServiceChecks: ownChecks,
+})
+const FIELDS = Object.keys(sessionBody.shape)
+
+const NO_CHECKS = 'there are no health checks here'
+const NO_NAME = 'Name and Node are short strings'
+/** What is wrong with a body whose field is not as `sessionBody` has it. */
+const PROBLEMS: Readonly<Record<string, string>> = {
+  Behavior: 'Behavior is release or delete',
+  TTL: 'TTL is a duration from 10s to 24h',
+  LockDelay: 'LockDelay is a duration up to 60s',
+  Name: NO_NAME,
+  Node: NO_NAME,
+  Checks: NO_CHECKS,
+  NodeChecks: NO_CHECKS,
+  ServiceChecks: NO_CHECKS,
+}
 
 /** What a session is shown as. */
 export function sessionJson(session: Session): object {
@@ -37,57 +74,42 @@ export function parseSession(
 ): NewSession | Refusal {
   const body = parseObject(text)
   if (body === null) return bad('a JSON object')
-  const behavior = body.get('behavior') || 'release'
-  if (!isBehavior(behavior)) return bad('Behavior is release or delete')
-  const ttlMs = ttlOf(body.get('ttl') ?? '')
-  if (ttlMs === null) return bad('TTL is a duration from 10s to 24h')
-  const lockDelayMs = lockDelayOf(body.get('lockdelay') ?? null)
-  if (lockDelayMs === null) return bad('LockDelay is a duration up to 60s')
-  const name = body.get('name') ?? ''
-  const place = body.get('node') || node
-  if (!isName(name) || !isName(place)) return bad('Name and Node are short strings')
-  const checks = ['checks', 'nodechecks', 'servicechecks'].flatMap(list => body.get(list) ?? [])
-  if (checks.some(check => check !== OWN_CHECK)) return bad('there are no health checks here')
-  return { id, name, node: place, behavior, ttlMs, lockDelayMs }
+  const { success, data, error } = sessionBody.safeParse(named(body, FIELDS))
+  if (!success) return bad(PROBLEMS[String(error.issues[0]?.path[0])] ?? 'a JSON object')
+  return {
+    id,
+    name: data.Name ?? '',
+    node: data.Node || node,
+    behavior: data.Behavior || 'release',
+    ttlMs: Math.round(parseDuration(data.TTL || '0s') ?? 0),
+    lockDelayMs: lockDelayOf(data.LockDelay ?? ''),
+  }
 }
 
-function parseObject(text: string): ReadonlyMap<string, unknown> | null {
-  if (text.trim() === '') return new Map()
+function parseObject(text: string): object | null {
+  if (text.trim() === '') return {}
   try {
     const value: unknown = JSON.parse(text)
-    const object = typeof value === 'object' && value !== null && !Array.isArray(value)
-    return object ? members(value) : null
+    return typeof value === 'object' && !Array.isArray(value) ? value : null
   } catch {
     return null
   }
 }
 
-function ttlOf(value: unknown): number | null {
-  if (value === '' || value === '0s') return 0
-  const ms = typeof value === 'string' ? parseDuration(value) : null
-  return ms !== null && ms >= TTL_MS.min && ms <= TTL_MS.max ? Math.round(ms) : null
+function isTtl(text: string): boolean {
+  const ms = parseDuration(text)
+  return ms !== null && ms >= TTL_MS.min && ms <= TTL_MS.max
 }
 
 /** Longer ones are cut to the longest, as in Consul. */
-function lockDelayOf(value: unknown): number | null {
-  if (value === null || value === '') return LOCK_DELAY_MS.default
-  const ms =
-    typeof value === 'string'
-      ? parseDuration(value)
-      : typeof value === 'number' && value >= 0
-        ? value < SECONDS_MAX
-          ? value * 1_000
-          : value / 1e6
-        : null
-  return ms === null ? null : Math.round(Math.min(ms, LOCK_DELAY_MS.max))
+function lockDelayOf(value: string | number): number {
+  if (value === '') return LOCK_DELAY_MS.default
+  const ms = typeof value === 'string' ? (parseDuration(value) ?? 0) : bareMs(value)
+  return Math.round(Math.min(ms, LOCK_DELAY_MS.max))
 }
 
-function isName(value: unknown): value is string {
-  return typeof value === 'string' && value.length <= NAME_MAX && !/\p{Surrogate}/u.test(value)
-}
-
-function isBehavior(value: unknown): value is Behavior {
-  return value === 'release' || value === 'delete'
+function bareMs(number: number): number {
+  return number < SECONDS_MAX ? number * 1_000 : number / 1e6
 }
 
 function bad(detail: string): Refusal {

@@ -1,6 +1,8 @@
+import { z } from 'zod'
 import { type Operation, operation, VERBS, type Verb } from '../../machine/kv/operation.ts'
 import { checkKey } from '../key-rules.ts'
 import { isRefusal, type Refusal, refuse } from '../refusal.ts'
+import { isWellFormed, members, named } from './names.ts'
 
 /** As in Consul. */
 export const OPERATIONS_MAX = 128
@@ -10,7 +12,6 @@ interface Limits {
   readonly valueBytesMax: number
 }
 
-const KNOWN: ReadonlySet<string> = new Set(VERBS)
 /** Verbs whose key is a prefix, which may be empty. */
 const TREES: ReadonlySet<string> = new Set<Verb>(['get-tree', 'delete-tree'])
 const WITH_INDEX: ReadonlySet<string> = new Set<Verb>(['cas', 'check-index', 'delete-cas'])
@@ -19,8 +20,41 @@ export const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]
 const SESSION = /^[!-~]{0,255}$/
 /** A member whose number JSON.parse would round. In a well-formed text no string can hold the bare quotes. */
 const LONG_FLAGS = /("Flags"\s*:\s*)([0-9]{16,20})(?=\s*[,}])/gi
-const LONE_SURROGATE = /\p{Surrogate}/u
 const FLAGS_END = 1n << 64n
+
+/** An unsigned number of 64 bits; `parseJson` hands over a long one as its digits. */
+export const flagsNumber = z
+  .unknown()
+  .refine(value => toFlags(value) !== null)
+  .meta({ type: 'integer', minimum: 0, maximum: 2 ** 64 - 2048 })
+
+const KV = z.looseObject({
+  Verb: z.enum(VERBS),
+  Key: z
+    .string()
+    .refine(isWellFormed)
+    .nullish()
+    .describe('Of a tree a prefix, which may be empty.'),
+  Value: z.string().regex(BASE64).nullish().describe('base64'),
+  Flags: flagsNumber.nullish(),
+  Index: z.int().min(0).nullish(),
+  Session: z.string().regex(SESSION).nullish(),
+})
+const STEP = z.looseObject({ KV })
+const FIELDS = Object.keys(KV.shape)
+
+/** The body of `PUT /v1/txn`, its names as Consul documents them. */
+export const transaction = z.array(STEP).min(1).max(OPERATIONS_MAX)
+
+/** What is wrong with a step whose field is not as `KV` has it. */
+const PROBLEMS: Readonly<Record<string, string>> = {
+  Verb: 'unknown verb',
+  Key: 'Key is a string',
+  Value: 'Value is base64',
+  Flags: 'Flags is an unsigned number of 64 bits',
+  Index: 'Index is a whole number below 2^53',
+  Session: 'Session is an id',
+}
 
 /** The steps of `[{"KV":{"Verb":…,"Key":…,"Value":<base64>,…}},…]`. Names are told apart without regard to case, as in Consul. */
 export function parseTransaction(text: string, limits: Limits): readonly Operation[] | Refusal {
@@ -49,70 +83,39 @@ function parseJson(text: string): unknown {
 }
 
 function parseItem(item: unknown, limits: Limits): Operation | Refusal {
-  const kinds = members(item)
-  const [kind, ...more] = [...kinds].filter(([, value]) => value !== null)
+  const [kind, ...more] = [...members(item)].filter(([, value]) => value !== null)
   if (kind === undefined || more.length > 0) return bad('exactly one kind of operation, such as KV')
   if (['node', 'service', 'check'].includes(kind[0])) {
     return refuse(501, 'NOT_IMPLEMENTED', 'there is no catalog here: only KV operations')
   }
   if (kind[0] !== 'kv') return bad('the kinds of operations are KV')
-  return parseKv(members(kind[1]), limits)
+  const { success, data, error } = STEP.safeParse({ KV: named(kind[1], FIELDS) })
+  if (!success) return bad(PROBLEMS[String(error.issues[0]?.path[1])] ?? 'not an operation')
+  return toOperation(data.KV, limits)
 }
 
-function parseKv(fields: ReadonlyMap<string, unknown>, limits: Limits): Operation | Refusal {
-  const verb = fields.get('verb')
-  if (typeof verb !== 'string' || !isVerb(verb)) return bad('unknown verb')
-  const key = decodeKey(fields.get('key') ?? '', verb, limits)
-  if (isRefusal(key)) return key
-  const value = decodeValue(fields.get('value'), limits)
-  if (isRefusal(value)) return value
-  const flags = flagsOf(fields.get('flags') ?? 0)
-  if (flags === null) return bad('Flags is an unsigned number of 64 bits')
-  const index = fields.get('index') ?? 0
-  if (!isIndex(index)) return bad('Index is a whole number below 2^53')
-  const session = fields.get('session') ?? ''
-  if (typeof session !== 'string' || !SESSION.test(session)) return bad('Session is an id')
+function toOperation(step: z.infer<typeof KV>, limits: Limits): Operation | Refusal {
+  const verb = step.Verb
+  const key = Buffer.from(step.Key ?? '')
+  const rule = key.length === 0 && TREES.has(verb) ? null : checkKey(key, limits.keyBytesMax)
+  if (rule !== null) return rule
+  const value = Buffer.from(step.Value ?? '', 'base64')
+  if (value.length > limits.valueBytesMax) {
+    return refuse(413, 'VALUE_TOO_LARGE', `Value exceeds ${limits.valueBytesMax} byte limit`)
+  }
   return operation(verb, key, {
     value,
-    flags,
-    index: WITH_INDEX.has(verb) ? index : 0,
-    session: WITH_SESSION.has(verb) ? session : '',
+    flags: toFlags(step.Flags ?? 0) ?? 0n,
+    index: WITH_INDEX.has(verb) ? (step.Index ?? 0) : 0,
+    session: WITH_SESSION.has(verb) ? (step.Session ?? '') : '',
   })
 }
 
-function decodeKey(name: unknown, verb: Verb, limits: Limits): Buffer | Refusal {
-  if (typeof name !== 'string' || LONE_SURROGATE.test(name)) return bad('Key is a string')
-  const key = Buffer.from(name)
-  if (key.length === 0 && TREES.has(verb)) return key
-  return checkKey(key, limits.keyBytesMax) ?? key
-}
-
-function decodeValue(value: unknown, limits: Limits): Buffer | Refusal {
-  if (value === null || value === undefined) return Buffer.alloc(0)
-  if (typeof value !== 'string' || !BASE64.test(value)) return bad('Value is base64')
-  const bytes = Buffer.from(value, 'base64')
-  if (bytes.length <= limits.valueBytesMax) return bytes
-  return refuse(413, 'VALUE_TOO_LARGE', `Value exceeds ${limits.valueBytesMax} byte limit`)
-}
-
-function flagsOf(value: unknown): bigint | null {
-  if (isIndex(value)) return BigInt(value)
+function toFlags(value: unknown): bigint | null {
+  if (typeof value === 'number')
+    return Number.isSafeInteger(value) && value >= 0 ? BigInt(value) : null
   if (typeof value !== 'string' || !/^[0-9]{16,20}$/.test(value)) return null
   return BigInt(value) < FLAGS_END ? BigInt(value) : null
-}
-
-function isIndex(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
-}
-
-function isVerb(text: string): text is Verb {
-  return KNOWN.has(text)
-}
-
-/** Names in lower case; empty for what is no object. */
-export function members(value: unknown): ReadonlyMap<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return new Map()
-  return new Map(Object.entries(value).map(([name, one]) => [name.toLowerCase(), one]))
 }
 
 function bad(detail: string): Refusal {

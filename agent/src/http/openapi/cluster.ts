@@ -3,7 +3,8 @@ import { successor, voterList } from '../cluster-routes.ts'
 import { joining } from '../join-routes.ts'
 import { structureReport } from '../structure-view.ts'
 import { json } from './answers.ts'
-import { header, inPath, JSON_TYPE, type Meaning, type Operation, query } from './operation.ts'
+import { inPath, JSON_TYPE, type Meaning, type Operation, query } from './operation.ts'
+import { MAX_STALE, MIN_INDEX } from './parameters.ts'
 
 const ID = inPath('id', 'The name of a member.')
 const INCARNATION = query(
@@ -133,9 +134,9 @@ export const CLUSTER_OPERATIONS: readonly Operation[] = [
     tag: 'cluster',
     summary: 'All that this node has applied, as one file.',
     parameters: [
-      query('consistent', 'Shows every write that was answered before.'),
-      query('max_stale', 'At most so old, such as 500ms.'),
-      header('X-Raft-Min-Index', 'At least this entry.'),
+      query('consistent', 'Shows every write that was answered before; no value.'),
+      MAX_STALE,
+      MIN_INDEX,
     ],
     answers: {
       200: {

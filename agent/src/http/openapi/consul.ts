@@ -1,14 +1,13 @@
 import { z } from 'zod'
-import { VERBS } from '../../machine/kv/operation.ts'
-import { BASE64, OPERATIONS_MAX } from '../consul/txn-body.ts'
+import { BASE64, flagsNumber, transaction } from '../consul/txn-body.ts'
 import { json, TEXT } from './answers.ts'
-import { inPath, JSON_TYPE, type Meaning, type Operation, query } from './operation.ts'
+import { header, inPath, JSON_TYPE, type Meaning, type Operation, query } from './operation.ts'
+import { BLOCKING, IDEMPOTENCY, IF_MATCH, index, READ_LEVEL } from './parameters.ts'
 
 const KEY = inPath(
   'key',
   'Its bytes, percent-encoded. With recurse or keys: a prefix, which may be empty.',
 )
-const index = z.int().min(0)
 const base64 = z.string().regex(BASE64)
 
 const row = z.looseObject({
@@ -20,23 +19,6 @@ const row = z.looseObject({
   ModifyIndex: index,
   Session: z.string().optional(),
 })
-
-/** What `parseTransaction` accepts, in the words of Consul's documentation. */
-const transaction = z
-  .array(
-    z.looseObject({
-      KV: z.looseObject({
-        Verb: z.enum(VERBS),
-        Key: z.string(),
-        Value: base64.nullable().optional(),
-        Flags: z.number().min(0).optional(),
-        Index: index.optional(),
-        Session: z.string().optional(),
-      }),
-    }),
-  )
-  .min(1)
-  .max(OPERATIONS_MAX)
 
 /** Consul's errors are one line of text. */
 const told = (description: string): Meaning => ({ description, content: TEXT })
@@ -55,12 +37,6 @@ const WRITE_ERRORS = {
   422: told('This Idempotency-Key was used for another request.'),
 }
 
-const READ_LEVEL = [
-  query('stale', "From this node's own data; no value. Without: what was answered before shows."),
-  query('consistent', 'What is done without it too; no value.'),
-  query('max_stale', 'Not older than this, such as 500ms; else 503.'),
-]
-
 const TEXT_LIST = json(z.array(z.string()))
 const DONE = json(z.boolean())
 
@@ -73,10 +49,13 @@ export const CONSUL_OPERATIONS: readonly Operation[] = [
     parameters: [
       KEY,
       query('cas', 'Only if its ModifyIndex is this; 0: only if there is no such key.', index),
-      query('flags', 'Kept beside the value, an unsigned number of 64 bits.', z.int().min(0)),
+      query('flags', 'Kept beside the value, an unsigned number of 64 bits.', flagsNumber),
       query('acquire', 'Lock it for this session.'),
       query('release', 'Unlock it for this session.'),
       query('ttl', 'It ends by itself, from 1s to 720h.'),
+      IF_MATCH,
+      header('If-None-Match', 'Only if there is no such key.', z.literal('*')),
+      IDEMPOTENCY,
     ],
     body: { type: 'application/octet-stream', schema: z.string(), required: false },
     answers: {
@@ -109,8 +88,8 @@ export const CONSUL_OPERATIONS: readonly Operation[] = [
       query('keys', 'Only their names; no value.'),
       query('separator', 'With keys: names end at the first of these behind the prefix.'),
       query('raw', 'The bytes of the value, with the type they were written with; no value.'),
-      query('index', 'Wait until X-Consul-Index is above this one.', index),
-      query('wait', 'How long, such as 30s; at most 10m.'),
+      ...BLOCKING,
+      header('If-None-Match', 'The ETag of an earlier answer: 304 while it is still the one.'),
       ...READ_LEVEL,
     ],
     answers: {
@@ -118,6 +97,7 @@ export const CONSUL_OPERATIONS: readonly Operation[] = [
         description: 'The rows; with keys the names; with raw the value.',
         content: { type: JSON_TYPE, schema: z.union([z.array(row), z.array(z.string())]) },
       },
+      304: { description: 'It is as If-None-Match has it.', content: null },
       404: { description: 'There is none.', content: null },
       413: told('With recurse: they are too large for one answer.'),
       ...ERRORS,
@@ -140,6 +120,9 @@ export const CONSUL_OPERATIONS: readonly Operation[] = [
       KEY,
       query('recurse', 'All keys that begin with it; no value.'),
       query('cas', 'Only if its ModifyIndex is this.', index),
+      IF_MATCH,
+      header('If-None-Match', 'Only if there is no such key.', z.literal('*')),
+      IDEMPOTENCY,
     ],
     answers: {
       200: { description: 'Whether it was done.', content: DONE },
@@ -157,7 +140,7 @@ export const CONSUL_OPERATIONS: readonly Operation[] = [
     path: '/v1/txn',
     tag: 'consul',
     summary: 'All steps in one entry of the log, or none.',
-    parameters: READ_LEVEL,
+    parameters: [...READ_LEVEL, ...BLOCKING, IDEMPOTENCY],
     body: { type: JSON_TYPE, schema: transaction },
     answers: {
       200: {

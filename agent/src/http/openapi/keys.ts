@@ -1,23 +1,11 @@
 import { z } from 'zod'
+import { HTTP_LIMITS } from '../limits.ts'
+import { pairsBody } from '../pairs.ts'
 import { EMPTY, json, WRITE_PROBLEMS } from './answers.ts'
-import { header, inPath, JSON_TYPE, type Operation, query } from './operation.ts'
-
-/** What `parsePairs` accepts, in words that a generator of clients understands; a test compares the two. */
-export const pairsBody = z
-  .record(z.string().min(1), z.string())
-  .meta({ minProperties: 1, examples: [{ user1: 'batman' }] })
+import { inPath, JSON_TYPE, type Operation, query } from './operation.ts'
+import { IDEMPOTENCY, MAX_STALE, MIN_INDEX } from './parameters.ts'
 
 const KEY = inPath('key', 'Its bytes, percent-encoded; a slash is %2F.')
-const IDEMPOTENCY = header(
-  'Idempotency-Key',
-  'Drawn anew for each request: however often it is sent, it takes effect once.',
-  z.string().regex(/^[!-~]{1,255}$/),
-)
-const MIN_INDEX = header(
-  'X-Raft-Min-Index',
-  "The X-Raft-Index of a write's answer: wait until it can be seen here.",
-  z.int().min(0),
-)
 
 export const KEY_OPERATIONS: readonly Operation[] = [
   {
@@ -26,7 +14,7 @@ export const KEY_OPERATIONS: readonly Operation[] = [
     tag: 'keys',
     summary: 'Set all pairs in one atomic write.',
     parameters: [IDEMPOTENCY],
-    body: { type: JSON_TYPE, schema: pairsBody },
+    body: { type: JSON_TYPE, schema: pairsBody(HTTP_LIMITS) },
     answers: {
       200: { description: 'All of it is fsynced on a majority and applied here.', content: EMPTY },
       400: { description: 'No object of strings, a name twice, or a key that cannot be.' },
@@ -56,7 +44,12 @@ export const KEY_OPERATIONS: readonly Operation[] = [
     path: '/key/{key}',
     tag: 'keys',
     summary: 'Read a key.',
-    parameters: [KEY, query('consistent', 'Linearizable, on any node; no value.'), MIN_INDEX],
+    parameters: [
+      KEY,
+      query('consistent', 'Linearizable, on any node; no value.'),
+      MAX_STALE,
+      MIN_INDEX,
+    ],
     answers: {
       200: {
         description: 'The key and its value; a missing key has the empty string.',

@@ -1,6 +1,8 @@
 import { z } from 'zod'
+import { sessionBody } from '../consul/session-json.ts'
 import { json, TEXT } from './answers.ts'
-import { inPath, JSON_TYPE, type Meaning, type Operation, query } from './operation.ts'
+import { header, inPath, JSON_TYPE, type Meaning, type Operation, query } from './operation.ts'
+import { BLOCKING, IDEMPOTENCY, index, READ_LEVEL } from './parameters.ts'
 
 const ID = inPath('id', 'The id that create gave.')
 const NOBODY = '00000000-0000-4000-8000-000000000000'
@@ -8,6 +10,7 @@ const NOBODY = '00000000-0000-4000-8000-000000000000'
 const told = (description: string): Meaning => ({ description, content: TEXT })
 const ERRORS: Readonly<Record<number, Meaning>> = {
   400: told('A parameter or body that cannot be.'),
+  422: told('This Idempotency-Key was used for another request.'),
   503: told('No leader, or too much is waiting: nothing happened.'),
   504: told('It may still happen.'),
 }
@@ -22,22 +25,14 @@ const session = z.looseObject({
 })
 const SESSIONS = json(z.array(session))
 
-/** What `parseSession` accepts, in the words of Consul's documentation. */
-const wanted = z.looseObject({
-  Name: z.string().max(255).optional(),
-  Node: z.string().max(255).optional(),
-  TTL: z.string().optional().describe('From 10s to 24h; without it, it never ends by itself.'),
-  Behavior: z.enum(['release', 'delete']).optional(),
-  LockDelay: z.string().optional(),
-})
-
 export const SESSION_OPERATIONS: readonly Operation[] = [
   {
     method: 'put',
     path: '/v1/session/create',
     tag: 'consul',
     summary: 'A session, which may hold locks.',
-    body: { type: JSON_TYPE, schema: wanted, required: false },
+    parameters: [IDEMPOTENCY],
+    body: { type: JSON_TYPE, schema: sessionBody, required: false },
     answers: {
       200: { description: 'Its id.', content: json(z.looseObject({ ID: z.string() })) },
       ...ERRORS,
@@ -52,7 +47,7 @@ export const SESSION_OPERATIONS: readonly Operation[] = [
     path: '/v1/session/renew/{id}',
     tag: 'consul',
     summary: 'It lives its TTL from now.',
-    parameters: [ID],
+    parameters: [ID, IDEMPOTENCY],
     answers: {
       200: { description: 'The session.', content: SESSIONS },
       404: told('There is none.'),
@@ -65,7 +60,7 @@ export const SESSION_OPERATIONS: readonly Operation[] = [
     path: '/v1/session/destroy/{id}',
     tag: 'consul',
     summary: 'It ends, and lets its locks go; fine when there is none.',
-    parameters: [ID],
+    parameters: [ID, IDEMPOTENCY],
     answers: { 200: { description: 'Done.', content: json(z.boolean()) }, ...ERRORS },
     examples: [{ name: 'none', target: `/v1/session/destroy/${NOBODY}`, status: 200 }],
   },
@@ -74,7 +69,7 @@ export const SESSION_OPERATIONS: readonly Operation[] = [
     path: '/v1/session/info/{id}',
     tag: 'consul',
     summary: 'One session, or none.',
-    parameters: [ID],
+    parameters: [ID, ...BLOCKING, ...READ_LEVEL],
     answers: { 200: { description: 'As a list.', content: SESSIONS }, ...ERRORS },
     examples: [{ name: 'none', target: `/v1/session/info/${NOBODY}`, status: 200 }],
   },
@@ -83,7 +78,11 @@ export const SESSION_OPERATIONS: readonly Operation[] = [
     path: '/v1/session/node/{node}',
     tag: 'consul',
     summary: 'The sessions of a node.',
-    parameters: [inPath('node', 'As create was told, or the agent that was asked.')],
+    parameters: [
+      inPath('node', 'As create was told, or the agent that was asked.'),
+      ...BLOCKING,
+      ...READ_LEVEL,
+    ],
     answers: { 200: { description: 'As a list.', content: SESSIONS }, ...ERRORS },
     examples: [{ name: 'of this agent', target: '/v1/session/node/node0', status: 200 }],
   },
@@ -92,6 +91,7 @@ export const SESSION_OPERATIONS: readonly Operation[] = [
     path: '/v1/session/list',
     tag: 'consul',
     summary: 'All sessions.',
+    parameters: [...BLOCKING, ...READ_LEVEL],
     answers: { 200: { description: 'As a list.', content: SESSIONS }, ...ERRORS },
     examples: [{ name: 'all', status: 200 }],
   },
@@ -103,7 +103,12 @@ export const SESSION_OPERATIONS: readonly Operation[] = [
       'Changes as they are applied, as Server-Sent Events; each once, in the order of the log.',
     parameters: [
       query('prefix', 'Of keys that begin with it.'),
-      query('since', 'After this index; without it, from now on.', z.int().min(0)),
+      query('since', 'After this index; without it, from now on.', index),
+      header(
+        'Last-Event-ID',
+        'Counts in place of since; an EventSource sends it by itself.',
+        index,
+      ),
     ],
     answers: {
       200: {
