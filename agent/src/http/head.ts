@@ -33,7 +33,7 @@ export interface HeadLine {
   readonly rawHeaders: readonly string[]
 }
 
-const NAMES = [
+export const NAMES = [
   'host',
   'content-type',
   'content-length',

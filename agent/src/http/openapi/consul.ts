@@ -31,10 +31,13 @@ const ERRORS: Readonly<Record<number, Meaning>> = {
     'Of a write: it may still happen. Of a read: the entry of X-Raft-Min-Index is not here.',
   ),
 }
-const WRITE_ERRORS = {
+const LOGGED_ERRORS = {
   ...ERRORS,
-  412: told('The precondition of If-Match or If-None-Match does not hold.'),
   422: told('This Idempotency-Key was used for another request.'),
+}
+const WRITE_ERRORS = {
+  ...LOGGED_ERRORS,
+  412: told('The precondition of If-Match or If-None-Match does not hold.'),
 }
 
 const TEXT_LIST = json(z.array(z.string()))
@@ -140,7 +143,7 @@ export const CONSUL_OPERATIONS: readonly Operation[] = [
     path: '/v1/txn',
     tag: 'consul',
     summary: 'All steps in one entry of the log, or none.',
-    parameters: [...READ_LEVEL, ...BLOCKING, IDEMPOTENCY],
+    parameters: [...READ_LEVEL, IDEMPOTENCY],
     body: { type: JSON_TYPE, schema: transaction },
     answers: {
       200: {
@@ -159,7 +162,7 @@ export const CONSUL_OPERATIONS: readonly Operation[] = [
         ),
       },
       413: told('More than 128 steps, or a value that is too long.'),
-      ...WRITE_ERRORS,
+      ...LOGGED_ERRORS,
     },
     examples: [
       {
@@ -169,6 +172,12 @@ export const CONSUL_OPERATIONS: readonly Operation[] = [
           { KV: { Verb: 'check-not-exists', Key: 'a/2' } },
           { KV: { Verb: 'get-tree', Key: 'a/' } },
         ],
+        status: 200,
+      },
+      {
+        name: 'a look at several at once',
+        target: '/v1/txn?consistent',
+        body: [{ KV: { Verb: 'get', Key: 'a/1' } }, { KV: { Verb: 'get-tree', Key: 'a/' } }],
         status: 200,
       },
       {

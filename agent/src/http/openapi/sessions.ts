@@ -10,9 +10,13 @@ const NOBODY = '00000000-0000-4000-8000-000000000000'
 const told = (description: string): Meaning => ({ description, content: TEXT })
 const ERRORS: Readonly<Record<number, Meaning>> = {
   400: told('A parameter or body that cannot be.'),
-  422: told('This Idempotency-Key was used for another request.'),
   503: told('No leader, or too much is waiting: nothing happened.'),
   504: told('It may still happen.'),
+}
+
+const WRITE_ERRORS = {
+  ...ERRORS,
+  422: told('This Idempotency-Key was used for another request.'),
 }
 
 const session = z.looseObject({
@@ -35,7 +39,7 @@ export const SESSION_OPERATIONS: readonly Operation[] = [
     body: { type: JSON_TYPE, schema: sessionBody, required: false },
     answers: {
       200: { description: 'Its id.', content: json(z.looseObject({ ID: z.string() })) },
-      ...ERRORS,
+      ...WRITE_ERRORS,
     },
     examples: [
       { name: 'one that ends by itself', body: { Name: 'worker', TTL: '30s' }, status: 200 },
@@ -51,7 +55,7 @@ export const SESSION_OPERATIONS: readonly Operation[] = [
     answers: {
       200: { description: 'The session.', content: SESSIONS },
       404: told('There is none.'),
-      ...ERRORS,
+      ...WRITE_ERRORS,
     },
     examples: [{ name: 'none', target: `/v1/session/renew/${NOBODY}`, status: 404 }],
   },
@@ -61,7 +65,7 @@ export const SESSION_OPERATIONS: readonly Operation[] = [
     tag: 'consul',
     summary: 'It ends, and lets its locks go; fine when there is none.',
     parameters: [ID, IDEMPOTENCY],
-    answers: { 200: { description: 'Done.', content: json(z.boolean()) }, ...ERRORS },
+    answers: { 200: { description: 'Done.', content: json(z.boolean()) }, ...WRITE_ERRORS },
     examples: [{ name: 'none', target: `/v1/session/destroy/${NOBODY}`, status: 200 }],
   },
   {
