@@ -5,7 +5,8 @@
  */
 
 import type { ClientCase } from './api.ts'
+import { HOSTILE_CASES } from './hostile.ts'
 import { KV_CASES } from './kv.ts'
 import { OTHER_CASES } from './others.ts'
 
-export const CLIENT_CASES: readonly ClientCase[] = [...KV_CASES, ...OTHER_CASES]
+export const CLIENT_CASES: readonly ClientCase[] = [...KV_CASES, ...OTHER_CASES, ...HOSTILE_CASES]
