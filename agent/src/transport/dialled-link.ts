@@ -1,31 +1,23 @@
-import type { Socket } from 'node:net'
 import type { Cancel } from '../clock/clock.ts'
 import { DecodeError } from '../lib/bytes.ts'
 import type { HostPort } from '../lib/host-port.ts'
 import type { Message } from '../raft/message.ts'
 import type { NodeId } from '../raft/types.ts'
 import { chunkFrame, decodeAnswer } from './chunk-codec.ts'
-import { BODY, encodeFrame, encodeMessages, FrameReader } from './frame.ts'
 import {
-  decodeOpening,
-  GREETING_BYTES_MAX,
-  type Greeting,
-  greetingFrame,
-  type Opening,
-  objection,
-  refusalFrame,
-  versionObjection,
-} from './handshake.ts'
+  type ConnectionHandler,
+  DialledConnection,
+  type Ended,
+  type Peer,
+  type Refusal,
+} from './dialled-connection.ts'
+import { BODY, encodeFrame, encodeMessages, RENEW } from './frame.ts'
+import { decodeOpening, type Greeting, refusalFrame } from './handshake.ts'
 import { describeError, type TcpContext } from './tcp-context.ts'
 import type { ChunkAnswer, MetPeer, PeerLink, SnapshotChunk } from './transport.ts'
 
+const UNTRUSTED = 'what it has shown is not trusted any more'
 const PING = encodeFrame(body => body.u8(BODY.ping))
-
-/** Whom a link dials. */
-export interface Peer {
-  readonly id: NodeId
-  readonly address: HostPort
-}
 
 /** What a link tells its transport. */
 export interface LinkHandler {
@@ -34,13 +26,16 @@ export interface LinkHandler {
   onGone(peer: NodeId): void
 }
 
-type Refusal = Extract<Opening, { kind: 'refusal' }>
-
 type State =
   | { readonly kind: 'idle' }
   | { readonly kind: 'waiting'; readonly cancel: Cancel }
-  | { readonly kind: 'greeting' | 'verifying'; readonly socket: Socket; readonly cancel: Cancel }
-  | { readonly kind: 'connected'; readonly socket: Socket; readonly incarnation: string }
+  | { readonly kind: 'dialling'; readonly connection: DialledConnection }
+  | {
+      readonly kind: 'connected'
+      readonly connection: DialledConnection
+      /** is to take its place; until then that one serves */
+      readonly next: DialledConnection | null
+    }
   | { readonly kind: 'closed' }
 
 /** A chunk that is not answered yet. */
@@ -54,9 +49,10 @@ export class DialledLink {
   readonly #peer: Peer
   readonly #context: TcpContext
   readonly #handler: LinkHandler
+  readonly #connectionHandler: ConnectionHandler
   #state: State = { kind: 'idle' }
   #lastError: string | null = null
-  #refusal: 'none' | 'refused' | 'stranger' = 'none'
+  #refusal: Refusal = 'none'
   /** was connected, and not found to be gone since */
   #wasThere = false
   #lastLogged = ''
@@ -74,6 +70,11 @@ export class DialledLink {
     this.#peer = peer
     this.#context = context
     this.#handler = handler
+    this.#connectionHandler = {
+      onConnected: (connection, welcome) => this.#onConnected(connection, welcome),
+      onBodies: (connection, bodies) => this.#onAnswers(connection, bodies),
+      onEnded: (connection, ended) => this.#onEnded(connection, ended),
+    }
   }
 
   dials({ host, port }: HostPort): boolean {
@@ -85,19 +86,27 @@ export class DialledLink {
   review(): void {
     const state = this.#state
     if (state.kind !== 'connected') return
-    this.#context.admission.verify(this.#peer.id, state.incarnation).then(
+    const { connection } = state
+    this.#context.admission.verify(this.#peer.id, connection.incarnation).then(
       refusal => {
-        if (refusal !== null) this.#refuse(state.socket, refusal)
+        if (refusal !== null) connection.refuse(refusal)
       },
-      error => this.#break(state.socket, describeError(error)),
+      error => connection.end(describeError(error)),
     )
   }
 
-  /** What connections were opened with has changed: this one is opened anew unless that vouches for it. */
+  /** What connections were opened with has changed: those that it does not vouch for are opened anew. */
   recheck(): void {
     const state = this.#state
-    if (!('socket' in state) || this.#context.wire.trusts(state.socket)) return
-    this.#break(state.socket, 'what it has shown is not trusted any more')
+    if (state.kind === 'dialling' && !state.connection.trusted) state.connection.end(UNTRUSTED)
+    if (state.kind !== 'connected') return
+    const { connection, next } = state
+    const outdated = next !== null && !next.trusted
+    if (outdated) {
+      next.close()
+      this.#state = { kind: 'connected', connection, next: null }
+    }
+    if (outdated || !connection.trusted) this.#renew(UNTRUSTED)
   }
 
   /** Dials at once, unless a connection exists or is being made. */
@@ -122,7 +131,7 @@ export class DialledLink {
         reject(new Error(`another chunk is under way to ${id}`))
       } else {
         this.#chunk = { resolve, reject }
-        state.socket.write(chunkFrame(chunk))
+        state.connection.write(chunkFrame(chunk))
       }
     })
   }
@@ -131,8 +140,8 @@ export class DialledLink {
   notify(notice: Uint8Array): void {
     const state = this.#state
     if (state.kind !== 'connected') return
-    if (state.socket.writableLength > this.#context.limits.queueBytesMax) return
-    state.socket.write(
+    if (state.connection.queued > this.#context.limits.queueBytesMax) return
+    state.connection.write(
       encodeFrame(body => {
         body.u8(BODY.notice).raw(notice)
       }, 1 + notice.length),
@@ -150,16 +159,16 @@ export class DialledLink {
   /** Every `pingMs`: finds out whether the peer still takes what is sent. */
   tick(): void {
     if (this.#state.kind !== 'connected') return
-    const { socket } = this.#state
+    const { connection } = this.#state
     this.#attempts = 0
     const { silentPingsMax, pingMs } = this.#context.limits
     if (this.#silentPings >= silentPingsMax) {
-      this.#break(socket, `silent for ${(silentPingsMax * pingMs) / 1000} s`)
+      connection.end(`silent for ${(silentPingsMax * pingMs) / 1000} s`)
       return
     }
     this.#silentPings++
     // Anything that arrives is answered, so a ping behind unsent bytes would tell nothing more.
-    if (socket.writableLength === 0) socket.write(PING)
+    if (connection.queued === 0) connection.write(PING)
   }
 
   /** For ever. @param reason what the peer is told, if it is connected */
@@ -169,67 +178,50 @@ export class DialledLink {
     this.#turn = []
     this.#abandonChunk(reason ?? 'closed')
     if ('cancel' in state) state.cancel()
-    if (!('socket' in state)) return
-    if (reason === null) state.socket.destroy()
-    else endWith(state.socket, refusalFrame(reason))
-  }
-
-  #dial(): void {
-    const { id, address } = this.#peer
-    const { clock, limits, self, wire } = this.#context
-    const socket = wire.dial({ to: address, peer: id, language: 'raft' }, () =>
-      socket.write(greetingFrame('hello', self, id)),
-    )
-    const cancel = clock.after(limits.handshakeMs, () => {
-      this.#break(socket, `no greeting within ${limits.handshakeMs / 1000} s`)
-    })
-    this.#attempts++
-    this.#state = { kind: 'greeting', socket, cancel }
-    const reader = new FrameReader(GREETING_BYTES_MAX)
-    socket.on('data', chunk => this.#onData(socket, reader, chunk))
-    socket.on('error', error => this.#onError(socket, error))
-    socket.on('end', () => this.#break(socket, this.#closedByPeer()))
-    socket.on('close', () => this.#break(socket, 'closed'))
-  }
-
-  #onError(socket: Socket, error: NodeJS.ErrnoException): void {
-    this.#break(socket, describeError(error))
-    if (error.code !== 'ECONNREFUSED' || !this.#wasThere) return
-    this.#wasThere = false
-    this.#handler.onGone(this.#peer.id)
-  }
-
-  #closedByPeer(): string {
-    const early = this.#state.kind === 'greeting'
-    return early
-      ? 'closed by the peer before its welcome; its log may tell why'
-      : 'closed by the peer'
-  }
-
-  #onData(socket: Socket, reader: FrameReader, chunk: Uint8Array): void {
-    if (!('socket' in this.#state) || this.#state.socket !== socket) return
-    try {
-      const bodies = reader.push(chunk)
-      if (this.#state.kind === 'connected') this.#onAnswers(socket, bodies)
-      else if (this.#state.kind === 'verifying') throw new DecodeError('data during the handshake')
-      else if (bodies[0] !== undefined) this.#onOpening(socket, decodeOpening(bodies[0]))
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error
-      this.#break(socket, `no answer of a raft-nginx agent: ${error.message}`)
+    if ('next' in state) state.next?.close()
+    if ('connection' in state) {
+      state.connection.close(reason === null ? null : refusalFrame(reason))
     }
   }
 
-  #onAnswers(socket: Socket, bodies: readonly Uint8Array[]): void {
+  #dial(): void {
+    this.#attempts++
+    this.#state = { kind: 'dialling', connection: this.#open() }
+  }
+
+  #open(): DialledConnection {
+    return new DialledConnection(this.#peer, this.#context, this.#connectionHandler)
+  }
+
+  /** The connection serves until another one has taken its place, so that nothing is lost in between. */
+  #renew(reason: string): void {
+    const state = this.#state
+    if (state.kind !== 'connected' || state.next !== null) return
+    this.#log('info', `${reason}: opening a new connection`)
+    // Read before the new one arrives: the older is then read to its end.
+    state.connection.write(RENEW)
+    this.#state = { ...state, next: this.#open() }
+  }
+
+  #onAnswers(connection: DialledConnection, bodies: readonly Uint8Array[]): void {
     this.#silentPings = 0
     for (const body of bodies) {
-      if (body[0] === BODY.pong) continue
-      if (body[0] === BODY.chunkAnswer) {
-        this.#onAnswer(decodeAnswer(body))
-        continue
+      switch (body[0]) {
+        case BODY.pong:
+          break
+        case BODY.chunkAnswer:
+          this.#onAnswer(decodeAnswer(body))
+          break
+        case BODY.renew:
+          this.#renew('not trusted by the peer any more')
+          break
+        default: {
+          const opening = decodeOpening(body)
+          if (opening.kind !== 'refusal') throw new DecodeError('a second greeting')
+          connection.refusedBy(opening)
+          return
+        }
       }
-      const opening = decodeOpening(body)
-      if (opening.kind !== 'refusal') throw new DecodeError('a second greeting')
-      this.#refused(socket, opening)
     }
   }
 
@@ -246,48 +238,13 @@ export class DialledLink {
     chunk?.reject(new Error(`the connection to ${this.#peer.id} broke: ${reason}`))
   }
 
-  #onOpening(socket: Socket, opening: Opening): void {
-    const { id, address } = this.#peer
-    const { self, admission } = this.#context
-    switch (opening.kind) {
-      case 'refusal':
-        this.#refused(socket, opening)
-        return
-      case 'other-version':
-        this.#refuse(socket, versionObjection(opening.version, self))
-        return
-      case 'hello':
-        throw new DecodeError('a hello in answer to a hello')
-      default: {
-        const reason =
-          // Whom a link dials is let in: its transport has decided that.
-          objection(opening, self, from => (from === id ? null : admission.objection(from, 0))) ??
-          (opening.from === id ? null : `at ${address.host}:${address.port} is ${opening.from}`)
-        if (reason === null) this.#verify(socket, opening)
-        else this.#refuse(socket, reason)
-      }
-    }
-  }
-
-  /** Connected only once the incarnation is recorded: see `PeerIdentities`. */
-  #verify(socket: Socket, welcome: Greeting): void {
-    const state = this.#state
-    if (state.kind !== 'greeting') return
-    this.#state = { kind: 'verifying', socket, cancel: state.cancel }
-    this.#context.admission.verify(this.#peer.id, welcome.incarnation).then(
-      refusal => {
-        if (this.#state.kind !== 'verifying' || this.#state.socket !== socket) return
-        if (refusal !== null) this.#refuse(socket, refusal)
-        else this.#connected(socket, welcome)
-      },
-      error => this.#break(socket, describeError(error)),
-    )
-  }
-
-  #connected(socket: Socket, welcome: Greeting): void {
+  #onConnected(connection: DialledConnection, welcome: Greeting): void {
     const { incarnation, address, raftBind, gateway } = welcome
-    if ('cancel' in this.#state) this.#state.cancel()
-    this.#state = { kind: 'connected', socket, incarnation }
+    if (this.#state.kind === 'connected') {
+      this.#abandonChunk('it was opened anew')
+      this.#state.connection.retire()
+    }
+    this.#state = { kind: 'connected', connection, next: null }
     this.#refusal = 'none'
     this.#wasThere = true
     this.#silentPings = 0
@@ -302,40 +259,37 @@ export class DialledLink {
     const state = this.#state
     if (state.kind === 'closed' || messages.length === 0) return
     const { queueBytesMax, bodyBytesMax } = this.#context.limits
-    if (state.kind !== 'connected' || state.socket.writableLength > queueBytesMax) {
+    if (state.kind !== 'connected' || state.connection.queued > queueBytesMax) {
       this.#unreachable()
       return
     }
     const { frames, leftOut } = encodeMessages(messages, bodyBytesMax)
-    for (const frame of frames) state.socket.write(frame)
+    for (const frame of frames) state.connection.write(frame)
     this.#reported = false
     if (leftOut > 0) this.#log('warn', `${leftOut} messages above ${bodyBytesMax} bytes left out`)
   }
 
-  #refuse(socket: Socket, reason: string): void {
-    this.#break(socket, reason, refusalFrame(reason))
-  }
-
-  /** The peer does not take part with us, and says why. */
-  #refused(socket: Socket, { reason, stranger }: Refusal): void {
-    this.#break(socket, `refused: ${reason}`)
-    if (this.#state.kind === 'waiting') this.#refusal = stranger ? 'stranger' : 'refused'
-  }
-
-  /** Gives up this connection, after a last frame if given, and dials again later. */
-  #break(socket: Socket, reason: string, lastFrame?: Uint8Array): void {
+  #onEnded(connection: DialledConnection, { reason, refusal, deserted }: Ended): void {
     const state = this.#state
-    if (!('socket' in state) || state.socket !== socket) return
-    if ('cancel' in state) state.cancel()
-    if (lastFrame === undefined) socket.destroy()
-    else endWith(socket, lastFrame)
+    if (!('connection' in state)) return
+    const next = state.kind === 'connected' && connection === state.connection ? state.next : null
+    // Without its successor a connection is not good any more.
+    if (next === null && connection !== state.connection) state.connection.close()
     this.#lastError = reason
-    this.#refusal = 'none'
+    this.#refusal = refusal
     this.#log('warn', reason)
-    const cancel = this.#context.clock.after(this.#backoffMs(), () => this.#dial())
-    this.#state = { kind: 'waiting', cancel }
+    this.#state = next === null ? this.#wait() : { kind: 'dialling', connection: next }
     this.#abandonChunk(reason)
     if (state.kind === 'connected') this.#unreachable()
+    if (!deserted || !this.#wasThere) return
+    this.#wasThere = false
+    this.#handler.onGone(this.#peer.id)
+  }
+
+  /** Dials again later. */
+  #wait(): State {
+    const cancel = this.#context.clock.after(this.#backoffMs(), () => this.#dial())
+    return { kind: 'waiting', cancel }
   }
 
   #backoffMs(): number {
@@ -361,10 +315,4 @@ export class DialledLink {
 
 function because(reason: string | null): string {
   return reason === null ? '' : `: ${reason}`
-}
-
-/** Closes the connection behind a last frame. */
-function endWith(socket: Socket, lastFrame: Uint8Array): void {
-  socket.write(lastFrame)
-  socket.destroySoon()
 }

@@ -20,6 +20,7 @@ export const BODY = {
   chunk: 7,
   chunkAnswer: 8,
   notice: 9,
+  renew: 10,
 } as const
 
 /** A frame of what `write` appends to the body. */
@@ -32,6 +33,12 @@ export function encodeFrame(write: (body: ByteWriter) => void, capacity = 256): 
   writer.setU32(crc, crc32c(writer.view(), FRAME_HEADER_BYTES, writer.length))
   return writer.view()
 }
+
+/**
+ * Another connection is about to take the place of this one, which is read to its end (from who dialled), or shall do so
+ * (from who accepted). An older program closes the connection instead, and it is opened anew.
+ */
+export const RENEW = encodeFrame(body => body.u8(BODY.renew))
 
 /**
  * The messages of one turn as frames: one, unless they do not fit.

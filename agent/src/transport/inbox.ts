@@ -4,8 +4,9 @@ import { DecodeError } from '../lib/bytes.ts'
 import type { HostPort } from '../lib/host-port.ts'
 import type { Message } from '../raft/message.ts'
 import type { NodeId } from '../raft/types.ts'
-import { answerFrame, decodeChunk } from './chunk-codec.ts'
-import { BODY, decodeMessages, encodeFrame, FrameReader } from './frame.ts'
+import { answerFrame } from './chunk-codec.ts'
+import { type Delivery, decodeDelivery, resemblance } from './delivery.ts'
+import { BODY, encodeFrame, FrameReader, RENEW } from './frame.ts'
 import {
   decodeOpening,
   GREETING_BYTES_MAX,
@@ -17,14 +18,10 @@ import {
 } from './handshake.ts'
 import { StrangerLog } from './stranger-log.ts'
 import { describeError, type TcpContext } from './tcp-context.ts'
-import {
-  type ChunkAnswer,
-  type MetPeer,
-  NOTICE_BYTES_MAX,
-  type SnapshotChunk,
-} from './transport.ts'
+import type { ChunkAnswer, MetPeer, SnapshotChunk } from './transport.ts'
 import type { Arrival, Entrance } from './wire.ts'
 
+const UNTRUSTED = 'what it has shown is not trusted any more'
 const PONG = encodeFrame(body => body.u8(BODY.pong))
 /** A peer that reads not even the pongs is gone. */
 const PONG_BYTES_MAX = 4096
@@ -47,7 +44,8 @@ interface Visitor {
   readonly socket: Socket
   readonly address: string
   readonly reader: FrameReader
-  readonly cancelHandshake: Cancel
+  /** of its greeting; later of being replaced */
+  cancelDeadline: Cancel
   /** whom the connection itself proves; null: nobody */
   readonly proven: NodeId | null
   /** null until verified */
@@ -60,13 +58,8 @@ interface Visitor {
   silentTicks: number
   /** its chunk is not answered yet */
   answering: boolean
-}
-
-/** What arrived together from a verified peer. */
-interface Delivery {
-  readonly messages: Message[]
-  readonly notices: Uint8Array[]
-  chunk: SnapshotChunk | null
+  /** a newer connection is to take its place: then it is read to its end */
+  renewing: boolean
 }
 
 /** Accepts connections, verifies who dialled, and receives their messages. */
@@ -79,6 +72,10 @@ export class Inbox {
   readonly #strangers = new Set<Visitor>()
   /** one a peer: a newer one replaces the older */
   readonly #peers = new Map<NodeId, Visitor>()
+  /** Replaced, and read to their end; each with the one that is read afterwards, so that all comes in the order sent. */
+  readonly #leaving = new Map<Visitor, Visitor>()
+  /** that speak HTTP */
+  readonly #http = new Set<Socket>()
 
   constructor(context: TcpContext, handler: InboxHandler) {
     this.#context = context
@@ -129,6 +126,7 @@ export class Inbox {
   /** The membership has changed: who is no member any more, or not the one that was meant, is sent away. */
   review(): void {
     const { admission } = this.#context
+    for (const visitor of this.#leaving.keys()) visitor.socket.destroy()
     for (const [peer, visitor] of this.#peers) {
       const reason = admission.objection(peer, 0)
       if (reason !== null) {
@@ -144,12 +142,27 @@ export class Inbox {
     }
   }
 
-  /** What connections were opened with has changed: those that it does not vouch for are to be opened anew. */
+  /**
+   * What connections were opened with has changed. Whom it does not vouch for is told to open a new connection, and
+   * dismissed when that takes longer than a greeting may.
+   */
   recheck(): void {
-    for (const visitor of [...this.#strangers, ...this.#peers.values()]) {
-      if (!this.#context.wire.trusts(visitor.socket)) {
-        this.#dismiss(visitor, 'what it has shown is not trusted any more')
-      }
+    const { wire, clock, limits } = this.#context
+    for (const visitor of this.#strangers) {
+      if (!wire.trusts(visitor.socket)) this.#dismiss(visitor, UNTRUSTED)
+    }
+    for (const visitor of this.#peers.values()) {
+      if (wire.trusts(visitor.socket)) continue
+      visitor.socket.write(RENEW)
+      this.#renew(visitor)
+    }
+    for (const socket of this.#http) {
+      if (wire.trusts(socket)) continue
+      this.#http.delete(socket)
+      socket.once(
+        'close',
+        clock.after(limits.handshakeMs, () => socket.destroy()),
+      )
     }
   }
 
@@ -157,14 +170,19 @@ export class Inbox {
     return new Promise(resolve => {
       this.#entrance.server.close(() => resolve())
       this.#entrance.dismissAll()
-      for (const visitor of [...this.#strangers, ...this.#peers.values()]) visitor.socket.destroy()
+      const visitors = [...this.#strangers, ...this.#peers.values(), ...this.#leaving.keys()]
+      for (const { socket } of visitors) socket.destroy()
     })
   }
 
   #onArrival({ socket, proven, language }: Arrival): void {
     if (language === 'raft') this.#onVisit(socket, proven)
     else if (proven === null) socket.destroy()
-    else this.#handler.onHttp(socket, proven)
+    else {
+      this.#http.add(socket)
+      socket.once('close', () => this.#http.delete(socket))
+      this.#handler.onHttp(socket, proven)
+    }
   }
 
   #onVisit(socket: Socket, proven: NodeId | null): void {
@@ -173,7 +191,7 @@ export class Inbox {
       socket,
       address: `${socket.remoteAddress}:${socket.remotePort}`,
       reader: new FrameReader(GREETING_BYTES_MAX),
-      cancelHandshake: clock.after(limits.handshakeMs, () => {
+      cancelDeadline: clock.after(limits.handshakeMs, () => {
         this.#dismiss(visitor, `no greeting within ${limits.handshakeMs / 1000} s`)
       }),
       proven,
@@ -183,6 +201,7 @@ export class Inbox {
       heard: false,
       silentTicks: 0,
       answering: false,
+      renewing: false,
     }
     this.#strangers.add(visitor)
     socket.on('data', chunk => this.#onData(visitor, chunk))
@@ -196,8 +215,10 @@ export class Inbox {
   }
 
   #forget(visitor: Visitor): void {
-    visitor.cancelHandshake()
+    visitor.cancelDeadline()
     this.#strangers.delete(visitor)
+    this.#leaving.get(visitor)?.socket.resume()
+    this.#leaving.delete(visitor)
     const { peer } = visitor
     if (peer === null || this.#peers.get(peer) !== visitor) return
     this.#peers.delete(peer)
@@ -211,7 +232,10 @@ export class Inbox {
     let delivery: Delivery | null = null
     try {
       if (peer === null) this.#onOpening(visitor, chunk)
-      else delivery = this.#decode(visitor.reader.push(chunk), peer, visitor.answering)
+      else {
+        const direction = { from: peer, to: this.#context.self.nodeId }
+        delivery = decodeDelivery(visitor.reader.push(chunk), direction, visitor.answering)
+      }
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error
       this.#dismiss(visitor, `${error.message}${resemblance(chunk)}`)
@@ -220,10 +244,22 @@ export class Inbox {
     if (peer !== null && delivery !== null) this.#deliver(visitor, peer, delivery)
   }
 
-  #deliver(visitor: Visitor, peer: NodeId, { messages, notices, chunk }: Delivery): void {
+  #deliver(visitor: Visitor, peer: NodeId, delivery: Delivery): void {
+    const { messages, notices, chunk, renew } = delivery
     if (messages.length > 0) this.#handler.onMessages(messages)
     for (const notice of notices) this.#handler.onNotice(peer, notice)
     if (chunk !== null) this.#answer(visitor, peer, chunk)
+    if (renew) this.#renew(visitor)
+  }
+
+  /** It stays until a newer connection takes its place, but not for long. */
+  #renew(visitor: Visitor): void {
+    if (visitor.renewing) return
+    visitor.renewing = true
+    const { clock, limits } = this.#context
+    visitor.cancelDeadline = clock.after(limits.handshakeMs, () => {
+      this.#dismiss(visitor, `not replaced and ended within ${limits.handshakeMs / 1000} s`)
+    })
   }
 
   /** However long that takes, pings are answered meanwhile. */
@@ -236,33 +272,6 @@ export class Inbox {
     this.#handler
       .onChunk(peer, chunk)
       .then(answer, error => answer({ kind: 'refused', why: describeError(error) }))
-  }
-
-  #decode(bodies: readonly Uint8Array[], from: NodeId, answering: boolean): Delivery {
-    const direction = { from, to: this.#context.self.nodeId }
-    const delivery: Delivery = { messages: [], notices: [], chunk: null }
-    for (const body of bodies) {
-      switch (body[0]) {
-        case BODY.messages:
-          for (const message of decodeMessages(body, direction)) delivery.messages.push(message)
-          break
-        case BODY.chunk:
-          if (answering || delivery.chunk !== null) throw new DecodeError('a chunk too early')
-          delivery.chunk = decodeChunk(body)
-          break
-        case BODY.notice:
-          delivery.notices.push(noticeOf(body))
-          break
-        case BODY.ping:
-          if (body.length > 1) throw new DecodeError('a ping with a body')
-          break
-        case BODY.refusal:
-          throw new DecodeError(refusalText(body))
-        default:
-          throw new DecodeError(`unknown body ${body[0]}`)
-      }
-    }
-    return delivery
   }
 
   #onOpening(visitor: Visitor, chunk: Uint8Array): void {
@@ -308,21 +317,31 @@ export class Inbox {
 
   #accept(visitor: Visitor, hello: Greeting): void {
     const { from: id, incarnation, address, raftBind, gateway } = hello
-    visitor.cancelHandshake()
+    visitor.cancelDeadline()
     this.#strangers.delete(visitor)
     const older = this.#peers.get(id)
     this.#peers.set(id, visitor)
-    if (older !== undefined) {
-      // Ordinary after a broken network; for ever, it is two agents with one data directory.
-      this.#log.stranger(older.address, `${id} has connected again, from ${visitor.address}`)
-      older.socket.destroy()
-    }
+    if (older !== undefined) this.#replace(older, visitor, id)
     visitor.peer = id
     visitor.incarnation = incarnation
     visitor.reader.bodyBytesMax = this.#context.limits.bodyBytesMax
     visitor.socket.write(greetingFrame('welcome', this.#context.self, id))
     this.#log.accepted(id)
     this.#handler.onAccepted({ id, incarnation, address, raftBind, gateway })
+  }
+
+  #replace(older: Visitor, newer: Visitor, id: NodeId): void {
+    const waits = [...this.#leaving.values()].includes(older)
+    if (!(older.renewing || waits)) {
+      // Ordinary after a broken network; for ever, it is two agents with one data directory.
+      this.#log.stranger(older.address, `${id} has connected again, from ${newer.address}`)
+      older.socket.destroy()
+      return
+    }
+    // What would say so of one that waits itself is not read yet.
+    this.#renew(older)
+    this.#leaving.set(older, newer)
+    newer.socket.pause()
   }
 
   /** A verified peer. */
@@ -347,23 +366,4 @@ export class Inbox {
     this.#strangers.delete(visitor)
     socket.destroy()
   }
-}
-
-function noticeOf(body: Uint8Array): Uint8Array {
-  if (body.length - 1 > NOTICE_BYTES_MAX) throw new DecodeError(`a notice of ${body.length} bytes`)
-  return body.subarray(1)
-}
-
-/** A peer that was welcomed and then does not take part with us says why. */
-function refusalText(body: Uint8Array): string {
-  const opening = decodeOpening(body)
-  return opening.kind === 'refusal' ? `refused by it: ${opening.reason}` : 'no refusal'
-}
-
-/** Helps whoever finds the line in the log: the usual visitors of a wrong port. */
-function resemblance(chunk: Uint8Array): string {
-  const start = Buffer.from(chunk.subarray(0, 8)).toString('latin1')
-  if (/^(GET|HEAD|POST|PUT|DELETE|OPTIONS|PRI) /.test(start)) return ' (looks like HTTP)'
-  if (start.startsWith('SSH-')) return ' (looks like SSH)'
-  return start.startsWith('\x16\x03') ? ' (looks like TLS)' : ''
 }

@@ -144,6 +144,9 @@ export class TlsWire implements Wire {
     const proven = this.#provenBy(socket, credentials)
     if (language !== undefined && typeof proven === 'object') {
       this.#opened.set(socket, { credentials, shown: socket.getPeerX509Certificate() })
+    }
+    // It may have knocked before the credentials were replaced.
+    if (language !== undefined && typeof proven === 'object' && this.trusts(socket)) {
       handler.onArrival({ socket, proven: proven.id, language })
       return
     }
