@@ -1,23 +1,46 @@
 /** Puts the gateway into an nginx of this machine: see `USAGE`. */
 
-import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, symlinkSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { hasSharedDict } from '../agent/src/gateway/edge-options.ts'
-import { findJsModule, runNginx } from '../agent/src/gateway/nginx-binary.ts'
-import { forgetOldPackage, packageStep } from './lib/install/package.ts'
+import { findJsModule } from '../agent/src/gateway/nginx-binary.ts'
+import { folderStep, processesOf, userStep } from './lib/install/account.ts'
 import {
+  checkNginx,
+  type NginxPlace,
+  reloadNginx,
+  reloadStep,
+  renderStep,
+  siteStep,
+} from './lib/install/nginx.ts'
+import { forgetOldPackage, packageStep, STAMP } from './lib/install/package.ts'
+import {
+  agentByHand,
   agentUnitText,
+  COMPANION_UNIT,
+  companionCommand,
   companionUnitText,
   nginxUnitText,
   type Places,
   placesIn,
   tmpfilesText,
+  UNIT,
   USER,
 } from './lib/install/places.ts'
-import { hasInclude, withInclude, withoutInclude } from './lib/install/site.ts'
-import { actStep, fileStep, performAll, replaceFile, type Step } from './lib/install/steps.ts'
+import { must, run } from './lib/install/programs.ts'
+import { cleaning, type Removal, remainder, retreat } from './lib/install/removal.ts'
+import {
+  actStep,
+  afterUndo,
+  fileStep,
+  messageOf,
+  performAll,
+  performEach,
+  type Step,
+  type StepOptions,
+} from './lib/install/steps.ts'
+import { Systemd, whyNoSystemd } from './lib/install/systemd.ts'
 import { ROOT } from './lib/layout.ts'
 
 const USAGE = `Puts the gateway into the nginx of this Debian or Ubuntu, and the agent beside it under systemd.
@@ -32,14 +55,15 @@ usage: install --config FILE [options]
   --write-mode MODE, --write-rate N, --edge-reads SIZE|off|auto (default auto): as nginx/render has them
   --structure       a companion too, which makes keys nginx's configuration: agent/docs/structure.md
   --dry-run         say what would be done
-  --uninstall       take all of it away again, also the line in --site; configuration and data stay
-  --purge           with --uninstall: configuration and data as well
+  --uninstall       take all of it away again, also the line in the site; configuration, data and user stay
+  --purge           with --uninstall: configuration, data and user as well
   --root DIR        everything below DIR, for an nginx whose configuration is DIR/etc/nginx: no user is made, and
                     systemd is not told
   --nginx FILE      nginx's binary (default: /usr/sbin/nginx)
 
 Doing it again does what is missing: a newer checkout replaces an older installation. nginx is tested before it is
-reloaded; when it refuses, everything is put back. Exit status: 0 done, 1 failed, 2 bad usage.
+reloaded; when it refuses, everything is put back. Where systemd does not run (a chroot, a container) its units are
+written, nothing is started, and the command that starts the agent is said. Exit status: 0 done, 1 failed, 2 bad usage.
 `
 
 const CLI = join(ROOT, 'agent/dist/cli/raft-nginx.js')
@@ -66,6 +90,8 @@ type Line = ReturnType<typeof parse>
 interface Task {
   readonly line: Line
   readonly places: Places
+  readonly nginx: NginxPlace
+  readonly systemd: Systemd
   /** this machine itself, not a directory */
   readonly live: boolean
   /** of nginx's workers */
@@ -87,13 +113,9 @@ function main(args: readonly string[]): number {
     return 0
   }
   try {
-    const root = line.root === undefined ? '' : realpathSync(line.root)
-    const task = { line, places: placesIn(root), live: root === '', group: groupOf(root) }
-    if (task.live && process.getuid?.() !== 0 && !line['dry-run'])
-      throw new Error('only root can do that')
-    const options = { dryRun: line['dry-run'], say: (text: string) => console.log(text) }
-    performAll(line.uninstall ? removal(task) : installation(task), options)
-    if (!line.uninstall && !line['dry-run']) forgetOldPackage(task.places.share)
+    const task = taskOf(line)
+    if (line.uninstall) uninstall(task)
+    else install(task)
     console.log(line['dry-run'] ? 'nothing was done' : 'done')
     return 0
   } catch (error) {
@@ -102,15 +124,53 @@ function main(args: readonly string[]): number {
   }
 }
 
+/** @throws TypeError of what cannot be meant */
 function parse(args: readonly string[]) {
-  return parseArgs({ args: [...args], options: OPTIONS }).values
+  const { values } = parseArgs({ args: [...args], options: OPTIONS })
+  if (values.purge && !values.uninstall) throw new TypeError('--purge is for --uninstall')
+  return values
+}
+
+function taskOf(line: Line): Task {
+  const root = line.root === undefined ? '' : realpathSync(line.root)
+  const live = root === ''
+  if (live && process.getuid?.() !== 0 && !line['dry-run']) throw new Error('only root can do that')
+  const places = placesIn(root)
+  const nginx = { binary: line.nginx, folder: places.nginx }
+  const systemd = new Systemd(whyNoSystemd(live))
+  return { line, places, nginx, systemd, live, group: groupOf(root) }
+}
+
+function optionsOf(line: Line): StepOptions {
+  return { dryRun: line['dry-run'], say: text => console.log(text) }
+}
+
+function install(task: Task): void {
+  const { line, places, systemd } = task
+  const done = performAll(installation(task), optionsOf(line))
+  if (line['dry-run']) return
+  forgetOldPackage(places.share)
+  if (!systemd.runs) console.log(startAdvice(task, done.length > 0))
+}
+
+function uninstall({ line, places, nginx, systemd, live }: Task): void {
+  const site = line.site === undefined ? null : resolve(line.site)
+  const removal: Removal = { places, nginx, systemd, live, purge: line.purge, site }
+  performAll(retreat(removal), optionsOf(line))
+  performEach(cleaning(removal), optionsOf(line))
+  const left = remainder(removal)
+  if (left !== '') console.log(left)
 }
 
 function installation(task: Task): Step[] {
-  const { line, places, live, group } = task
-  checkNginx(task)
+  const { line, places, nginx, systemd, live, group } = task
+  if (live) checkNode()
+  checkNginx(nginx)
   const text = configText(task)
+  const { files, reload } = nginxSteps(task)
+  const owner = live ? `${USER}:${group}` : null
   return [
+    systemd.remember([UNIT, COMPANION_UNIT]),
     ...(live ? [userStep()] : []),
     packageStep(places.share),
     commandStep(places),
@@ -118,72 +178,43 @@ function installation(task: Task): Step[] {
     fileStep(places.tmpfiles, tmpfilesText(places, group)),
     fileStep(places.nginxUnit, nginxUnitText(places)),
     fileStep(places.agentUnit, agentUnitText(places, { node: process.execPath, group })),
-    runFolderStep(task),
-    renderStep(task),
-    ...(line.site === undefined ? [] : [siteStep(task, resolve(line.site))]),
-    ...(live ? [systemctl(['daemon-reload']), systemctl(['enable', `${USER}.service`])] : []),
-    ...(live ? [systemctl(['restart', `${USER}.service`])] : []),
-    reloadStep(task),
+    folderStep(places.data, { mode: 0o700, owner, keeps: true }),
+    folderStep(places.run, { mode: 0o750, owner, keeps: false }),
+    ...files,
+    systemd.reload(),
+    ...systemd.start(UNIT, [join(places.share, STAMP), places.config, places.agentUnit]),
+    reload,
     ...(line.structure ? companionSteps(task) : []),
   ]
 }
 
-function companionSteps({ line, places, live }: Task): Step[] {
-  const unit = 'raft-nginx-companion.service'
-  const text = companionUnitText(places, { node: process.execPath, nginx: line.nginx })
-  const start = [['daemon-reload'], ['enable', unit], ['restart', unit]]
-  return [fileStep(places.companionUnit, text), ...(live ? start.map(systemctl) : [])]
-}
-
-/** In an order in which nginx never names what is gone. */
-function removal(task: Task): Step[] {
-  const { line, places, live } = task
-  const { nginx, config, data } = places
-  const gone = (path: string) =>
-    actStep(
-      `remove ${path}`,
-      () => rmSync(path, { recursive: true, force: true }),
-      () => !existsSync(path),
-    )
-  const site = line.site === undefined ? [] : [removeLineStep(resolve(line.site))]
-  const agent = existsSync(places.agentUnit) && live
-  return [
-    ...site,
-    gone(join(nginx, 'conf.d/raft-nginx.conf')),
-    actStep('test nginx', () => testNginx(task)),
-    reloadStep(task),
-    gone(join(nginx, 'snippets/raft-nginx')),
-    ...(existsSync(places.companionUnit) && live
-      ? [systemctl(['disable', '--now', 'raft-nginx-companion.service'])]
-      : []),
-    ...(agent ? [systemctl(['disable', '--now', `${USER}.service`])] : []),
-    ...[places.companionUnit, places.agentUnit, places.nginxUnit, places.tmpfiles].map(gone),
-    ...(live ? [systemctl(['daemon-reload'])] : []),
-    ...[places.command, places.share, places.run].map(gone),
-    ...(line.purge ? [gone(dirname(config)), gone(data)] : []),
-  ]
-}
-
-/** @throws Error for one that cannot have the gateway */
-function checkNginx({ line, places }: Task): void {
-  const { ok, text } = runNginx(line.nginx, ['-v'])
-  const version = /nginx\/(\d+)\.(\d+)/.exec(text)
-  if (!ok || version === null) throw new Error(`${line.nginx}: ${text.trim() || 'no nginx'}`)
-  const [, major = '0', minor = '0'] = version
-  if (Number(major) === 1 && Number(minor) < 22)
-    throw new Error(`${text.trim()}: 1.22 or later is needed`)
-  if (findJsModule(line.nginx) === null) {
-    throw new Error('njs is missing: apt-get install libnginx-mod-http-js')
+/** The gateway's files, and the reload that comes when the agent is there. */
+function nginxSteps(task: Task): { readonly files: Step[]; readonly reload: Step } {
+  const { line, nginx } = task
+  let reloaded = false
+  const reload = reloadStep(nginx)
+  const perform = () => {
+    reload.perform()
+    reloaded = true
   }
-  if (!existsSync(join(places.nginx, 'nginx.conf')))
-    throw new Error(`no ${places.nginx}/nginx.conf`)
-  testNginx({ line, places })
+  const again = afterUndo(() => {
+    if (!reloaded) return null
+    reloadNginx(nginx)
+    return 'reload nginx'
+  })
+  const site = line.site === undefined ? [] : [siteStep(nginx, resolve(line.site))]
+  const render = renderStep(nginx.folder, renderArguments(task))
+  return { files: [again, render, ...site], reload: { ...reload, perform } }
 }
 
-/** @throws Error with what nginx says of its configuration as it is */
-function testNginx({ line, places }: Pick<Task, 'line' | 'places'>): void {
-  const { ok, text } = runNginx(line.nginx, ['-t', '-q', '-c', join(places.nginx, 'nginx.conf')])
-  if (!ok) throw new Error(`nginx refuses its configuration:\n${text.trim()}`)
+function companionSteps({ line, places, systemd }: Task): Step[] {
+  const text = companionUnitText(places, { node: process.execPath, nginx: line.nginx })
+  const sources = [join(places.share, STAMP), places.config, places.companionUnit]
+  return [
+    fileStep(places.companionUnit, text),
+    systemd.reload(),
+    ...systemd.start(COMPANION_UNIT, sources),
+  ]
 }
 
 /** What the agent's configuration is to be. @throws Error when there is none, or another one and no word what to do */
@@ -203,12 +234,11 @@ function configText({ line, places }: Task): string {
   return there
 }
 
-function userStep(): Step {
-  const args = ['--system', '--no-create-home', '--home-dir', '/var/lib/raft-nginx']
-  return actStep(
-    `make the user ${USER}`,
-    () => must('useradd', [...args, '--shell', '/usr/sbin/nologin', USER]),
-    () => run('id', [USER]).ok,
+/** @throws Error for one that the agent's user and unit could not run */
+function checkNode(): void {
+  if (!/^\/(?:root|home|run\/user)\//.test(process.execPath)) return
+  throw new Error(
+    `${process.execPath} is not for other users, and hidden from the unit: use a Node outside of home directories`,
   )
 }
 
@@ -224,41 +254,14 @@ function commandStep({ command, share }: Places): Step {
     },
     () => existsSync(command) && realpathSync(command) === realpathSync(target),
   )
-  return { ...link, undo: () => rmSync(command, { force: true }) }
-}
-
-function runFolderStep({ places, live, group }: Task): Step {
-  const { run: folder } = places
-  const make = actStep(
-    `make ${folder}`,
-    () => {
-      mkdirSync(folder, { recursive: true })
-      must('chmod', ['750', folder])
-      if (live) must('chown', [`${USER}:${group}`, folder])
-    },
-    () => existsSync(folder),
-  )
-  return { ...make, undo: () => rmSync(folder, { recursive: true, force: true }) }
-}
-
-/** The renderer itself tests, and puts back what was there when nginx refuses. */
-function renderStep(task: Task): Step {
-  const { line, places } = task
-  const files = ['conf.d/raft-nginx.conf', 'snippets/raft-nginx']
-  const existed = files.some(name => existsSync(join(places.nginx, name)))
-  return {
-    what: `render ${places.nginx}/conf.d/raft-nginx.conf and snippets/raft-nginx/`,
-    holds: () => false,
-    perform: () => must(process.execPath, renderArguments(task)),
-    undo: () => {
-      // A newer version of it works without the rest of what was put in; the first one does not.
-      if (!existed) for (const name of files) rmSync(join(places.nginx, name), { recursive: true })
-      else console.log(`${line.nginx}: the rendered files stay as they are now, tested`)
-    },
+  const undo = () => {
+    rmSync(command, { force: true })
+    return `remove ${command}`
   }
+  return { ...link, undo }
 }
 
-function renderArguments({ line, places, live }: Task): string[] {
+function renderArguments({ line, places }: Task): string[] {
   const { share, config, nginx, run: folder } = places
   const sockets = ['--socket', `${folder}/agent.sock`, '--edge-socket', `${folder}/edge.sock`]
   const modes = ['--write-mode', line['write-mode'], '--write-rate', line['write-rate']]
@@ -267,50 +270,24 @@ function renderArguments({ line, places, live }: Task): string[] {
     ...[join(share, 'agent/dist/gateway/render-main.js'), '--config', config, '--drop-in', nginx],
     ...['--nginx', line.nginx, ...sockets, ...modes],
     ...['--edge-reads', able ? line['edge-reads'] : 'off'],
-    ...(live ? [] : ['--cache', join(dirname(folder), 'raft-nginx-cache')]),
+    ...(places.cache === null ? [] : ['--cache', places.cache]),
   ]
 }
 
-function siteStep(task: Task, site: string): Step {
-  let before = ''
-  return {
-    what: `include the gateway in ${site}`,
-    holds: () => hasInclude(readFileSync(site, 'utf8')),
-    perform: () => {
-      before = readFileSync(site, 'utf8')
-      replaceFile(realpathSync(site), withInclude(before), 0o644)
-      try {
-        testNginx(task)
-      } catch (error) {
-        replaceFile(realpathSync(site), before, 0o644)
-        throw error
-      }
-    },
-    undo: () => replaceFile(realpathSync(site), before, 0o644),
+/** What root does where systemd does not. */
+function startAdvice({ line, places, group }: Task, changed: boolean): string {
+  const node = process.execPath
+  const running = processesOf(places)
+  if (running.length > 0) {
+    const those = `of it run already: ${running.join(', ')}`
+    return changed ? `${those}: end them and start them again` : those
   }
-}
-
-function removeLineStep(site: string): Step {
-  const text = () => readFileSync(site, 'utf8')
-  return actStep(
-    `remove the line from ${site}`,
-    () => replaceFile(realpathSync(site), withoutInclude(text()), 0o644),
-    () => !existsSync(site) || withoutInclude(text()) === text(),
-  )
-}
-
-/** Nothing where it does not run. */
-function reloadStep({ line, places }: Task): Step {
-  const args = ['-s', 'reload', '-c', join(places.nginx, 'nginx.conf')]
-  return actStep('reload nginx, where it runs', () => {
-    const { ok, text } = runNginx(line.nginx, args)
-    if (!ok && !/invalid PID number|open\(\) ".*" failed \(2/.test(text))
-      throw new Error(text.trim())
-  })
-}
-
-function systemctl(args: readonly string[]): Step {
-  return actStep(`systemctl ${args.join(' ')}`, () => must('systemctl', args))
+  const companion = `as root: ${companionCommand(places, { node, nginx: line.nginx })}`
+  return [
+    `nothing is started. Where systemd runs: systemctl enable --now ${UNIT}; without it, as root:`,
+    `  ${agentByHand(places, { node, group })}`,
+    ...(line.structure ? [companion] : []),
+  ].join('\n')
 }
 
 /** Debian's nginx has www-data, the one of nginx.org has nginx. */
@@ -320,18 +297,4 @@ function groupOf(root: string): string {
     ? /^\s*user\s+(\S+?)(?:\s+(\S+))?\s*;/m.exec(readFileSync(file, 'utf8'))
     : null
   return user?.[2] ?? user?.[1] ?? 'www-data'
-}
-
-function run(program: string, args: readonly string[]) {
-  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: 'utf8' })
-  return { ok: status === 0, text: error?.message ?? `${stdout}${stderr}` }
-}
-
-function must(program: string, args: readonly string[]): void {
-  const { ok, text } = run(program, args)
-  if (!ok) throw new Error(`${program} ${args[0] ?? ''}: ${text.trim()}`)
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

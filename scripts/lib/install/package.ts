@@ -14,10 +14,11 @@ import {
 } from 'node:fs'
 import { join, relative } from 'node:path'
 import { ROOT } from '../layout.ts'
-import type { Step } from './steps.ts'
+import { removeStep, type Step } from './steps.ts'
 
 const FOLDERS = ['agent/dist', 'build', 'nginx']
-const STAMP = '.installed'
+/** In the package's folder: of what it was copied. */
+export const STAMP = '.installed'
 /** Of the database driver: only its compiled file is needed. */
 const SOURCES =
   /^node_modules\/better-sqlite3\/(?:deps|src|build\/(?!Release(?:$|\/better_sqlite3\.node$)))/
@@ -33,15 +34,27 @@ export function packageStep(share: string): Step {
     perform: () => {
       rmSync(staged, { recursive: true, force: true })
       rmSync(old, { recursive: true, force: true })
-      copyTo(staged)
+      try {
+        copyTo(staged)
+      } catch (error) {
+        rmSync(staged, { recursive: true, force: true })
+        throw error
+      }
       if (existsSync(share)) renameSync(share, old)
       renameSync(staged, share)
     },
     undo: () => {
       rmSync(share, { recursive: true, force: true })
-      if (existsSync(old)) renameSync(old, share)
+      if (!existsSync(old)) return `remove ${share}`
+      renameSync(old, share)
+      return `put the former package back to ${share}`
     },
   }
+}
+
+/** With what an installation that was killed has left beside it. */
+export function removePackage(share: string): Step[] {
+  return [share, `${share}.old`, `${share}.new`].map(removeStep)
 }
 
 /** After everything else has worked. */

@@ -23,6 +23,11 @@ export function withoutInclude(text: string): string {
     .join('\n')
 }
 
+/** Whether it has the very line of an installation. */
+export function isMarked(text: string): boolean {
+  return withoutInclude(text) !== text
+}
+
 /** Whether it is there, ours or the operator's own. */
 export function hasInclude(text: string): boolean {
   return /^[^#\n]*include[ \t]+["']?[^;\n]*snippets\/raft-nginx\/server\.conf/m.test(text)
