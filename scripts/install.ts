@@ -279,14 +279,14 @@ function startAdvice({ line, places, group }: Task, changed: boolean): string {
   const node = process.execPath
   const running = processesOf(places)
   if (running.length > 0) {
-    const those = `of it run already: ${running.join(', ')}`
-    return changed ? `${those}: end them and start them again` : those
+    const those = `running already: process ${running.join(', ')}`
+    return changed ? `${those}; end it and start it again` : those
   }
-  const companion = `as root: ${companionCommand(places, { node, nginx: line.nginx })}`
+  const companion = companionCommand(places, { node, nginx: line.nginx })
   return [
     `nothing is started. Where systemd runs: systemctl enable --now ${UNIT}; without it, as root:`,
     `  ${agentByHand(places, { node, group })}`,
-    ...(line.structure ? [companion] : []),
+    ...(line.structure ? [`and the companion:\n  ${companion}`] : []),
   ].join('\n')
 }
 

@@ -4,7 +4,7 @@
  */
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
@@ -65,6 +65,15 @@ function contents(root: string): ReadonlyMap<string, string> {
   return new Map(kept.map(name => [path.relative(root, name), readFileSync(name, 'utf8')]))
 }
 
+/** Folders and links that are ours. */
+function folders(root: string): readonly string[] {
+  const entries = readdirSync(root, { recursive: true, withFileTypes: true })
+  const names = entries
+    .filter(entry => !entry.isFile())
+    .map(entry => path.relative(root, path.join(entry.parentPath, entry.name)))
+  return names.filter(name => /raft|nginx\.service/.test(name))
+}
+
 /** As systemd would start it. */
 function startUnit(root: string, name = 'raft-nginx.service'): ChildProcess {
   const unit = readFileSync(path.join(root, 'etc/systemd/system', name), 'utf8')
@@ -114,7 +123,8 @@ t.test('a running nginx gets the gateway, and loses it again', async t => {
   const again = install()
   t.equal(again.status, 0, again.text)
   t.strictSame(contents(root), installed, 'once more changes nothing')
-  t.match(again.text, 'there already: copy the package')
+  t.match(again.text, 'nothing to do: copy the package')
+  t.match(again.text, `running already: process ${agent.pid}\n`)
   await until('still so', async () => (await postPairs(port, { a: 'two' })).status === 200)
 
   const other = path.join(root, 'other.json')
@@ -122,10 +132,23 @@ t.test('a running nginx gets the gateway, and loses it again', async t => {
   t.match(install('--config', other).text, 'stays')
   t.strictSame(contents(root).get('etc/raft-nginx/agent.json'), readFileSync(config, 'utf8'))
 
+  const kept = contents(root)
+  const refused = install('--uninstall', '--purge')
+  t.match(refused, { status: 1, text: new RegExp(`process ${agent.pid} runs the agent`) })
+  t.strictSame(contents(root), kept, 'not below an agent that runs')
+  t.match(again.text, /left out: systemctl restart raft-nginx.service/)
+  await end(agent)
+  // of the operator's own, who has to take it away: without it nginx would not start
+  const mine = path.join(folder, 'sites/mine')
+  writeFileSync(mine, 'server { listen 127.0.0.1:1; include snippets/raft-nginx/server.conf; }\n')
+  t.match(install('--uninstall'), { status: 1, text: /undo: put .*sites\/default back/ })
+  rmSync(mine)
+  t.strictSame(contents(root), kept, 'put back')
   const removed = install('--uninstall', '--purge')
   t.equal(removed.status, 0, removed.text)
   const left = new Map([...contents(root)].filter(([name]) => name !== 'other.json'))
   t.strictSame(left, before, 'all as it was')
+  t.strictSame(folders(root), [])
   t.notOk(existsSync(path.join(root, 'usr/share/raft-nginx')))
   await until(
     'the gateway is gone',
@@ -150,6 +173,8 @@ t.test('where nginx refuses, everything is put back', async t => {
   t.equal(refused.status, 1)
   t.match(refused.text, 'duplicate location "/status"')
   t.strictSame(contents(root), before)
+  t.strictSame(folders(root), [])
+  t.match(refused.text, `undo: remove ${root}/etc/raft-nginx\n`)
   writeFileSync(site, 'server { nonsense; }\n')
   const broken = contents(root)
   t.equal(install('--config', config).status, 1, 'one that was broken before')

@@ -71,20 +71,20 @@ export function folderStep(folder: string, { mode, owner, keeps }: Folder): Step
   }
 }
 
-/** Processes of this machine, not of a container on it, that run the installed package. */
-export function processesOf({ share }: Places): number[] {
-  const programs = join(share, 'agent/dist/')
+/** Agents and companions of this machine, not of a container on it, that run the installed package. */
+export function processesOf(places: Places): number[] {
   return readdirSync('/proc')
     .map(Number)
-    .filter(pid => pid > 0 && pid !== process.pid && runsBelow(pid, programs))
+    .filter(pid => pid > 0 && pid !== process.pid && runs(pid, places))
 }
 
-function runsBelow(pid: number, folder: string): boolean {
+function runs(pid: number, { share, command }: Places): boolean {
   try {
-    const [, ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
-    if (!args.some(arg => arg.startsWith(folder))) return false
-    const [theirs, ours] = [statSync(`/proc/${pid}/root/`), statSync('/')]
-    return theirs.dev === ours.dev && theirs.ino === ours.ino
+    const [, program = '', verb] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+    const ours = program === command && verb === 'companion'
+    if (!ours && !program.startsWith(join(share, 'agent/dist/'))) return false
+    const [theirs, here] = [statSync(`/proc/${pid}/root/`), statSync('/')]
+    return theirs.dev === here.dev && theirs.ino === here.ino
   } catch {
     // it has ended
     return false

@@ -54,7 +54,8 @@ export function packageStep(share: string): Step {
 
 /** With what an installation that was killed has left beside it. */
 export function removePackage(share: string): Step[] {
-  return [share, `${share}.old`, `${share}.new`].map(removeStep)
+  const beside = [`${share}.old`, `${share}.new`].filter(existsSync)
+  return [share, ...beside].map(removeStep)
 }
 
 /** After everything else has worked. */

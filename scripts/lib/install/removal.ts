@@ -71,14 +71,15 @@ export function retreat({ places, nginx, systemd, purge, site }: Removal): Step[
 export function cleaning({ places, nginx, systemd, live, purge }: Removal): Step[] {
   const { companionUnit, agentUnit, nginxUnit, tmpfiles } = places
   const wanted = join(dirname(agentUnit), 'multi-user.target.wants')
+  const enabled = [UNIT, COMPANION_UNIT].map(unit => join(wanted, unit)).filter(isThere)
   return [
     removeStep(join(nginx.folder, SNIPPETS)),
     // what `systemctl enable` made, where nobody runs who would undo it
-    ...(systemd.runs ? [] : [UNIT, COMPANION_UNIT].map(unit => takeLinkStep(join(wanted, unit)))),
+    ...(systemd.runs ? [] : enabled.map(takeLinkStep)),
     ...[companionUnit, agentUnit, nginxUnit, tmpfiles].map(removeStep),
     removeEmptyStep(dirname(nginxUnit)),
     systemd.reload(),
-    ...[places.command, places.run, ...places.caches].map(removeStep),
+    ...[places.command, places.run, ...places.caches.filter(existsSync)].map(removeStep),
     ...removePackage(places.share),
     ...(purge ? [dirname(places.config), places.data, places.structure].map(removeStep) : []),
     ...(purge && live ? [removeUserStep()] : []),
@@ -97,7 +98,7 @@ function takeLinkStep(link: string): Step {
   let target = ''
   return {
     what: `remove ${link}`,
-    holds: () => lstatSync(link, { throwIfNoEntry: false }) === undefined,
+    holds: () => !isThere(link),
     perform: () => {
       target = readlinkSync(link)
       rmSync(link)
@@ -107,6 +108,11 @@ function takeLinkStep(link: string): Step {
       return `put ${link} back as it was`
     },
   }
+}
+
+/** Also a link that leads nowhere. */
+function isThere(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined
 }
 
 function removeEmptyStep(folder: string): Step {
