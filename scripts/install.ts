@@ -147,10 +147,17 @@ function optionsOf(line: Line): StepOptions {
 
 function install(task: Task): void {
   const { line, places, systemd } = task
-  const done = performAll(installation(task), optionsOf(line))
+  const { steps, sources } = installation(task)
+  const done = performAll(steps, optionsOf(line))
   if (line['dry-run']) return
   forgetOldPackage(places.share)
-  if (!systemd.runs) console.log(startAdvice(task, done.length > 0))
+  if (!systemd.runs)
+    console.log(
+      startAdvice(
+        task,
+        done.some(step => sources.includes(step)),
+      ),
+    )
 }
 
 function uninstall({ line, places, nginx, systemd, live }: Task): void {
@@ -162,19 +169,20 @@ function uninstall({ line, places, nginx, systemd, live }: Task): void {
   if (left !== '') console.log(left)
 }
 
-function installation(task: Task): Step[] {
+/** `sources` are those of the steps after which what runs is of before. */
+function installation(task: Task): { readonly steps: Step[]; readonly sources: Step[] } {
   const { line, places, nginx, systemd, live, group } = task
   if (live) checkNode()
   checkNginx(nginx)
   const text = configText(task)
   const { files, reload } = nginxSteps(task)
   const owner = live ? `${USER}:${group}` : null
-  return [
+  const sources = [packageStep(places.share), fileStep(places.config, text, 0o644)]
+  const steps = [
     systemd.remember([UNIT, COMPANION_UNIT]),
     ...(live ? [userStep()] : []),
-    packageStep(places.share),
+    ...sources,
     commandStep(places),
-    fileStep(places.config, text, 0o644),
     fileStep(places.tmpfiles, tmpfilesText(places, group)),
     fileStep(places.nginxUnit, nginxUnitText(places)),
     fileStep(places.agentUnit, agentUnitText(places, { node: process.execPath, group })),
@@ -186,11 +194,12 @@ function installation(task: Task): Step[] {
     reload,
     ...(line.structure ? companionSteps(task) : []),
   ]
+  return { steps, sources }
 }
 
 /** The gateway's files, and the reload that comes when the agent is there. */
 function nginxSteps(task: Task): { readonly files: Step[]; readonly reload: Step } {
-  const { line, nginx } = task
+  const { line, nginx, places } = task
   let reloaded = false
   const reload = reloadStep(nginx)
   const perform = () => {
@@ -203,7 +212,7 @@ function nginxSteps(task: Task): { readonly files: Step[]; readonly reload: Step
     return 'reload nginx'
   })
   const site = line.site === undefined ? [] : [siteStep(nginx, resolve(line.site))]
-  const render = renderStep(nginx.folder, renderArguments(task))
+  const render = renderStep(nginx.folder, renderArguments(task), places.caches)
   return { files: [again, render, ...site], reload: { ...reload, perform } }
 }
 

@@ -71,8 +71,13 @@ export function reloadNginx({ binary, folder }: NginxPlace): void {
 /**
  * The renderer itself tests, and puts back what was there when nginx refuses.
  * @param args of the renderer
+ * @param caches that nginx makes, even when it only tests
  */
-export function renderStep(folder: string, args: readonly string[]): Step {
+export function renderStep(
+  folder: string,
+  args: readonly string[],
+  caches: readonly string[],
+): Step {
   let before = new Map<string, string>()
   return {
     what: `render ${folder}/${CONF} and ${SNIPPETS}/`,
@@ -82,8 +87,9 @@ export function renderStep(folder: string, args: readonly string[]): Step {
       must(process.execPath, args)
     },
     undo: () => {
-      for (const name of [CONF, SNIPPETS])
-        rmSync(join(folder, name), { recursive: true, force: true })
+      const ours = [CONF, SNIPPETS].map(name => join(folder, name))
+      const gone = before.size === 0 ? [...ours, ...caches] : ours
+      for (const path of gone) rmSync(path, { recursive: true, force: true })
       for (const [file, text] of before) putBack(file, text)
       return `${before.size === 0 ? 'remove' : 'put back'} ${folder}/${CONF} and ${SNIPPETS}/`
     },
