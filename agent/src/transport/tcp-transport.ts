@@ -50,8 +50,8 @@ export interface TcpTransportOptions {
 
 /**
  * Every node dials each other one and sends on its own connection, so there are two a pair, one for
- * each direction; only pongs, the answers to chunks and the wish for a new connection travel backwards. Both ends prove cluster, id and incarnation before
- * the first message.
+ * each direction; only pongs, the answers to chunks and the wish for a new connection travel backwards. Both ends prove
+ * cluster, id and incarnation before the first message.
  */
 export class TcpTransport implements Transport {
   readonly #listen: HostPort

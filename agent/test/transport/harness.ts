@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import fc from 'fast-check'
@@ -38,15 +39,23 @@ export async function until(fact: () => boolean, what: string, deadlineMs = 15_0
   }
 }
 
-/** A port that was free a moment ago. */
+/** Below the ports that the kernel gives to clients, and below those of the clusters of other tests. */
+const PORTS = { first: 4_000, end: 10_900 }
+
+/** A port that was free a moment ago, and that no connection is given meanwhile. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (typeof address !== 'object' || address === null) throw new Error('no port')
-  return address.port
+  for (;;) {
+    const port = randomInt(PORTS.first, PORTS.end)
+    const server = createServer()
+    const free = new Promise<boolean>(resolve => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '127.0.0.1', () => resolve(true))
+    })
+    if (!(await free)) continue
+    server.close()
+    await once(server, 'close')
+    return port
+  }
 }
 
 /** Keeps what a transport reports. */
