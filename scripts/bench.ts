@@ -3,6 +3,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { killAllServers } from './benchmark/child-process.ts'
+import type { Run } from './benchmark/findings.ts'
 import { LoadProcess } from './benchmark/load-process.ts'
 import { describeMachine, describeVersions, isInMemory } from './benchmark/machine.ts'
 import { type Options, parseOptions, USAGE } from './benchmark/options.ts'
@@ -17,7 +18,7 @@ import {
   scenariosText,
   tablesText,
 } from './benchmark/report/tables.ts'
-import { measureAll, type Run } from './benchmark/run.ts'
+import { measureAll } from './benchmark/run.ts'
 import { summarize, summarizeScenarios } from './benchmark/summary.ts'
 
 const STATE = join(ROOT, '.cluster')

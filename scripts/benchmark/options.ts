@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { TARGET_SPECS, TARGETS, type Target } from './cluster.ts'
 import { LOAD_NAMES, LOAD_SPECS, type LoadName } from './loads.ts'
-import { QUICK_TARGETS } from './plan.ts'
+import { QUICK_TARGETS } from './quick.ts'
 
 /** What is measured beside loads. */
 export const SCENARIOS = ['failover'] as const

@@ -1,27 +1,11 @@
 import { serves, type Target } from './cluster.ts'
 import type { LoadName } from './loads.ts'
 import type { Options } from './options.ts'
+import { QUICK } from './quick.ts'
 import type { Point } from './summary.ts'
 
 /** Points that are compared with each other: they follow one another, so that a slow minute of the machine hits all. */
 export type Group = readonly Point[]
-
-/** What `--quick` measures of what there is. */
-const QUICK: readonly {
-  readonly load: LoadName
-  readonly concurrency: readonly number[]
-  readonly targets: readonly Target[]
-}[] = [
-  { load: 'writes', concurrency: [1, 16, 64, 256], targets: ['agent', 'gateway', 'etcd'] },
-  { load: 'linearizable-reads', concurrency: [64], targets: ['agent', 'etcd'] },
-  { load: 'local-reads', concurrency: [64], targets: ['agent', 'gateway', 'etcd'] },
-  { load: 'edge-reads', concurrency: [64], targets: ['edge'] },
-]
-
-/** Targets that `--quick` needs. */
-export const QUICK_TARGETS: readonly Target[] = [
-  ...new Set(QUICK.flatMap(({ targets }) => targets)),
-]
 
 export function groupsOf(options: Options, targets: readonly Target[]): Group[] {
   const wanted = options.quick

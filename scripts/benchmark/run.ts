@@ -5,9 +5,8 @@ import { TARGET_SPECS, type Target } from './cluster.ts'
 import type { Extent, JobResult } from './job.ts'
 import type { LoadProcess } from './load-process.ts'
 import { LOAD_SPECS, type LoadName } from './loads.ts'
-import type { Machine } from './machine.ts'
 import type { Options } from './options.ts'
-import type { Peers, Skipped } from './peers/clusters.ts'
+import type { Peers } from './peers/clusters.ts'
 import { type Group, groupsOf, pointsOf } from './plan.ts'
 import { progressText } from './report/tables.ts'
 import { measureFailover } from './scenarios/failover.ts'
@@ -16,16 +15,6 @@ import type { Measurement, Point, Sample } from './summary.ts'
 const PREPARE_CONCURRENCY = 64
 const PREPARE_MS = 1_000
 const WARM_UP_SHARE = 0.25
-
-export interface Run {
-  readonly startedAt: string
-  readonly machine: Machine
-  readonly versions: Readonly<Record<string, string>>
-  readonly options: Options
-  readonly skipped: readonly Skipped[]
-  readonly measurements: readonly Measurement[]
-  readonly samples: readonly Sample[]
-}
 
 export interface Bench {
   readonly options: Options

@@ -2,7 +2,7 @@
 
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Run } from '../run.ts'
+import type { Run } from '../findings.ts'
 import { summarize, summarizeScenarios } from '../summary.ts'
 import { chartOf } from './chart.ts'
 import { reportOf } from './json.ts'

@@ -1,7 +1,7 @@
+import type { Run } from '../findings.ts'
 import type { Machine } from '../machine.ts'
 import type { Skipped } from '../peers/clusters.ts'
 import { type GoalResult, goalsOf, ratiosOf } from '../ratios.ts'
-import type { Run } from '../run.ts'
 import { type ScenarioSummary, type Summary, summarize, summarizeScenarios } from '../summary.ts'
 
 /** What `--json` prints: one object. */

@@ -1,8 +1,8 @@
 /** Markdown of a run. */
 
 import { TARGET_SPECS } from '../cluster.ts'
+import type { Run } from '../findings.ts'
 import type { GoalResult } from '../ratios.ts'
-import type { Run } from '../run.ts'
 import { median, rounded } from '../statistics.ts'
 import { type Measurement, pointName, type ScenarioSummary, type Summary } from '../summary.ts'
 

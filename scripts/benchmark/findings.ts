@@ -1,0 +1,15 @@
+import type { Machine } from './machine.ts'
+import type { Options } from './options.ts'
+import type { Skipped } from './peers/clusters.ts'
+import type { Measurement, Sample } from './summary.ts'
+
+/** What one run has found. */
+export interface Run {
+  readonly startedAt: string
+  readonly machine: Machine
+  readonly versions: Readonly<Record<string, string>>
+  readonly options: Options
+  readonly skipped: readonly Skipped[]
+  readonly measurements: readonly Measurement[]
+  readonly samples: readonly Sample[]
+}

@@ -1,0 +1,19 @@
+import type { Target } from './cluster.ts'
+import type { LoadName } from './loads.ts'
+
+/** What `--quick` measures of what there is. */
+export const QUICK: readonly {
+  readonly load: LoadName
+  readonly concurrency: readonly number[]
+  readonly targets: readonly Target[]
+}[] = [
+  { load: 'writes', concurrency: [1, 16, 64, 256], targets: ['agent', 'gateway', 'etcd'] },
+  { load: 'linearizable-reads', concurrency: [64], targets: ['agent', 'etcd'] },
+  { load: 'local-reads', concurrency: [64], targets: ['agent', 'gateway', 'etcd'] },
+  { load: 'edge-reads', concurrency: [64], targets: ['edge'] },
+]
+
+/** Targets that `--quick` needs. */
+export const QUICK_TARGETS: readonly Target[] = [
+  ...new Set(QUICK.flatMap(({ targets }) => targets)),
+]
