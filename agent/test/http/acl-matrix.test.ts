@@ -84,7 +84,8 @@ function documented(): [string, Request][] {
   return Object.values(paths).flatMap(methods =>
     Object.entries(methods).flatMap(([method, { 'x-examples': examples }]) =>
       examples
-        // of those with the same name the last counts
+        // of those with the same name the last counts: the first example that goes well
+        .toReversed()
         .toSorted((one, other) => other.status - one.status)
         .flatMap(({ target, body }): [string, Request][] => {
           const parsed = parseTarget(target, HTTP_LIMITS)

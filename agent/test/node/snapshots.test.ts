@@ -190,9 +190,10 @@ for (const kind of ['durable', 'memory'] as const) {
         cluster.network.isolate(behind.id)
         await behind.start()
         const { firstIndex, lastIndex, chain } = behind.status
-        const isNew = lastIndex > before
+        // An entry that was on its way when it was cut off may have arrived: the old log is one longer then.
+        const isNew = firstIndex > before
         t.equal(isNew, AFTER_MARK.has(point), `from ${firstIndex} to ${lastIndex}, was ${before}`)
-        t.equal(firstIndex > before, isNew, 'the log fits it')
+        t.ok(lastIndex >= before, 'nothing of either is missing')
         t.ok(chain.index <= lastIndex && chain.index >= firstIndex - 1, 'so does the machine')
         behind.heal()
         await cluster.equal()
