@@ -23,7 +23,7 @@ The last line is "N passed, N failed". Exit status: 0 all passed, 1 something fa
 
 const DIAGNOSTIC_LINES_MAX = 40
 /** What runs at the same time; each has ports of its own. */
-const LANES = [0, 1]
+const LANES = [0, 1, 2]
 
 interface Total {
   passed: number
@@ -66,7 +66,7 @@ async function main(): Promise<number> {
   }
 }
 
-/** Those of which each needs the machine to itself come first; the others wait more than they work: two at a time. */
+/** Those of which each needs the machine to itself come first; the others wait more than they work: three at a time. */
 async function runAll(stages: readonly TestStage[], sandboxes: Sandboxes): Promise<number> {
   const begin = performance.now()
   const total: Total = { passed: 0, failed: 0, skipped: 0, failures: [] }

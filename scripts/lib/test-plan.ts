@@ -14,7 +14,7 @@ export interface TestStage {
   readonly env?: Readonly<Record<string, string>>
   /** `whole`: it passes or fails as one */
   readonly output: 'tap' | 'whole'
-  /** It needs the machine to itself: all cores, or the ports of the README. */
+  /** It needs the machine to itself. */
   readonly alone?: boolean
   /** It skips what needs js_shared_dict_zone where no nginx has it. */
   readonly edge?: boolean
@@ -22,8 +22,8 @@ export interface TestStage {
 
 const MINUTE_MS = 60_000
 const GATEWAY = 'njs/test/gateway/'
-/** Simulations use all cores; `scripts/run` the ports of the README; faults and benchmarks measure. */
-const ALONE = /\b(?:seeds|commands|nemesis|bench)\.process\.ts$/
+/** Simulations use all cores; benchmarks measure. */
+const ALONE = /\b(?:seeds|bench)\.process\.ts$/
 const FOLDERS = ['agent/test', 'njs/test']
 
 /** @param only part of the name of a stage or of a test file; null for all */

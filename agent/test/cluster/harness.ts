@@ -25,7 +25,7 @@ import { type Load, type LoadOptions, startLoad } from './load.ts'
 const POLL_MS = 25
 const UNTIL_MS = 30_000
 /** below the ports that the kernel gives to clients */
-const PORTS = { first: 11_000, count: 10, step: 2_000, lane: 1_000 }
+const PORTS = { first: 11_000, count: 6, step: 3_000, lane: 1_000 }
 /** Of the test files that run at the same time, each has ports that no other takes while its nodes are down. */
 const { TEST_LANE = '0' } = process.env
 

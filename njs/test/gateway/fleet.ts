@@ -15,7 +15,7 @@ export const NGINX =
   process.env.GATEWAY_TEST_NGINX ?? (existsSync('/usr/sbin/nginx') ? '/usr/sbin/nginx' : 'nginx')
 
 /** GATEWAY_TEST_ENGINE=qjs: QuickJS. */
-const PORTS = { first: 31_100, count: 800 }
+const PORTS = { first: 31_100, count: 540 }
 export const ENGINE = ['--js-engine', process.env.GATEWAY_TEST_ENGINE ?? 'njs']
 
 /** What tap's test object gives us. */
