@@ -336,6 +336,7 @@ t.test('"repair": "never" refuses as it always did, and touches nothing', async 
   t.comment(damageMachine(node))
   await startAgent(node)
   await until('it refuses', () => /cannot start: .*kv\.sqlite is damaged/.test(logOf(node)))
+  await until('it has ended', () => agentPid(node) === null)
   t.strictSame(damagedOf(node), [])
   writeAgentConfig(cluster.place, node, { repair: 'auto' })
   t.equal(await start(cluster.place, node), 'ready')
