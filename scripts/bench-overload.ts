@@ -35,7 +35,10 @@ const RECOVERY_STEP_MS = 500
 
 interface Sample {
   readonly status: number
+  /** since it was due */
   readonly ms: number
+  /** since it was sent: without what waited in the generator */
+  readonly sentMs: number
 }
 
 /** One request in flight a connection; what is due while all are busy waits, and its latency grows. */
@@ -97,13 +100,18 @@ class Clients {
     const socket = connect({ host: '127.0.0.1', port: this.#port, noDelay: true })
     this.#sockets.add(socket)
     let dueMs: number | null = null
+    let sentAtMs = 0
     let text = ''
     const answered = (status: number) => {
-      if (dueMs !== null) this.#samples.push({ status, ms: performance.now() - dueMs })
+      const now = performance.now()
+      if (dueMs !== null) {
+        this.#samples.push({ status, ms: now - dueMs, sentMs: now - sentAtMs })
+      }
       dueMs = null
     }
     socket.on('asked', (due: number) => {
       dueMs = due
+      sentAtMs = performance.now()
     })
     socket.on('connect', () => {
       this.#idle.push(socket)
@@ -166,16 +174,18 @@ type Summary = ReturnType<typeof summary>
 function summary(samples: readonly Sample[], seconds: number) {
   const byStatus: Record<string, number> = {}
   for (const { status } of samples) byStatus[status] = (byStatus[status] ?? 0) + 1
-  const sorted = (of: (status: number) => boolean) =>
+  const sorted = (of: (status: number) => boolean, what: 'ms' | 'sentMs' = 'ms') =>
     samples
       .filter(({ status }) => of(status))
-      .map(({ ms }) => ms)
+      .map(sample => sample[what])
       .sort((a, b) => a - b)
   const p99 = (latencies: readonly number[]) =>
     Number((latencies[Math.floor(latencies.length * 0.99)] ?? Number.NaN).toFixed(1))
   const good = sorted(status => status === 200)
   const goodput = Math.round(good.length / seconds)
-  return { goodput, byStatus, p99Ms: p99(good), refusedP99Ms: p99(sorted(code => code === 503)) }
+  const sentP99Ms = p99(sorted(status => status === 200, 'sentMs'))
+  const refusedP99Ms = p99(sorted(status => status === 503))
+  return { goodput, byStatus, p99Ms: p99(good), sentP99Ms, refusedP99Ms }
 }
 
 function rssMiB(nodes: readonly NodePlace[]): number[] {
@@ -248,11 +258,25 @@ async function measure(
   const recoveryMs = await recovery(clients, rate, before.p99Ms)
   clients.close()
   const ratio = Number((over.p99Ms / capacity.p99Ms).toFixed(2))
+  const sentRatio = Number((over.sentP99Ms / capacity.sentP99Ms).toFixed(2))
   console.log(`at capacity: ${JSON.stringify(capacity)}`)
   console.log(`${rate}/s: ${JSON.stringify(before)}`)
   console.log(`offered ${offered}/s, ${unsent} never sent: ${JSON.stringify(over)}`)
-  console.log(`p99 × ${ratio}; normal again after ${recoveryMs} ms; RSS MiB ${rssBefore} → ${rss}`)
-  const figures = { capacity, before, offered, unsent, over, ratio, recoveryMs, rssBefore, rss }
+  console.log(
+    `p99 × ${ratio} since due, × ${sentRatio} since sent; normal again after ${recoveryMs} ms; RSS MiB ${rssBefore} → ${rss}`,
+  )
+  const figures = {
+    capacity,
+    before,
+    offered,
+    unsent,
+    over,
+    ratio,
+    sentRatio,
+    recoveryMs,
+    rssBefore,
+    rss,
+  }
   console.log(JSON.stringify(figures))
 }
 
