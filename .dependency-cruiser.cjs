@@ -91,6 +91,7 @@ module.exports = {
       'gateway/(?:nginx-binary|stand-in)\\.ts$',
       'http/structure-view\\.ts$',
       'lib/',
+      'os/',
     ),
     // It makes a node's files without the node.
     floor('backup', 'log/', 'machine/', 'raft/', 'lib/', 'os/', 'config\\.ts$'),

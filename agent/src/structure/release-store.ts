@@ -18,6 +18,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { syncDirectoryNow } from '../os/durable-file.ts'
 import type { Files } from './layout.ts'
 
 /** One rendered tree. */
@@ -116,7 +117,7 @@ export class ReleaseStore {
       throw error
     }
     renameSync(staged, release.directory)
-    sync(this.#releases)
+    syncDirectoryNow(this.#releases)
     return release
   }
 
@@ -143,14 +144,14 @@ export class ReleaseStore {
     const staged = `${this.#link}.new-${randomBytes(4).toString('hex')}`
     symlinkSync(directory, staged)
     renameSync(staged, this.#link)
-    sync(dirname(this.#link))
+    syncDirectoryNow(dirname(this.#link))
   }
 
   /** Notes what runs, and forgets what is old. */
   confirm(confirmed: Confirmed): void {
     writeSynced(`${this.#noted}.new`, Buffer.from(JSON.stringify(confirmed)), 0o644)
     renameSync(`${this.#noted}.new`, this.#noted)
-    sync(this.#directory)
+    syncDirectoryNow(this.#directory)
     this.#prune(confirmed.release)
   }
 
@@ -191,16 +192,7 @@ function syncTree(directory: string): void {
     if (entry.isDirectory()) syncTree(join(directory, entry.name))
   }
   chmodSync(directory, 0o755)
-  sync(directory)
-}
-
-function sync(path: string): void {
-  const fd = openSync(path, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
+  syncDirectoryNow(directory)
 }
 
 function codeOf(error: unknown): unknown {
