@@ -4,18 +4,11 @@
  */
 
 import { spawnSync } from 'node:child_process'
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasSharedDict } from '../../agent/src/gateway/edge-options.ts'
 import { findJsModule } from '../../agent/src/gateway/nginx-binary.ts'
+import { debianMirror } from './debian.ts'
 
 /** Debian 13 (nginx 1.26, njs 0.8.9) and the newest (QuickJS). */
 export const SUITES = ['trixie', 'sid'] as const
@@ -60,10 +53,12 @@ export function makeRoot(suite: Suite): string {
   const program = join(ROOTS, suite, PROGRAM)
   if (existsSync(program)) return program
   if (process.getuid?.() !== 0) throw new Error(`${suite}: only root can make a root file system`)
+  const mirror = debianMirror()
+  if (mirror === null) throw new Error('no Debian mirror in /etc/apt: debootstrap needs one')
   mkdirSync(ROOTS, { recursive: true })
   const staged = join(ROOTS, `.${suite}-${process.pid}`)
   try {
-    const args = ['--variant=minbase', `--include=${PACKAGES}`, suite, staged, mirror()]
+    const args = ['--variant=minbase', `--include=${PACKAGES}`, suite, staged, mirror]
     const made = spawnSync('debootstrap', args, { encoding: 'utf8' })
     if (made.error !== undefined) {
       throw new Error(`debootstrap is missing: apt-get install debootstrap`, { cause: made.error })
@@ -87,15 +82,4 @@ function scriptOf(staged: string, root: string): string {
   const libraries = folders.map(name => join(root, 'usr/lib', name)).join(':')
   const nginx = join(root, 'usr/sbin/nginx')
   return `#!/bin/sh\nexec ${join(root, loader)} --library-path ${libraries} ${nginx} "$@"\n`
-}
-
-/** Where this machine's own packages come from. */
-function mirror(): string {
-  const files = ['/etc/apt/sources.list.d/debian.sources', '/etc/apt/sources.list']
-  for (const file of files) {
-    if (!existsSync(file)) continue
-    const found = /^(?:URIs:|deb)\s.*?(https?:\/\/\S+)/m.exec(readFileSync(file, 'utf8'))?.[1]
-    if (found !== undefined) return found
-  }
-  throw new Error('no Debian mirror in /etc/apt: debootstrap needs one')
 }

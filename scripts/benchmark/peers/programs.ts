@@ -1,16 +1,9 @@
 /** Where the other stores' programs are: installed, or unpacked from Debian's packages. Nothing is installed. */
 
 import { spawnSync } from 'node:child_process'
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { debianMirror } from '../../lib/debian.ts'
 
 /** What is unpacked stays, so that the next run need not fetch it. */
 const UNPACKED = '/var/tmp/raft-nginx-peers'
@@ -156,14 +149,4 @@ function run(program: string, args: readonly string[], cwd: string): string | nu
   const { status, error, stderr } = spawnSync(program, [...args], { cwd, encoding: 'utf8' })
   if (status === 0) return null
   return error?.message ?? (stderr.trim().split('\n').at(-1) || `${program} ended with ${status}`)
-}
-
-/** Where this machine's own packages come from. */
-function debianMirror(): string | null {
-  for (const file of ['/etc/apt/sources.list.d/debian.sources', '/etc/apt/sources.list']) {
-    if (!existsSync(file)) continue
-    const found = /^(?:URIs:|deb)\s.*?(https?:\/\/\S+)/m.exec(readFileSync(file, 'utf8'))?.[1]
-    if (found !== undefined) return found
-  }
-  return null
 }
