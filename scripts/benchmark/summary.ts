@@ -1,5 +1,6 @@
 /** Medians over the repetitions of each point. */
 
+import { grouped } from '../lib/grouped.ts'
 import { TARGETS, type Target } from './cluster.ts'
 import type { JobResult } from './job.ts'
 import { LOAD_NAMES, type LoadName } from './loads.ts'
@@ -71,21 +72,6 @@ export function summarizeScenarios(samples: readonly Sample[]): ScenarioSummary[
 /** Such as `writes/c64/agent`. */
 export function pointName({ load, concurrency, target }: Point): string {
   return `${load}/c${concurrency}/${target}`
-}
-
-/** In the order of their first. */
-export function grouped<Value>(
-  values: readonly Value[],
-  nameOf: (value: Value) => string,
-): Map<string, Value[]> {
-  const groups = new Map<string, Value[]>()
-  for (const value of values) {
-    const name = nameOf(value)
-    const group = groups.get(name)
-    if (group === undefined) groups.set(name, [value])
-    else group.push(value)
-  }
-  return groups
 }
 
 function inTableOrder(one: Point, other: Point): number {

@@ -1,3 +1,4 @@
+import { grouped } from '../../../scripts/lib/grouped.ts'
 import { keysOf, Model, type Operation, onlyReads, type State } from './model.ts'
 
 /** `undecided`: more possibilities than are worth following; a test must treat it as a failure. */
@@ -183,14 +184,7 @@ function groupsOf(operations: readonly Operation[]): Operation[][] {
       if (other !== root) tied.set(other, root)
     }
   }
-  const groups = new Map<string, Operation[]>()
-  for (const operation of operations) {
-    const root = groupOf(operation)
-    const group = groups.get(root)
-    if (group === undefined) groups.set(root, [operation])
-    else group.push(operation)
-  }
-  return [...groups.values()]
+  return [...grouped(operations, groupOf).values()]
 }
 
 function ascending(numbers: number[]): number[] {

@@ -1,7 +1,8 @@
 /** Bars as SVG: one group a load and concurrency, one bar a target. */
 
+import { grouped } from '../../lib/grouped.ts'
 import { TARGETS, type Target } from '../cluster.ts'
-import { grouped, type Summary } from '../summary.ts'
+import type { Summary } from '../summary.ts'
 
 const WIDTH = 760
 const LABEL_WIDTH = 190

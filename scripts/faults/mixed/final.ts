@@ -8,6 +8,7 @@ import { judge } from '../../../agent/test/simulation/linearizability.ts'
 import type { Operation } from '../../../agent/test/simulation/model.ts'
 import { agentStatus } from '../../lib/agent-server.ts'
 import { gatewayErrorLog } from '../../lib/gateway-server.ts'
+import { grouped } from '../../lib/grouped.ts'
 import type { NodePlace } from '../../lib/layout.ts'
 import { type Row, textIn } from './clients.ts'
 import type { Ledger } from './record.ts'
@@ -95,14 +96,7 @@ export function lastReads(shown: readonly Shown[], keys: readonly string[]): Ope
 
 /** Group by group, so that one that is wrong hides no other. */
 export function checkLinearizable(ledger: Ledger, operations: readonly Operation[]): void {
-  const groups = new Map<string, Operation[]>()
-  for (const operation of operations) {
-    const group = groupOf(operation)
-    const others = groups.get(group)
-    if (others === undefined) groups.set(group, [operation])
-    else others.push(operation)
-  }
-  for (const [group, members] of groups) {
+  for (const [group, members] of grouped(operations, groupOf)) {
     const verdict = judge(members)
     if (verdict.kind === 'linearizable') continue
     const text =
