@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { quantile, rounded } from './benchmark/statistics.ts'
 import { agentPid, agentStatus } from './lib/agent-server.ts'
 import { DEFAULT_SHAPE, type NodePlace, placeOf } from './lib/layout.ts'
 import { down, up } from './lib/operations.ts'
@@ -174,18 +175,14 @@ type Summary = ReturnType<typeof summary>
 function summary(samples: readonly Sample[], seconds: number) {
   const byStatus: Record<string, number> = {}
   for (const { status } of samples) byStatus[status] = (byStatus[status] ?? 0) + 1
-  const sorted = (of: (status: number) => boolean, what: 'ms' | 'sentMs' = 'ms') =>
-    samples
-      .filter(({ status }) => of(status))
-      .map(sample => sample[what])
-      .sort((a, b) => a - b)
-  const p99 = (latencies: readonly number[]) =>
-    Number((latencies[Math.floor(latencies.length * 0.99)] ?? Number.NaN).toFixed(1))
-  const good = sorted(status => status === 200)
-  const goodput = Math.round(good.length / seconds)
-  const sentP99Ms = p99(sorted(status => status === 200, 'sentMs'))
-  const refusedP99Ms = p99(sorted(status => status === 503))
-  return { goodput, byStatus, p99Ms: p99(good), sentP99Ms, refusedP99Ms }
+  const p99 = (status: number, what: 'ms' | 'sentMs') => {
+    const those = samples.filter(sample => sample.status === status)
+    const latencies = those.map(sample => sample[what])
+    return rounded(quantile(latencies, 0.99), 1)
+  }
+  const goodput = Math.round((byStatus[200] ?? 0) / seconds)
+  const [p99Ms, sentP99Ms] = [p99(200, 'ms'), p99(200, 'sentMs')]
+  return { goodput, byStatus, p99Ms, sentP99Ms, refusedP99Ms: p99(503, 'ms') }
 }
 
 function rssMiB(nodes: readonly NodePlace[]): number[] {
