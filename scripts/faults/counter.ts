@@ -1,8 +1,5 @@
 /** Clients of a counter on real processes, while agents are killed: each acknowledged increment counts once. */
 
-import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Prng } from '../../agent/src/lib/prng.ts'
 import type { FAULT_POINTS } from '../../agent/src/node/fault-points.ts'
@@ -12,7 +9,7 @@ import { DEFAULT_SHAPE, nodePlace } from '../lib/layout.ts'
 import { Clients } from './clients.ts'
 import { Disks } from './disks.ts'
 import { Fleet } from './fleet.ts'
-import { Lifetime } from './lifetime.ts'
+import { keptRun, type Stage } from './kept-run.ts'
 import { Storm, weightsOf } from './storm.ts'
 import { SUBJECTS, type Subject } from './subjects.ts'
 import { Tally } from './tally.ts'
@@ -73,25 +70,15 @@ export interface CounterReport {
 
 /** @throws Error when it is interrupted; the rest is in the report */
 export async function runCounter(options: CounterOptions): Promise<CounterReport> {
-  const begin = performance.now()
-  const directory = realpathSync(mkdtempSync(join(tmpdir(), 'faults-')))
-  const lifetime = new Lifetime()
-  const tally = new Tally()
   let seen: Seen = { count: null, fleet: null, storm: null }
-  try {
-    seen = await play(options, { tally, directory, lifetime }, now => {
+  const { signal } = options
+  const open = () => new Tally()
+  const ended = await keptRun({ signal, keep: false }, open, async (stage, tally) => {
+    seen = await play(options, { ...stage, tally }, now => {
       seen = now
     })
-  } catch (error) {
-    if (options.signal?.aborted !== true) {
-      tally.violation(error instanceof Error ? error.message : String(error))
-    }
-  } finally {
-    await lifetime.end()
-  }
-  const kept = tally.violationCount > 0
-  if (!kept) rmSync(directory, { recursive: true, force: true })
-  if (!kept) options.signal?.throwIfAborted()
+  })
+  const { book: tally, seconds, directory } = ended
   return {
     acknowledged: tally.acknowledged,
     unknown: tally.unknown,
@@ -104,9 +91,9 @@ export async function runCounter(options: CounterOptions): Promise<CounterReport
     rounds: Object.fromEntries(seen.storm?.rounds ?? []),
     refused: tally.refused,
     statuses: Object.fromEntries(tally.statuses),
-    seconds: Math.round((performance.now() - begin) / 1000),
+    seconds,
     why: tally.violations,
-    directory: kept ? directory : null,
+    directory,
   }
 }
 
@@ -116,15 +103,13 @@ interface Seen {
   readonly storm: Storm | null
 }
 
-interface Stage {
+interface Counted extends Stage {
   readonly tally: Tally
-  readonly directory: string
-  readonly lifetime: Lifetime
 }
 
 async function play(
   options: CounterOptions,
-  { tally, directory, lifetime }: Stage,
+  { tally, directory, lifetime }: Counted,
   onBegun: (seen: Seen) => void,
 ): Promise<Seen> {
   const subject = subjectOf(options.machine)

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FaultPoint, PlannedCrash } from '../../agent/src/node/fault-points.ts'
 import type { TestCluster } from '../../agent/test/cluster/harness.ts'
-import { agentPid, agentStatus, startAgent } from '../lib/agent-server.ts'
+import { agentPid, newestLeader, startAgent } from '../lib/agent-server.ts'
 import type { NodePlace } from '../lib/layout.ts'
 import { parseLogLine } from '../lib/log-tail.ts'
 import { kill, stop } from '../lib/operations.ts'
@@ -74,14 +74,8 @@ export class Fleet {
     return gone
   }
 
-  /** Whom the newest term's leader is, if it says so itself. */
-  async leader(): Promise<NodePlace | null> {
-    const all = await Promise.all(
-      this.running.map(async node => ({ node, status: await agentStatus(node) })),
-    )
-    const leaders = all.filter(({ status }) => status?.role === 'leader')
-    leaders.sort((a, b) => (b.status?.term ?? 0) - (a.status?.term ?? 0))
-    return leaders[0]?.node ?? null
+  leader(): Promise<NodePlace | null> {
+    return newestLeader(this.running)
   }
 
   /** kill -9 of those of them that run, at once; where disks can lose their power, those do so first. @param lingerMs how long agents go on without their disks */

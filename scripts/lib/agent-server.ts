@@ -86,3 +86,13 @@ export async function agentStatus(node: NodePlace): Promise<AgentStatus | null> 
 export function agentPid(node: NodePlace): number | null {
   return runningPid(agentServer(node))
 }
+
+/** Which of them leads in the newest term, if it says so itself. */
+export async function newestLeader(nodes: readonly NodePlace[]): Promise<NodePlace | null> {
+  const all = await Promise.all(
+    nodes.map(async node => ({ node, status: await agentStatus(node) })),
+  )
+  const leaders = all.filter(({ status }) => status?.role === 'leader')
+  leaders.sort((a, b) => (b.status?.term ?? 0) - (a.status?.term ?? 0))
+  return leaders[0]?.node ?? null
+}

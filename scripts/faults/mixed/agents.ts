@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { TestCluster } from '../../../agent/test/cluster/harness.ts'
-import { agentPid, agentStatus, startAgent } from '../../lib/agent-server.ts'
+import { agentPid, agentStatus, newestLeader, startAgent } from '../../lib/agent-server.ts'
 import type { NodePlace } from '../../lib/layout.ts'
 import { parseLogLine } from '../../lib/log-tail.ts'
 import { kill, stop } from '../../lib/operations.ts'
@@ -40,14 +40,8 @@ export class Agents {
     return this.cluster.nodes.filter(node => agentPid(node) !== null)
   }
 
-  /** Whom the newest term's leader is, if it says so itself. */
-  async leader(): Promise<NodePlace | null> {
-    const all = await Promise.all(
-      this.running.map(async node => ({ node, status: await agentStatus(node) })),
-    )
-    const leaders = all.filter(({ status }) => status?.role === 'leader')
-    leaders.sort((a, b) => (b.status?.term ?? 0) - (a.status?.term ?? 0))
-    return leaders[0]?.node ?? null
+  leader(): Promise<NodePlace | null> {
+    return newestLeader(this.running)
   }
 
   /** kill -9, if it runs. */

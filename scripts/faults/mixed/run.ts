@@ -1,7 +1,5 @@
 /** Everything at once: a cluster on hosts of its own, clients on all its gateways, faults of every kind, and what is promised. */
 
-import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -9,7 +7,7 @@ import { startCluster } from '../../../agent/test/cluster/harness.ts'
 import { Chance } from '../../../agent/test/simulation/chance.ts'
 import { DEFAULT_SHAPE, type NodePlace, nodePlace, type Shape } from '../../lib/layout.ts'
 import { Disks } from '../disks.ts'
-import { Lifetime } from '../lifetime.ts'
+import { keptRun, type Stage } from '../kept-run.ts'
 import { type Abilities, findAbilities } from './abilities.ts'
 import { Agents } from './agents.ts'
 import { Bank } from './bank.ts'
@@ -88,24 +86,9 @@ export interface MixedReport {
 
 /** @throws Error when it is interrupted; the rest is in the report */
 export async function runMixed(options: MixedOptions): Promise<MixedReport> {
-  const begin = performance.now()
-  const directory = realpathSync(mkdtempSync(join(tmpdir(), 'faults-')))
-  const lifetime = new Lifetime()
-  const ledger = new Ledger(join(directory, 'history.jsonl'))
-  const play = new Play(options, { directory, lifetime, ledger })
-  try {
-    await play.run()
-  } catch (error) {
-    if (options.signal?.aborted !== true) {
-      ledger.violation(error instanceof Error ? error.message : String(error))
-    }
-  } finally {
-    await lifetime.end()
-    ledger.flush()
-  }
-  const kept = options.keep || ledger.violationCount > 0
-  if (!kept) rmSync(directory, { recursive: true, force: true })
-  if (!kept) options.signal?.throwIfAborted()
+  const open = (stage: Stage) => new Play(options, stage)
+  const { book: play, seconds, directory } = await keptRun(options, open, (_, play) => play.run())
+  const { ledger } = play
   const { minutes, seed, nodes } = options
   return {
     ...{ seed, minutes, ...ledger.counts },
@@ -114,19 +97,14 @@ export async function runMixed(options: MixedOptions): Promise<MixedReport> {
     longestWithoutWriteMs: Math.round(ledger.longestWithoutWriteMs),
     nodes,
     statuses: Object.fromEntries(ledger.statuses),
-    seconds: Math.round((performance.now() - begin) / 1000),
+    seconds,
     why: ledger.violations,
-    directory: kept ? directory : null,
+    directory,
   }
 }
 
-interface Stage {
-  readonly directory: string
-  readonly lifetime: Lifetime
-  readonly ledger: Ledger
-}
-
 class Play {
+  readonly ledger: Ledger
   readonly #options: MixedOptions
   readonly #stage: Stage
   #abilities: Abilities | null = null
@@ -138,11 +116,23 @@ class Play {
   constructor(options: MixedOptions, stage: Stage) {
     this.#options = options
     this.#stage = stage
+    const ledger = new Ledger(join(stage.directory, 'history.jsonl'))
+    stage.lifetime.teardown(() => ledger.flush())
+    this.ledger = ledger
+  }
+
+  get violationCount(): number {
+    return this.ledger.violationCount
+  }
+
+  violation(text: string): void {
+    this.ledger.violation(text)
   }
 
   async run(): Promise<void> {
     const { seed, only, say, signal, minutes } = this.#options
-    const { ledger, lifetime } = this.#stage
+    const { ledger } = this
+    const { lifetime } = this.#stage
     const abilities = await findAbilities(NETWORK)
     this.#abilities = abilities
     for (const text of abilities.notTried) say(`not tried: ${text}`)
@@ -187,7 +177,8 @@ class Play {
   /** Hosts, disks and agents, all of them ready. */
   async #lay({ hosts, able }: Abilities): Promise<Field> {
     const { nodes, seed } = this.#options
-    const { directory, lifetime, ledger } = this.#stage
+    const { ledger } = this
+    const { directory, lifetime } = this.#stage
     const shape: Partial<Shape> = {
       nodes,
       writeMode: 'mixed',
@@ -223,7 +214,7 @@ class Play {
   }
 
   async #checkFiles({ cluster }: Agents): Promise<void> {
-    const { ledger } = this.#stage
+    const { ledger } = this
     for (const node of cluster.nodes) await this.#agents?.stop(node)
     this.#databases = checkDatabases(cluster.nodes, ledger)
     checkLogs(cluster.nodes, ledger)
