@@ -1,24 +1,29 @@
 /** Faults on real processes: see `USAGE`. */
 
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { Chance } from '../agent/test/simulation/chance.ts'
 import { type CounterOptions, type CounterReport, runCounter } from './faults/counter.ts'
 import { whyNoPowerCuts } from './faults/disks.ts'
 import { KINDS, type KindName } from './faults/mixed/nemesis.ts'
+import type { Usage } from './faults/mixed/resources.ts'
 import { type MixedReport, runMixed } from './faults/mixed/run.ts'
 import { SUBJECTS } from './faults/subjects.ts'
+import { whyNoBuild } from './lib/builds.ts'
+import { ROOT, type Shape } from './lib/layout.ts'
 import { UsageError, whole } from './lib/options.ts'
 import { inside, isInside, whyNoMachine } from './net/inside.ts'
 
 const USAGE = `Faults on real processes: agents behind their nginx, clients that go on, and promises that are checked.
 
-usage: npm run faults -- --minutes M [--seed S] [--nodes N] [--only KINDS] [--json]
+usage: npm run faults -- --minutes M [--seed S] [--nodes N] [--only KINDS] [--peers HOW] [--from DIR] [--json]
        npm run faults -- counter --kills N [--seed S] [--nodes N] [--machine M] [--json]
        npm run faults -- power-cut --cuts N [--seed S] [--nodes N] [--machine M] [--planted] [--json]
 
   --minutes Faults of every kind, mixed: agents killed and paused, networks cut, lossy and narrow, disks that lose
-            power, fill up, fail and are slow, clocks that jump, members and leaders that change, nginx killed and
-            reloaded. Clients of all gateways use registers, counters, sets, a bank, locks and watches; the answers
+            power, fill up, fail and are slow, clocks that jump, members, leaders and certificates that change,
+            upgrades, nginx killed and reloaded. Clients of all gateways use registers, counters, sets, a bank, locks and watches; the answers
             have to be those of a single copy, and all nodes have to end with the same. As root each node is a host
             of its own, with a disk of its own; else all is on loopback, and what could not be tried is listed.
 
@@ -34,6 +39,8 @@ usage: npm run faults -- --minutes M [--seed S] [--nodes N] [--only KINDS] [--js
 
   --minutes M    how long faults are made, 0.1 to 1440
   --only KINDS   of these kinds only, separated by commas, such as "partition,kill -9"
+  --peers HOW    of --minutes: how agents know each other, secret, tls or open (default: one of the first two, drawn)
+  --from DIR     of --minutes: another checkout, built; all nodes begin with that, and are upgraded to this one
   --keep         of --minutes: history, data and logs stay in any case
   --kills N      how many agents have to be killed (default 200)
   --cuts N       how many times a disk has to lose its power (default 100)
@@ -64,8 +71,11 @@ async function main(args: readonly string[]): Promise<number> {
     const [command = '', ...more] = positionals
     if (more.length > 0) throw new UsageError(`too many words: ${more.join(' ')}`)
     if (command === '' && values.minutes !== undefined) return await mixed(values, args)
-    if (values.minutes !== undefined || values.only !== undefined || values.keep) {
-      throw new UsageError('--minutes, --only and --keep belong to mixed faults, without a command')
+    const { minutes, only, peers, from } = values
+    if ([minutes, only, peers, from].some(value => value !== undefined) || values.keep) {
+      throw new UsageError(
+        '--minutes, --only, --peers, --from and --keep belong to mixed faults, without a command',
+      )
     }
     if (command === 'counter') return await counter(values)
     if (command === 'power-cut') return await powerCut(values, args)
@@ -93,17 +103,20 @@ async function mixed(values: Values, args: readonly string[]): Promise<number> {
   const { seed } = drawn(values, 'counter')
   const nodes = whole(values.nodes, 3, { name: '--nodes', min: 3, max: 7 })
   const only = kindsOf(values.only)
+  const [peers, from] = [peersOf(values.peers, seed), buildAt(values.from)]
   if (!isInside() && (await whyNoMachine()) === null) {
     return inside('machine', sameCommand([...args, ...(values.seed ? [] : ['--seed', `${seed}`])]))
   }
   const { keep, planted } = values
   const say = (line: string) => console.error(line)
-  say(`${minutes} minutes of faults on ${nodes} nodes, seed ${seed}`)
+  say(`${minutes} minutes of faults on ${nodes} nodes, seed ${seed}, peers: ${peers}`)
   const report = await runMixed({
     minutes,
     seed,
     nodes,
     only,
+    peers,
+    from,
     keep,
     planted,
     say,
@@ -122,17 +135,41 @@ function kindsOf(text: string | undefined): readonly KindName[] | null {
   })
 }
 
+/** @throws UsageError */
+function peersOf(text: string | undefined, seed: number): Shape['peers'] {
+  if (text === undefined) return new Chance(seed, 'peers').oneOf(['secret', 'tls'])
+  if (text === 'secret' || text === 'tls' || text === 'open') return text
+  throw new UsageError('--peers must be secret, tls or open')
+}
+
+/** @throws UsageError */
+function buildAt(directory: string | undefined): string | null {
+  if (directory === undefined) return null
+  const root = resolve(directory)
+  const why = root === ROOT ? 'that is this one' : whyNoBuild(root)
+  if (why !== null) throw new UsageError(`--from: ${why}`)
+  return root
+}
+
 function mixedText(report: MixedReport): string {
-  const { faults, statuses, endings, notTried, why, directory, ...figures } = report
+  const { faults, statuses, endings, resources, notTried, why, directory, ...figures } = report
   return [
     listOf(figures).join(', '),
     `answers: ${listOf(statuses).join(', ')}`,
     `faults: ${listOf(faults).join(', ')}`,
+    ...resourceLines(resources),
     ...listOf(endings).map(text => `an agent ended: ${text}`),
     ...notTried.map(text => `not tried: ${text}`),
     ...why.map(text => `VIOLATED: ${text}`),
     ...(directory === null ? [] : [`history, data and logs are kept in ${directory}`]),
   ].join('\n')
+}
+
+function resourceLines(resources: MixedReport['resources']): string[] {
+  return Object.entries(resources).map(([name, [first, last]]) => {
+    const what = ({ residentMb, files }: Usage) => `${residentMb} MB, ${files} files`
+    return `${name}: ${first === null ? '-' : what(first)}; in the end ${what(last)}`
+  })
 }
 
 function listOf(of: Readonly<Record<string, unknown>>): string[] {
@@ -143,6 +180,8 @@ function parse(args: readonly string[]) {
   const options = {
     minutes: { type: 'string' },
     only: { type: 'string' },
+    peers: { type: 'string' },
+    from: { type: 'string' },
     kills: { type: 'string' },
     seed: { type: 'string' },
     nodes: { type: 'string' },

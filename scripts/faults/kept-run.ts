@@ -1,6 +1,7 @@
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { leftOf } from './left.ts'
 import { Lifetime } from './lifetime.ts'
 
 /** What a run of faults has for itself. */
@@ -24,7 +25,7 @@ export interface Ended<Kind extends Book> {
 
 /**
  * Plays in a directory of its own, ends what was begun, and keeps the directory where something was violated, an
- * error of the run itself among it.
+ * error of the run itself and what cannot be ended among it.
  * @throws Error when it is interrupted with nothing to keep
  */
 export async function keptRun<Kind extends Book>(
@@ -45,6 +46,7 @@ export async function keptRun<Kind extends Book>(
       book.violation(error instanceof Error ? error.message : String(error))
   } finally {
     await stage.lifetime.end()
+    for (const text of await leftOf(stage.directory)) book.violation(text)
   }
   const kept = keep || book.violationCount > 0
   if (!kept) rmSync(stage.directory, { recursive: true, force: true })

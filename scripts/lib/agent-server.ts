@@ -2,16 +2,15 @@
 
 import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { AGENT_PROGRAM, buildOf } from './builds.ts'
 import { hasMemory } from './gateway-server.ts'
-import { agentSettings, agentUrl, type NodePlace, type Place, ROOT } from './layout.ts'
+import { agentSettings, agentUrl, type NodePlace, type Place } from './layout.ts'
 import { peerSettings } from './peers.ts'
 import { probe } from './probe.ts'
 import { runningPid, type Server, type Started, startServer } from './processes.ts'
 
-const MAIN = join(ROOT, 'agent/dist/main.js')
-
 export function agentServer({ agentPidFile, configFile }: NodePlace): Server {
-  return { pidFile: agentPidFile, mark: `${MAIN} --config ${configFile}` }
+  return { pidFile: agentPidFile, mark: `${AGENT_PROGRAM} --config ${configFile}` }
 }
 
 /** @param extra settings beside or instead of the usual ones */
@@ -47,11 +46,12 @@ export async function startAgent(
   node: NodePlace,
   env: Readonly<Record<string, string>> = {},
 ): Promise<Started> {
-  if (!existsSync(MAIN)) throw new Error('the agent is not built: npm run build')
+  const main = join(buildOf(node), AGENT_PROGRAM)
+  if (!existsSync(main)) throw new Error('the agent is not built: npm run build')
   if (!existsSync(node.configFile)) throw new Error(`${node.configFile} is missing: cluster up`)
   return startServer(agentServer(node), {
     program: process.execPath,
-    args: [MAIN, '--config', node.configFile],
+    args: [main, '--config', node.configFile],
     logFile: node.agentLog,
     env,
     namespace: node.namespace,

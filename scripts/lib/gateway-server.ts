@@ -5,10 +5,9 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasSharedDict } from '../../agent/src/gateway/edge-options.ts'
 import { findJsModule } from '../../agent/src/gateway/nginx-binary.ts'
-import { memberList, type NodePlace, type Place, ROOT } from './layout.ts'
+import { buildOf, RENDER_PROGRAM } from './builds.ts'
+import { memberList, type NodePlace, type Place } from './layout.ts'
 import { commandIn, runningPid, type Server, type Started, startServer } from './processes.ts'
-
-const RENDER = join(ROOT, 'agent/dist/gateway/render-main.js')
 
 export function gatewayServer({ nginxPidFile, prefix }: NodePlace): Server {
   return { pidFile: nginxPidFile, mark: `-p ${prefix} `, folder: prefix }
@@ -27,7 +26,8 @@ export function renderGateway(place: Place, node: NodePlace): void {
   const edge = ['--edge-reads', 'auto', '--edge-socket', node.edgeSocket]
   const { NGINX_JS_ENGINE: engine = 'njs' } = process.env
   const own = ['--prefix', node.prefix, '--nginx', nginxProgram(), '--js-engine', engine]
-  const args = [RENDER, ...members, ...own, ...listen, ...mode, ...edge]
+  const render = join(buildOf(node), RENDER_PROGRAM)
+  const args = [render, ...members, ...own, ...listen, ...mode, ...edge]
   // nginx tests an address by taking it
   const [program, ...words] = commandIn(node.namespace, [process.execPath, ...args])
   const { status, stderr, error } = spawnSync(program, words, { encoding: 'utf8' })

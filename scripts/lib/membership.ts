@@ -5,7 +5,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { agentPid, agentServer, agentStatus, startAgent, writeAgentConfig } from './agent-server.ts'
 import { gatewayPid, gatewayServer, renderGateway, startGateway } from './gateway-server.ts'
 import {
-  agentUrl,
   type NodePlace,
   nodeOf,
   nodePlace,
@@ -16,6 +15,7 @@ import {
 } from './layout.ts'
 import { tailOf } from './log-tail.ts'
 import { checkPorts, GRACE_MS, reloadGateway } from './operations.ts'
+import { operate } from './operator.ts'
 import { endServer } from './processes.ts'
 import { type Awaited, awaitReady } from './ready.ts'
 
@@ -150,11 +150,10 @@ async function requestRemoval(
   node: NodePlace,
 ): Promise<{ readonly status: number; readonly reason: string }> {
   try {
-    const url = `${agentUrl(via)}/v1/cluster/members/${node.id}`
-    const signal = AbortSignal.timeout(DEADLINE_MS)
-    const answer = await fetch(url, { method: 'DELETE', headers: { Connection: 'close' }, signal })
-    const { detail } = (await answer.json()) as { readonly detail?: string }
-    return { status: answer.status, reason: `${via.id} answers ${answer.status}: ${detail}` }
+    const request = { method: 'DELETE', timeoutMs: DEADLINE_MS }
+    const { status, body } = await operate(via, `/v1/cluster/members/${node.id}`, request)
+    const { detail } = JSON.parse(body) as { readonly detail?: string }
+    return { status, reason: `${via.id} answers ${status}: ${detail}` }
   } catch (error) {
     return { status: 0, reason: error instanceof Error ? error.message : String(error) }
   }

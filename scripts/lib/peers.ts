@@ -9,7 +9,7 @@ import { type NodePlace, type Place, ROOT } from './layout.ts'
 const PROGRAM = join(ROOT, 'agent/dist/cli/raft-nginx.js')
 
 /** Where a cluster's certificates are. */
-export function certificateDirectory({ directory, shape }: Place): string {
+export function certificateDirectory({ directory, shape }: Omit<Place, 'nodes'>): string {
   return join(directory, `tls-${shape.clusterName}`)
 }
 

@@ -11,6 +11,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -101,6 +102,12 @@ export function isPaused(pid: number): boolean {
   return stateOf(pid) === 'T'
 }
 
+/** Whether it does something of its own at this signal, instead of ending. */
+export function catches(pid: number, signal: NodeJS.Signals): boolean {
+  const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(procFile(pid, 'status'))?.[1] ?? '0'
+  return ((BigInt(`0x${caught}`) >> BigInt(constants.signals[signal] - 1)) & 1n) === 1n
+}
+
 /** To the whole process group: nginx's workers too. Nothing happens where there is none any more. */
 export function signalGroup(pid: number, signal: NodeJS.Signals): void {
   try {
@@ -178,6 +185,11 @@ export function openFiles(pid: number): string[] {
       return []
     }
   })
+}
+
+/** Memory that it has at the moment, as the kernel counts it; 0 where it has ended. */
+export function residentBytes(pid: number): number {
+  return Number(/^VmRSS:\s*([0-9]+) kB$/m.exec(procFile(pid, 'status'))?.[1] ?? 0) * 1024
 }
 
 /** Such as nginx's workers. */

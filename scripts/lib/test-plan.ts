@@ -22,8 +22,8 @@ export interface TestStage {
 
 const MINUTE_MS = 60_000
 const GATEWAY = 'njs/test/gateway/'
-/** Simulations use all cores; benchmarks measure. */
-const ALONE = /\b(?:seeds|bench)\.process\.ts$/
+/** Simulations use all cores; benchmarks measure; faults are to be those that are made. */
+const ALONE = /\b(?:seeds|bench|nemesis)\.process\.ts$/
 const FOLDERS = ['agent/test', 'njs/test']
 
 /** @param only part of the name of a stage or of a test file; null for all */

@@ -1,14 +1,15 @@
 /**
- * Mixed faults for a minute, on a seed of their own each time: see `npm run faults -- --help`. Beside them nothing
- * else runs. Run by itself: `npx tsx agent/test/faults/nemesis.process.ts`.
+ * Mixed faults for three minutes, on a seed of their own each time, which decides whether there are three or five
+ * nodes: see `npm run faults -- --help`. Beside them nothing else runs. Run by itself: `npx tsx agent/test/faults/nemesis.process.ts`.
  */
 
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import t from 'tap'
 import { ROOT } from '../../../scripts/lib/layout.ts'
+import { Chance } from '../simulation/chance.ts'
 
-const MINUTES = 1
+const MINUTES = 3
 const { SEED = String(Date.now() % 1_000_000_000) } = process.env
 
 t.setTimeout((MINUTES + 5) * 60_000)
@@ -17,6 +18,8 @@ interface Report {
   readonly operations: number
   readonly ok: number
   readonly events: number
+  readonly peers: string
+  readonly resources: Readonly<Record<string, unknown>>
   readonly violations: number
   readonly hosts: boolean
   readonly faults: Readonly<Record<string, number>>
@@ -25,10 +28,14 @@ interface Report {
 }
 
 t.test(`faults of every kind, mixed, seed ${SEED}`, async t => {
-  const { code, output } = await run(['--minutes', `${MINUTES}`, '--seed', SEED, '--json'])
+  const nodes = new Chance(Number(SEED), 'nodes').oneOf([3, 5])
+  const how = ['--minutes', `${MINUTES}`, '--seed', SEED, '--nodes', `${nodes}`]
+  const { code, output } = await run([...how, '--json'])
   const report = JSON.parse(output.trimEnd().split('\n').at(-1) ?? '') as Report
   const { operations, ok, events, faults, hosts } = report
-  t.comment(`seed ${SEED}, ${operations} operations, ${ok} ok, ${JSON.stringify(faults)}`)
+  t.comment(
+    `seed ${SEED}, ${nodes} nodes, peers ${report.peers}, ${operations} operations, ${ok} ok, ${JSON.stringify(faults)}`,
+  )
   if (!hosts) t.comment('not tried: hosts of their own')
   for (const text of report.notTried) t.comment(`not tried: ${text}`)
   t.strictSame(report.why, [], 'nothing was violated')
@@ -36,7 +43,9 @@ t.test(`faults of every kind, mixed, seed ${SEED}`, async t => {
   t.equal(code, 0)
   t.ok(ok > 100, `${ok} operations were answered`)
   t.ok(events > 100, `watchers were told of ${events} entries`)
-  t.ok(Object.keys(faults).length > 2, 'faults of several kinds')
+  t.ok(Object.keys(faults).length > 3, 'faults of several kinds')
+  const agents = Object.keys(report.resources).filter(name => name.startsWith('agent of '))
+  t.equal(agents.length, nodes, 'memory and files of each agent are told')
 })
 
 /** The command as users have it. */

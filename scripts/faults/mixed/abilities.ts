@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Shape } from '../../lib/layout.ts'
 import { Hosts } from '../../net/hosts.ts'
 import { isInside, whyNoMachine } from '../../net/inside.ts'
 import { run } from '../../net/tools.ts'
@@ -13,13 +14,20 @@ import { type Ability, KINDS, type KindName } from './nemesis.ts'
 
 export interface Abilities {
   readonly able: ReadonlySet<Ability>
-  /** kinds of faults that cannot be made here, and why */
+  /** kinds of faults that cannot be made, and why */
   readonly notTried: readonly string[]
   readonly hosts: Hosts | null
 }
 
+/** How a run was asked for. */
+export interface Wishes {
+  readonly peers: Shape['peers']
+  /** another build, from which nodes are upgraded */
+  readonly from: string | null
+}
+
 /** @param network where hosts get their addresses */
-export async function findAbilities(network: string): Promise<Abilities> {
+export async function findAbilities(network: string, wishes: Wishes): Promise<Abilities> {
   const why = new Map<Ability, string>()
   let hosts: Hosts | null = null
   try {
@@ -37,19 +45,30 @@ export async function findAbilities(network: string): Promise<Abilities> {
     ['disks', hosts === null ? 'no mounts of its own' : await whyNoPowerCuts()],
     ['tracing', await whyNoTracing()],
     ['clocks', Clocks.find('/') === null ? 'libfaketime is missing (Debian: faketime)' : null],
+    ['certificates', wishes.peers === 'tls' ? null : 'agents have none in this run: --peers tls'],
+    ['builds', wishes.from === null ? 'there is no other build: --from DIR' : null],
   ] as const) {
     if (reason !== null) why.set(ability, reason)
   }
   await hosts?.remove('probe')
-  const all: readonly Ability[] = ['hosts', 'shaping', 'delay', 'disks', 'tracing', 'clocks']
   return {
-    able: new Set(all.filter(ability => !why.has(ability))),
+    able: new Set(ALL.filter(ability => !why.has(ability))),
     notTried: notTried(why),
     hosts,
   }
 }
 
 const PROBE_NUMBER = 249
+const ALL: readonly Ability[] = [
+  'hosts',
+  'shaping',
+  'delay',
+  'disks',
+  'tracing',
+  'clocks',
+  'certificates',
+  'builds',
+]
 
 function notTried(why: ReadonlyMap<Ability, string>): string[] {
   return (Object.keys(KINDS) as KindName[]).flatMap(kind => {

@@ -7,6 +7,7 @@ import type { NodePlace } from '../../lib/layout.ts'
 import type { Hosts } from '../../net/hosts.ts'
 import type { Disks } from '../disks.ts'
 import type { Agents } from './agents.ts'
+import type { Certificates } from './certificates.ts'
 import type { Ledger } from './record.ts'
 
 /** One that lasts until it is healed. */
@@ -27,6 +28,8 @@ export class Field {
   readonly hosts: Hosts | null
   readonly disks: Disks | null
   readonly clocks: Clocks | null
+  /** null: its agents have none */
+  readonly certificates: Certificates | null
   /** in words, for people and for the record */
   readonly tell: (what: string) => void
   /** of an agent that is added */
@@ -37,13 +40,24 @@ export class Field {
   readonly spare: number
   /** members are being changed */
   changing = false
+  /** certificates are being replaced */
+  rotating = false
   /** faults of disks under way */
   diskFaults = 0
 
   constructor(
     parts: Pick<
       Field,
-      'agents' | 'ledger' | 'chance' | 'hosts' | 'disks' | 'clocks' | 'settings' | 'spare' | 'tell'
+      | 'agents'
+      | 'ledger'
+      | 'chance'
+      | 'hosts'
+      | 'disks'
+      | 'clocks'
+      | 'certificates'
+      | 'settings'
+      | 'spare'
+      | 'tell'
     >,
   ) {
     this.agents = parts.agents
@@ -52,6 +66,7 @@ export class Field {
     this.hosts = parts.hosts
     this.disks = parts.disks
     this.clocks = parts.clocks
+    this.certificates = parts.certificates
     this.settings = parts.settings
     this.tell = parts.tell
     this.spare = parts.spare
@@ -110,6 +125,11 @@ export class Clocks {
       FAKETIME_DONT_FAKE_MONOTONIC: '1',
       NO_FAKE_STAT: '1',
     }
+  }
+
+  /** For a program that is to believe that so many days have not been yet. */
+  inThePast(days: number): Readonly<Record<string, string>> {
+    return { LD_PRELOAD: this.#library, FAKETIME: `-${days}d` }
   }
 
   /** From a second on from now its clock is so far from the machine's. */

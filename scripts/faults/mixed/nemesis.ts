@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Chance } from '../../../agent/test/simulation/chance.ts'
 import type { Fault, Field, Maker } from './field.ts'
+import { rotate } from './kinds/certificates.ts'
 import { clockJump } from './kinds/clocks.ts'
 import { diskFull, fsyncError, powerCut, slowDisk } from './kinds/disks.ts'
 import { addAndRemove, bringBack, replace } from './kinds/members.ts'
@@ -16,6 +17,7 @@ import {
   rollingRestart,
   transfer,
 } from './kinds/processes.ts'
+import { upgrade } from './kinds/upgrades.ts'
 
 interface Kind {
   readonly weight: number
@@ -24,8 +26,16 @@ interface Kind {
   readonly needs: readonly Ability[]
 }
 
-/** What a machine may lack. */
-export type Ability = 'hosts' | 'shaping' | 'delay' | 'disks' | 'tracing' | 'clocks'
+/** What a machine, or a run, may lack. */
+export type Ability =
+  | 'hosts'
+  | 'shaping'
+  | 'delay'
+  | 'disks'
+  | 'tracing'
+  | 'clocks'
+  | 'certificates'
+  | 'builds'
 
 export const KINDS = {
   'kill -9': { weight: 20, make: killAgent, needs: [] },
@@ -47,6 +57,8 @@ export const KINDS = {
   'one more member': { weight: 3, make: addAndRemove, needs: [] },
   transfer: { weight: 5, make: transfer, needs: [] },
   'rolling restart': { weight: 3, make: rollingRestart, needs: [] },
+  'rolling upgrade': { weight: 4, make: upgrade, needs: ['builds'] },
+  'new certificates': { weight: 4, make: rotate, needs: ['certificates'] },
 } as const satisfies Readonly<Record<string, Kind>>
 
 export type KindName = keyof typeof KINDS

@@ -5,12 +5,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { startCluster } from '../../../agent/test/cluster/harness.ts'
 import { Chance } from '../../../agent/test/simulation/chance.ts'
-import { DEFAULT_SHAPE, type NodePlace, nodePlace, type Shape } from '../../lib/layout.ts'
+import { buildOf, useBuild } from '../../lib/builds.ts'
+import { DEFAULT_SHAPE, type NodePlace, nodePlace, ROOT, type Shape } from '../../lib/layout.ts'
+import { certificateDirectory } from '../../lib/peers.ts'
 import { Disks } from '../disks.ts'
 import { keptRun, type Stage } from '../kept-run.ts'
 import { type Abilities, findAbilities } from './abilities.ts'
 import { Agents } from './agents.ts'
 import { Bank } from './bank.ts'
+import { Certificates } from './certificates.ts'
 import type { Scene } from './clients.ts'
 import { Counters } from './counters.ts'
 import { diskOf } from './disk-places.ts'
@@ -21,6 +24,7 @@ import { Locks } from './locks.ts'
 import { type KindName, Nemesis } from './nemesis.ts'
 import { Ledger } from './record.ts'
 import { Registers } from './registers.ts'
+import { type Compared, compared, grown, usages } from './resources.ts'
 import { Sets } from './sets.ts'
 import { Watches } from './watches.ts'
 
@@ -38,6 +42,7 @@ const SETTINGS = {
 const FORGETFUL = fileURLToPath(new URL('../forgetful.cjs', import.meta.url))
 const PLANTED = { NODE_OPTIONS: `--require=${FORGETFUL}` }
 const READY_MS = 30_000
+const CERTIFICATE_AGE_DAYS = 30
 /** Before the first fault and after the last one. */
 const CALM_MS = 2_000
 
@@ -47,6 +52,10 @@ export interface MixedOptions {
   readonly nodes: number
   /** faults of these kinds only; null: all */
   readonly only: readonly KindName[] | null
+  /** how agents know each other */
+  readonly peers: Shape['peers']
+  /** root of another build: all nodes begin with it, and are upgraded to this one; null: no upgrades */
+  readonly from: string | null
   /** plants a fault that has to be found: agents do not wait for their disk */
   readonly planted: boolean
   /** history, data and logs stay also where nothing was violated */
@@ -64,10 +73,15 @@ export interface MixedReport {
   readonly refused: number
   readonly faults: Readonly<Record<string, number>>
   readonly violations: number
-  /** kinds of faults that this machine cannot make, and why */
+  /** kinds of faults that could not be made, and why */
   readonly notTried: readonly string[]
   readonly longestWithoutWriteMs: number
   readonly nodes: number
+  readonly peers: Shape['peers']
+  /** how many nodes still had the other build in the end */
+  readonly notUpgraded: number
+  /** memory and files of each agent and nginx: at first, and in the end */
+  readonly resources: Compared
   /** whether each node had a network of its own */
   readonly hosts: boolean
   readonly statuses: Readonly<Record<string, number>>
@@ -89,13 +103,14 @@ export async function runMixed(options: MixedOptions): Promise<MixedReport> {
   const open = (stage: Stage) => new Play(options, stage)
   const { book: play, seconds, directory } = await keptRun(options, open, (_, play) => play.run())
   const { ledger } = play
-  const { minutes, seed, nodes } = options
+  const { minutes, seed, nodes, peers } = options
   return {
     ...{ seed, minutes, ...ledger.counts },
     ...play.told(),
     violations: ledger.violationCount,
     longestWithoutWriteMs: Math.round(ledger.longestWithoutWriteMs),
     nodes,
+    peers,
     statuses: Object.fromEntries(ledger.statuses),
     seconds,
     why: ledger.violations,
@@ -112,6 +127,7 @@ class Play {
   #agents: Agents | null = null
   #crowd: Crowd | null = null
   #databases = 0
+  #resources: Compared = {}
 
   constructor(options: MixedOptions, stage: Stage) {
     this.#options = options
@@ -133,7 +149,7 @@ class Play {
     const { seed, only, say, signal, minutes } = this.#options
     const { ledger } = this
     const { lifetime } = this.#stage
-    const abilities = await findAbilities(NETWORK)
+    const abilities = await findAbilities(NETWORK, this.#options)
     this.#abilities = abilities
     for (const text of abilities.notTried) say(`not tried: ${text}`)
     const field = await this.#lay(abilities)
@@ -147,6 +163,7 @@ class Play {
     })
     this.#crowd = crowd
     lifetime.teardown(() => crowd.end())
+    const before = usages(cluster.nodes)
     await crowd.begin()
     const nemesis = new Nemesis({ field, abilities: abilities.able, only, seed })
     this.#nemesis = nemesis
@@ -159,6 +176,9 @@ class Play {
     const shown = await converge(cluster, ledger)
     say('converged; checking')
     crowd.check(shown)
+    const { after, beyond } = await grown(cluster.nodes, before)
+    for (const text of beyond) ledger.violation(text)
+    this.#resources = compared(before, after)
     await this.#checkFiles(agents)
   }
 
@@ -170,19 +190,23 @@ class Play {
       events: this.#crowd?.watches.events ?? 0,
       acquisitions: this.#crowd?.locks.held ?? 0,
       databases: this.#databases,
+      resources: this.#resources,
+      notUpgraded: (this.#agents?.cluster.nodes ?? []).filter(node => buildOf(node) !== ROOT)
+        .length,
       endings: Object.fromEntries(this.#agents?.endings ?? []),
     }
   }
 
   /** Hosts, disks and agents, all of them ready. */
   async #lay({ hosts, able }: Abilities): Promise<Field> {
-    const { nodes, seed } = this.#options
+    const { nodes, seed, peers, from } = this.#options
     const { ledger } = this
     const { directory, lifetime } = this.#stage
     const shape: Partial<Shape> = {
       nodes,
       writeMode: 'mixed',
       network: hosts === null ? null : NETWORK,
+      peers,
     }
     // One more than there are may come.
     const places = Array.from({ length: nodes + 1 }, (_, at) =>
@@ -191,8 +215,12 @@ class Play {
     for (const [at, { id }] of places.entries()) await hosts?.add(id, at + 1)
     const disks = able.has('disks') ? await Disks.make(places.map(diskOf)) : null
     lifetime.teardown(() => disks?.close())
-    const cluster = await startCluster(lifetime, shape, SETTINGS, directory)
     const clocks = able.has('clocks') ? Clocks.find(directory) : null
+    if (from !== null) for (const place of places) useBuild(place, from)
+    const certificates = able.has('certificates')
+      ? await certificatesFor(directory, { ids: places.map(({ id }) => id), clocks })
+      : null
+    const cluster = await startCluster(lifetime, shape, SETTINGS, directory)
     const agents = new Agents({
       cluster,
       env: node => ({ ...clocks?.env(node), ...(this.#options.planted ? PLANTED : {}) }),
@@ -203,7 +231,7 @@ class Play {
     await startAnew(agents, cluster.nodes)
     const chance = new Chance(seed, 'field')
     return new Field({
-      ...{ agents, ledger, chance, hosts, disks, clocks },
+      ...{ agents, ledger, chance, hosts, disks, clocks, certificates },
       settings: SETTINGS,
       tell: what => {
         ledger.line({ nemesis: what })
@@ -219,6 +247,17 @@ class Play {
     this.#databases = checkDatabases(cluster.nodes, ledger)
     checkLogs(cluster.nodes, ledger)
   }
+}
+
+/** Of the past, so that no agent whose clock is put back finds them too young. */
+function certificatesFor(
+  directory: string,
+  { ids, clocks }: { readonly ids: readonly string[]; readonly clocks: Clocks | null },
+): Promise<Certificates> {
+  const shape: Shape = { ...DEFAULT_SHAPE, peers: 'tls' }
+  const place = certificateDirectory({ directory, shape })
+  const env = clocks?.inThePast(CERTIFICATE_AGE_DAYS) ?? {}
+  return Certificates.make({ place, cluster: shape.clusterName, ids, env })
 }
 
 /** So that each has a clock of its own, and how it ends is known. */

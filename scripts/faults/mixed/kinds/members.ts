@@ -4,13 +4,14 @@ import { rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { TestCluster } from '../../../../agent/test/cluster/harness.ts'
 import { agentStatus } from '../../../lib/agent-server.ts'
-import { agentUrl, type NodePlace } from '../../../lib/layout.ts'
+import type { NodePlace } from '../../../lib/layout.ts'
 import { anyNodeOf } from '../../../lib/membership.ts'
-import { probe } from '../../../lib/probe.ts'
+import { operate } from '../../../lib/operator.ts'
 import type { Field, Maker } from '../field.ts'
 
 const RETRY_MS = 100
 const REPAIR_MS = 30_000
+const REMOVAL_MS = 5_000
 
 /** It goes, its disk is lost, and it comes back as a new one. */
 export const replace: Maker = async field => {
@@ -120,8 +121,8 @@ async function membersOf(cluster: TestCluster): Promise<readonly string[]> {
 
 async function askToRemove({ nodes }: TestCluster, id: string): Promise<void> {
   for (const node of nodes) {
-    const url = `${agentUrl(node)}/v1/cluster/members/${id}`
-    const answer = await probe(url, { method: 'DELETE', timeoutMs: 5_000 })
+    const request = { method: 'DELETE', timeoutMs: REMOVAL_MS }
+    const answer = await operate(node, `/v1/cluster/members/${id}`, request).catch(() => null)
     if (answer?.status === 200) return
   }
 }

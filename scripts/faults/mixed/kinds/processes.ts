@@ -2,9 +2,9 @@
 
 import { agentPid } from '../../../lib/agent-server.ts'
 import { gatewayPid } from '../../../lib/gateway-server.ts'
-import { agentUrl, type NodePlace } from '../../../lib/layout.ts'
+import type { NodePlace } from '../../../lib/layout.ts'
 import { killGateway, reloadGateway, startNginx } from '../../../lib/operations.ts'
-import { probe } from '../../../lib/probe.ts'
+import { operate } from '../../../lib/operator.ts'
 import { childrenOf, signalGroup } from '../../../lib/processes.ts'
 import type { Fault, Field, Maker } from '../field.ts'
 
@@ -49,8 +49,10 @@ export const transfer: Maker = async field => {
   if (nodes.length < 2) return null
   const target = field.chance.oneOf(nodes)
   const body = JSON.stringify({ id: target.id })
-  const url = `${agentUrl(field.chance.oneOf(nodes))}/v1/cluster/leader`
-  const answer = await probe(url, { method: 'POST', body, timeoutMs: TRANSFER_MS })
+  const request = { method: 'POST', body, timeoutMs: TRANSFER_MS }
+  const asked = operate(field.chance.oneOf(nodes), '/v1/cluster/leader', request)
+  const answer = await asked.catch(() => null)
+  if (answer?.status === 401) throw new Error(`an operator is refused: ${answer.body}`)
   return {
     what: `leadership to ${target.id}: ${answer?.status ?? 'no answer'}`,
     heal: NOTHING_LEFT,
