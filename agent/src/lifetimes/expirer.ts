@@ -20,8 +20,6 @@ const TICK_MS = 250
 const STEP_MS_MAX = 2 * TICK_MS
 /** Ends in one entry of the log. */
 const BATCH = 512
-/** Entries of the feed that are looked at in one go. */
-const READ_ENTRIES = 10_000
 
 /**
  * Ends what has outlived its lifetime: sessions, keys with a time to live, delays of locks. Only a
@@ -90,15 +88,11 @@ export class Expirer {
   /** @returns false when some of what follows is no longer in the feed */
   #follow(): boolean {
     const { feed } = this.#options
-    for (;;) {
-      const entries = feed.read(this.#followed, READ_ENTRIES)
-      if (entries === null) return false
-      for (const { lifetimes } of entries) {
-        for (const lifetime of lifetimes) this.#deadlines.begin(lifetime, this.#now)
-      }
-      this.#followed = entries.at(-1)?.index ?? this.#followed
-      if (entries.length < READ_ENTRIES) return true
-    }
+    const lifetimes = feed.readLifetimes(this.#followed)
+    if (lifetimes === null) return false
+    for (const lifetime of lifetimes) this.#deadlines.begin(lifetime, this.#now)
+    this.#followed = feed.last
+    return true
   }
 
   async #readAll(): Promise<void> {

@@ -1,9 +1,17 @@
-import type { Change, EntryChanges, Interest } from './change.ts'
+import type { EntryChanges, Interest } from './change.ts'
+import { entryBytesMax, setBytesMax } from './change-codec.ts'
+import { ChangePart } from './change-part.ts'
+import type { Lifetime } from './expiry.ts'
 import { type Listener, Listeners } from './listeners.ts'
+import { contentLength } from './plain-set.ts'
+import type { Standing } from './row.ts'
 
 /** Changes that are kept, bytes: keys, values, and what it costs to keep them. */
 const KEPT_BYTES_MAX = 16 * 1024 * 1024
+/** What an entry counts for beside its changes, a change beside key and value, and a lifetime. */
 const CHANGE_BYTES = 128
+/** The newest parts keep what was decoded of them: those who follow are there, and read the same. */
+const DECODED_PARTS = 2
 
 /** The end of what was changed before. */
 export interface History {
@@ -12,23 +20,31 @@ export interface History {
   readonly entries: readonly EntryChanges[]
 }
 
+/** The same, encoded. */
+export interface EncodedHistory {
+  readonly since: number
+  /** one behind the other, each up to the entry of this index */
+  readonly pieces: readonly { readonly upto: number; readonly body: Uint8Array }[]
+}
+
 /**
  * What committed entries have changed on this node, in their order: the newest of it, bounded by
  * bytes, and a call to whoever listens. Nobody who is slow holds anything back: readers come with the
- * index that they know, and are told when what follows is no longer here.
+ * index that they know, and are told when what follows is no longer here. Kept encoded, and decoded for who reads.
  */
 export class ChangeFeed {
   readonly #bytesMax: number
   readonly #listeners = new Listeners()
-  /** ascending; what lies before `#first` is dropped */
-  #kept: EntryChanges[] = []
-  #first = 0
+  /** ascending; none of them is empty */
+  #parts: ChangePart[] = []
   #bytes = 0
   #since = 0
   #last = 0
   #reserved = 0
   #timeMs = 0
   #published = 0
+  /** index of the first entry that was added and not published; 0: there is none */
+  #added = 0
 
   constructor(bytesMax: number = KEPT_BYTES_MAX) {
     this.#bytesMax = bytesMax
@@ -71,28 +87,45 @@ export class ChangeFeed {
   restart(last: number, history: History = { since: last, entries: [] }): void {
     const before = this.#last
     this.#reserved += 1
-    this.#kept = [...history.entries]
-    this.#first = 0
+    this.#parts = []
     this.#bytes = 0
-    for (const entry of this.#kept) this.#bytes += sizeOf(entry)
+    for (const entry of history.entries) this.#append(entry)
     this.#since = history.since
     this.#last = last
     this.#shrink()
+    this.#added = 0
     this.#listeners.notifyAll(before + 1)
   }
 
-  /** A batch was applied up to `last`. Calls each listener that any of it concerns, once. */
-  publish(entries: readonly EntryChanges[], last: number): void {
+  /** One entry's changes, which are to be published with the batch. */
+  add(entry: EntryChanges): void {
+    this.#append(entry)
+    this.#listeners.concern(entry)
+  }
+
+  /**
+   * The same for a plain `set` of one key.
+   * @param standing of the key; what the entry left as it was
+   * @param key one character a byte
+   * @returns the part whose last bytes are a copy of the command
+   */
+  addSet(index: number, command: Uint8Array, standing: Standing, key: string): ChangePart {
+    const part = this.#partFor(setBytesMax(command, standing))
+    const cost = 2 * CHANGE_BYTES + contentLength(command)
+    part.addSet(index, command, standing, cost)
+    this.#count(index, cost)
+    this.#listeners.concernKey(key)
+    return part
+  }
+
+  /** The batch is applied up to `last`. Calls each listener that any of it concerns, once. */
+  publish(last: number): void {
     this.#last = Math.max(this.#last, last)
-    if (entries.length === 0) return
-    for (const entry of entries) {
-      const bytes = sizeOf(entry)
-      this.#kept.push(entry)
-      this.#bytes += bytes
-      this.#published += bytes
-    }
+    if (this.#added === 0) return
+    const first = this.#added
+    this.#added = 0
     this.#shrink()
-    this.#listeners.notify(entries)
+    this.#listeners.call(first)
   }
 
   /** Beside what is published: reserved keys, and the log's time. */
@@ -104,27 +137,47 @@ export class ChangeFeed {
   /** What follows `after`, oldest first, at most `limit` entries; null when some of that is no longer here. */
   read(after: number, limit: number): readonly EntryChanges[] | null {
     if (after < this.#since) return null
-    let low = this.#first
-    let high = this.#kept.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.#kept[middle] as EntryChanges).index > after) high = middle
-      else low = middle + 1
+    const entries: EntryChanges[] = []
+    for (const [at, part] of this.#partsBehind(after)) {
+      for (let place = part.placeBehind(after); place < part.end; place++) {
+        if (entries.length === limit || part.indexAt(place) > this.#last) return entries
+        entries.push(part.read(place))
+      }
+      if (at < this.#parts.length - DECODED_PARTS) part.forget()
     }
-    return this.#kept.slice(low, low + limit)
+    return entries
+  }
+
+  /** What follows `after` of beginnings and renewals of lifetimes; null as in `read`. */
+  readLifetimes(after: number): Lifetime[] | null {
+    if (after < this.#since) return null
+    const lifetimes: Lifetime[] = []
+    for (const [, part] of this.#partsBehind(after)) {
+      for (const entry of part.mortalBehind(after)) {
+        if (entry.index <= this.#last) lifetimes.push(...entry.lifetimes)
+      }
+    }
+    return lifetimes
   }
 
   /** Of what follows `after` the newest, at most so many bytes. */
-  newest(after: number, bytesMax: number): History {
+  newest(after: number, bytesMax: number): EncodedHistory {
+    const pieces: { upto: number; body: Uint8Array }[] = []
     let bytes = 0
-    let at = this.#kept.length
-    for (; at > this.#first; at--) {
-      const entry = this.#kept[at - 1] as EntryChanges
-      bytes += sizeOf(entry)
-      if (entry.index <= after) break
-      if (bytes > bytesMax) return { since: entry.index, entries: this.#kept.slice(at) }
+    for (let at = this.#parts.length - 1; at >= 0; at--) {
+      const part = this.#parts[at] as ChangePart
+      let place = part.end
+      while (place > part.placeBehind(after) && bytes + part.costAt(place - 1) <= bytesMax) {
+        place -= 1
+        bytes += part.costAt(place)
+      }
+      if (place < part.end) {
+        const body = part.bytes.subarray(part.beginOf(place), part.length)
+        pieces.unshift({ upto: part.indexAt(part.end - 1), body })
+      }
+      if (place > part.placeBehind(after)) return { since: part.indexAt(place - 1), pieces }
     }
-    return { since: Math.max(after, this.#since), entries: this.#kept.slice(at) }
+    return { since: Math.max(after, this.#since), pieces }
   }
 
   /**
@@ -136,25 +189,46 @@ export class ChangeFeed {
     return this.#listeners.add(interest, listener)
   }
 
+  #append(entry: EntryChanges): void {
+    const cost = costOf(entry)
+    this.#partFor(entryBytesMax(entry)).add(entry, cost)
+    this.#count(entry.index, cost)
+  }
+
+  #count(index: number, cost: number): void {
+    this.#bytes += cost
+    this.#published += cost
+    if (this.#added === 0) this.#added = index
+  }
+
+  #partFor(bytes: number): ChangePart {
+    const newest = this.#parts.at(-1)
+    if (newest?.hasRoom(bytes)) return newest
+    this.#parts.at(-DECODED_PARTS)?.forget()
+    const part = new ChangePart(bytes)
+    this.#parts.push(part)
+    return part
+  }
+
+  /** With their places, oldest first; the first may hold nothing behind `index`. */
+  *#partsBehind(index: number): Iterable<readonly [number, ChangePart]> {
+    let from = this.#parts.length
+    while (from > 0 && (this.#parts[from - 1] as ChangePart).lastIndex > index) from -= 1
+    for (let at = from; at < this.#parts.length; at++) yield [at, this.#parts[at] as ChangePart]
+  }
+
   #shrink(): void {
     while (this.#bytes > this.#bytesMax) {
-      const entry = this.#kept[this.#first] as EntryChanges
-      this.#first += 1
-      this.#bytes -= sizeOf(entry)
-      this.#since = entry.index
+      const oldest = this.#parts[0] as ChangePart
+      this.#since = oldest.indexAt(oldest.first)
+      this.#bytes -= oldest.drop()
+      if (oldest.first === oldest.end) this.#parts.shift()
     }
-    if (this.#first < 1024 || this.#first * 2 < this.#kept.length) return
-    this.#kept = this.#kept.slice(this.#first)
-    this.#first = 0
   }
 }
 
-function sizeOf({ changes, lifetimes }: EntryChanges): number {
+function costOf({ changes, lifetimes }: EntryChanges): number {
   let bytes = CHANGE_BYTES * (1 + lifetimes.length)
-  for (const change of changes) bytes += sizeOfChange(change)
+  for (const { key, value } of changes) bytes += CHANGE_BYTES + key.length + (value?.length ?? 0)
   return bytes
-}
-
-function sizeOfChange({ key, value }: Change): number {
-  return CHANGE_BYTES + key.length + (value?.length ?? 0)
 }

@@ -1,12 +1,12 @@
 import type { Database, Statement } from 'better-sqlite3'
 import { ByteReader, ByteWriter, DecodeError } from '../../lib/bytes.ts'
 import type { EntryChanges } from './change.ts'
-import { decodeChanges, encodeChanges } from './change-codec.ts'
+import { decodeChanges } from './change-codec.ts'
 import type { ChangeFeed, History } from './change-feed.ts'
 
 /**
- * What the feed keeps, beside the keys: in parts, each of the changes that one commit brought, and under 0 how
- * far back and how far on they go. Who commits when decides where one ends: replicas differ in it.
+ * What the feed keeps, beside the keys: in parts, some for each commit, by the index of their last entry, and under
+ * 0 how far back and how far on they go. Who commits when decides where one ends: replicas differ in it.
  */
 export const CHANGES_TABLE = `CREATE TABLE kv_changes(
     upto INTEGER PRIMARY KEY NOT NULL,
@@ -69,7 +69,7 @@ export class ChangeHistory {
     const { published } = this.#feed
     if (published !== this.#savedBytes) {
       const part = this.#feed.newest(this.#saved, PART_BYTES_MAX)
-      if (part.entries.length > 0) put.run(index, encodeChanges(part.entries))
+      for (const { upto, body } of part.pieces) put.run(upto, body)
       if (part.since > this.#saved) this.#floor = part.since
     }
     const since = Math.max(this.#feed.since, this.#floor)

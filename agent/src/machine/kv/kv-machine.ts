@@ -21,7 +21,7 @@ export class KvMachine extends SqliteMachine<KvQuery, KvAnswer> {
     const changes = new ChangeFeed()
     // "RNkv"
     const kind = { tables: KV_TABLES, shape: 'program', applicationId: 0x524e6b76 } as const
-    super(file, { ...kind, open: ({ db }) => new KvEngine(db, changes) }, onRestore)
+    super(file, { ...kind, open: connection => new KvEngine(connection, changes) }, onRestore)
     this.changes = changes
   }
 

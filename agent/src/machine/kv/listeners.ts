@@ -15,6 +15,7 @@ export class Listeners {
   readonly #sessions = new Set<Listener>()
 
   #count = 0
+  #concerned = new Set<Listener>()
 
   /** How many there are. */
   get size(): number {
@@ -50,30 +51,36 @@ export class Listeners {
     return () => this.#removePrefix(text, listener)
   }
 
-  notify(entries: readonly EntryChanges[]): void {
-    const concerned = new Set<Listener>()
-    const idle = this.#keys.size === 0 && this.#prefixes.size === 0
-    for (const { changes, sessions } of entries) {
-      if (sessions) addAll(concerned, this.#sessions)
-      if (!idle) for (const { key } of changes) this.#find(latin1(key), concerned)
+  /** Whoever an entry concerns is called the next time. */
+  concern({ changes, sessions }: EntryChanges): void {
+    if (this.#count === 0) return
+    if (sessions) addAll(this.#concerned, this.#sessions)
+    for (const { key } of changes) this.concernKey(latin1(key))
+  }
+
+  /** The same for a change of one key; one character a byte. */
+  concernKey(key: string): void {
+    if (this.#keys.size > 0) addAll(this.#concerned, this.#keys.get(key))
+    for (const length of this.#lengths.keys()) {
+      if (length <= key.length) addAll(this.#concerned, this.#prefixes.get(key.slice(0, length)))
     }
-    const first = entries[0]?.index ?? 0
+  }
+
+  /** Calls those who are concerned since the last call, once each. */
+  call(first: number): void {
+    if (this.#concerned.size === 0) return
+    const concerned = this.#concerned
+    this.#concerned = new Set()
     for (const listener of concerned) listener(first)
   }
 
   /** Calls everybody. */
   notifyAll(first: number): void {
+    this.#concerned = new Set()
     const everybody = new Set(this.#sessions)
     for (const listeners of this.#keys.values()) addAll(everybody, listeners)
     for (const listeners of this.#prefixes.values()) addAll(everybody, listeners)
     for (const listener of everybody) listener(first)
-  }
-
-  #find(key: string, into: Set<Listener>): void {
-    addAll(into, this.#keys.get(key))
-    for (const length of this.#lengths.keys()) {
-      if (length <= key.length) addAll(into, this.#prefixes.get(key.slice(0, length)))
-    }
   }
 
   #removePrefix(text: string, listener: Listener): void {

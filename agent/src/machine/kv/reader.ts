@@ -3,7 +3,7 @@ import type { LogPosition } from '../../raft/types.ts'
 import type { Executor } from './executor.ts'
 import type { KvAnswer, KvQuery, Scope } from './query.ts'
 import { endOf } from './ranged.ts'
-import type { KeptRow } from './rows.ts'
+import type { KeptRow } from './row.ts'
 
 /** Answers a query from what `executor` works on, which shows everything up to `applied`. */
 export function answer(

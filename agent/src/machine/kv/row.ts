@@ -1,3 +1,5 @@
+import { crc32c } from '../../lib/crc32c.ts'
+
 /** What one key holds. */
 export interface KvRow {
   readonly value: Uint8Array
@@ -16,4 +18,18 @@ export interface KvRow {
 
 export interface ListedRow extends KvRow {
   readonly key: Uint8Array
+}
+
+/** A row of `kv`, whole. */
+export interface KeptRow extends ListedRow {
+  /** 0: it stays until it is deleted. */
+  readonly ttlMs: number
+}
+
+/** What a plain write leaves as it was. */
+export type Standing = Pick<KvRow, 'createIndex' | 'lockIndex' | 'session'>
+
+/** SQLite checks the shape of its pages, not the bytes of a value. */
+export function checksumOf(key: Uint8Array, value: Uint8Array): number {
+  return crc32c(key) ^ crc32c(value)
 }

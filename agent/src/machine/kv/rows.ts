@@ -1,25 +1,16 @@
 import type { Database, Statement } from 'better-sqlite3'
 import { assert } from '../../lib/assert.ts'
-import { crc32c } from '../../lib/crc32c.ts'
 import { MachineDamaged } from '../state-machine.ts'
+import { HotRows } from './hot-rows.ts'
 import { Names } from './names.ts'
 import type { Scope } from './query.ts'
 import { Ranged } from './ranged.ts'
 import { isReserved, RESERVED_END } from './reserved.ts'
-import type { KvRow, ListedRow } from './row.ts'
+import { checksumOf, type KeptRow, type KvRow, type Standing } from './row.ts'
 import { Tombstones } from './tombstones.ts'
 import { ROWS_BYTES_MAX, rowBytes, TREE_KEYS_MAX } from './tree-limits.ts'
 
-/** A row of `kv`, whole. */
-export interface KeptRow extends ListedRow {
-  /** 0: it stays until it is deleted. */
-  readonly ttlMs: number
-}
-
 type Found = Omit<KeptRow, 'flags'> & { readonly flags: string; readonly checksum: number }
-
-/** What a plain write leaves as it was. */
-type Standing = Pick<KvRow, 'createIndex' | 'lockIndex' | 'session'>
 
 const COLUMNS = `key, value, create_index AS createIndex, modify_index AS modifyIndex, checksum, flags,
   lock_index AS lockIndex, session, ttl_ms AS ttlMs, content_type AS contentType`
@@ -28,6 +19,7 @@ const COLUMNS = `key, value, create_index AS createIndex, modify_index AS modify
 export class Rows {
   readonly tombstones: Tombstones
   readonly names: Names
+  readonly hot: HotRows
   readonly #file: string
   readonly #get: Statement<[Uint8Array], Found>
   readonly #put: Statement<
@@ -44,6 +36,7 @@ export class Rows {
 
   constructor(db: Database) {
     this.tombstones = new Tombstones(db)
+    this.hot = new HotRows(db)
     this.#file = db.name
     this.#get = db.prepare(`SELECT ${COLUMNS} FROM kv WHERE key = ?`)
     this.#put = db.prepare('INSERT OR REPLACE INTO kv VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
@@ -68,6 +61,8 @@ export class Rows {
 
   /** @throws MachineDamaged */
   get(key: Uint8Array): KeptRow | null {
+    const waiting = this.hot.find(key)
+    if (waiting !== null) return waiting
     const found = this.#get.get(key)
     return found === undefined ? null : this.#checked(found)
   }
@@ -75,6 +70,7 @@ export class Rows {
   /** Replaces all of the row. */
   put(row: KeptRow): void {
     const { key, value, createIndex, modifyIndex, flags, lockIndex, session } = row
+    this.hot.forget(key)
     this.#put.run(
       key,
       value,
@@ -91,6 +87,7 @@ export class Rows {
 
   /** As a `put` of the value alone, whatever was there; a lock on it stays. @returns the row that this makes */
   putPlain(key: Uint8Array, value: Uint8Array, index: number): KvRow {
+    this.hot.forget(key)
     this.#plain.run(key, value, index, index, checksumOf(key, value))
     const standing = this.#standing.get(key)
     assert(standing !== undefined, 'a key that was put is there')
@@ -99,6 +96,7 @@ export class Rows {
 
   /** @returns whether there was one */
   delete(key: Uint8Array, index: number): boolean {
+    this.hot.forget(key)
     if (this.#delete.run(key).changes === 0) return false
     if (!isReserved(key)) this.tombstones.add({ kind: 'key', bytes: key }, index)
     return true
@@ -108,6 +106,7 @@ export class Rows {
   deleteTree(prefix: Uint8Array, index: number): Uint8Array[] | null {
     let count = 0
     for (const _ of this.#keys.iterate(prefix)) if (++count > TREE_KEYS_MAX) return null
+    this.hot.forget(null)
     const keys = this.#deleteTree.all(prefix).map(({ key }) => key)
     if (keys.length > 0) this.tombstones.add({ kind: 'prefix', bytes: prefix }, index)
     return keys.sort(Buffer.compare)
@@ -154,9 +153,4 @@ export class Rows {
     }
     return { ...row, flags: BigInt(flags) }
   }
-}
-
-/** SQLite checks the shape of its pages, not the bytes of a value. */
-function checksumOf(key: Uint8Array, value: Uint8Array): number {
-  return crc32c(key) ^ crc32c(value)
 }

@@ -3,7 +3,8 @@ import type { Reason } from './answer.ts'
 import type { ChangeRecorder } from './change.ts'
 import type { LockSessions } from './lock-sessions.ts'
 import type { Operation } from './operation.ts'
-import type { KeptRow, Rows } from './rows.ts'
+import type { KeptRow } from './row.ts'
+import type { Rows } from './rows.ts'
 
 /** What a step answers: rows, or why it cannot be. A step that fails has changed nothing. */
 export type StepAnswer = readonly KeptRow[] | Reason

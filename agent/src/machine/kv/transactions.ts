@@ -2,7 +2,7 @@ import type { Database } from 'better-sqlite3'
 import type { AnsweredRow, Failure, KvOutcome } from './answer.ts'
 import type { ChangeRecorder } from './change.ts'
 import { isWrite, type Operation } from './operation.ts'
-import type { KeptRow } from './rows.ts'
+import type { KeptRow } from './row.ts'
 import type { StepAnswer, Steps } from './steps.ts'
 import { ROWS_BYTES_MAX, rowBytes } from './tree-limits.ts'
 

@@ -30,13 +30,19 @@ export class SqlEngine implements Engine<Uint8Array, Promise<PlugInAnswer>> {
 
   opened(): void {}
 
-  begin(): void {}
+  begin(): null {
+    return null
+  }
 
   execute(command: Uint8Array, moment: Moment): Result {
     return this.#executor.execute(command, moment)
   }
 
   applied(): void {}
+
+  flush(): void {}
+
+  lost(): void {}
 
   committing(): void {}
 

@@ -1,6 +1,6 @@
 import type { Database } from 'better-sqlite3'
 import type { LogPosition } from '../../raft/types.ts'
-import type { Result } from '../state-machine.ts'
+import type { CommittedEntry, Result } from '../state-machine.ts'
 
 /** What an engine works on. */
 export interface Connection {
@@ -9,7 +9,9 @@ export interface Connection {
   /** Path of the database; null: it is in memory. */
   readonly file: string | null
   /** Puts what was applied into the file, for readers on connections of their own to see. */
-  commit(): void
+  readonly commit: () => void
+  /** Has the engine's `flush` called. @throws its error; everything since the last commit is lost, and the machine ends */
+  readonly flush: () => void
 }
 
 /** What a command may know beside the data. */
@@ -20,6 +22,15 @@ export interface Moment {
   readonly timeMs: number
 }
 
+/** How a batch is carried out that can be refused nothing, and leaves the tables as they are: see `Engine.flush`. */
+export interface Plain {
+  /**
+   * Carries out one command, whose result is `done` without a value.
+   * @throws as `Connection.flush`
+   */
+  execute(command: Uint8Array, index: number): void
+}
+
 /**
  * What one kind of SQLite machine does with its tables. Position, chain, configuration, sessions, batches,
  * checkpoints and snapshots are the SqliteMachine's, in the same transactions.
@@ -27,15 +38,22 @@ export interface Moment {
 export interface Engine<Query, Answer> {
   /** The tables hold what was applied up to here: after opening the file, and after another took its place. */
   opened(applied: LogPosition): void
-  /** A batch begins; one before it may have been taken back. */
-  begin(): void
+  /**
+   * A batch begins, of what is behind the first `skipped` entries; one before it may have been taken back.
+   * @returns null: each command of it goes to `execute`, in a savepoint
+   */
+  begin(entries: readonly CommittedEntry[], skipped: number): Plain | null
   /**
    * Carries out one command. Deterministic; what it refuses has changed nothing.
    * @throws an error of the surroundings: the whole batch is taken back
    */
   execute(command: Uint8Array, moment: Moment): Result
-  /** The batch is visible, up to here. */
-  applied(applied: LogPosition): void
+  /** The batch is visible, up to here; `timeMs` is the log's time. */
+  applied(applied: LogPosition, timeMs: number): void
+  /** Whatever was applied and waits in memory goes into the tables. */
+  flush(): void
+  /** All batches since the last commit are taken back. */
+  lost(): void
   /** The transaction that holds the batches since the last one is about to be committed: the last to be written in it. */
   committing(applied: LogPosition): void
   query(query: Query, applied: LogPosition): Answer

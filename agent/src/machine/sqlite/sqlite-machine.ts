@@ -47,7 +47,7 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
   #gate: Promise<void> | null = null
   #checkpoint: Promise<LogPosition> | null = null
   #commitTimer: NodeJS.Timeout | null = null
-  /** of a commit: what it took back was answered, so that nothing is read any more */
+  /** of a restore or a checkpoint, after which nothing can be done with the machine; see also `SqliteStore.failure` */
   #failure: unknown = null
   /** applied before the last complete checkpoint began: power loss takes back nothing up to here */
   #durable = ORIGIN
@@ -85,7 +85,7 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     while (this.#gate !== null) await this.#gate
     const { store } = this.#opened()
     const results = store.apply(entries, configuration)
-    if (store.uncommitted >= COMMIT_ENTRIES) this.#commit(store)
+    if (store.uncommitted >= COMMIT_ENTRIES) store.commit()
     else this.#commitSoon()
     return results
   }
@@ -119,7 +119,7 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
   async snapshot(): Promise<SnapshotView> {
     while (this.#gate !== null) await this.#gate
     const { store } = this.#opened()
-    this.#commit(store)
+    store.commit()
     if (this.#file === null) return imageView(store)
     const view = await pinView(this.#file, {
       verify: seal => this.#opened().guard?.verifyCopy(seal) ?? Promise.resolve(),
@@ -159,7 +159,7 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     this.#open = null
     this.#durable = ORIGIN
     if (this.#commitTimer !== null) clearTimeout(this.#commitTimer)
-    if (this.#failure === null) open.store.commit()
+    if (this.#failure === null && open.store.failure === null) open.store.commit()
     await open.guard?.record()
     await open.store.endReaders()
     // In this order: whoever closes last copies the rest of the WAL, which belongs on the thread; and
@@ -195,12 +195,12 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     const { store, checkpointer, guard } = this.#opened()
     const done = store.position === this.#durable
     if (checkpointer === null || guard === null || done) return this.#durable
-    this.#commit(store)
+    store.commit()
     await checkpointer.pin()
     await guard.record()
     await checkpointer.copy()
     if (this.#views.size > 0) return this.#durable
-    this.#commit(store)
+    store.commit()
     const restart = this.#restartWal(checkpointer, guard).finally(() => {
       this.#gate = null
     })
@@ -270,25 +270,18 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     this.#commitTimer ??= setTimeout(() => {
       this.#commitTimer = null
       try {
-        if (this.#open !== null) this.#commit(this.#open.store)
+        this.#open?.store.commit()
       } catch {
         // for whoever comes next
       }
     }, COMMIT_MS).unref()
   }
 
-  #commit(store: SqliteStore<Query, Answer>): void {
-    try {
-      store.commit()
-    } catch (error) {
-      this.#failure = error
-      throw error
-    }
-  }
-
   #opened(): Open<Query, Answer> {
     if (this.#failure !== null) throw this.#failure
     if (this.#open === null) throw new Error('the machine is not open')
+    const { failure } = this.#open.store
+    if (failure !== null) throw failure.cause
     return this.#open
   }
 }

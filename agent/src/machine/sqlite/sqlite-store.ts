@@ -4,7 +4,7 @@ import { asLogIndex, asTerm, type LogPosition } from '../../raft/types.ts'
 import { Chain, type ChainMark } from '../chain.ts'
 import { countApplied } from '../position.ts'
 import type { Applied, CommittedEntry, Result } from '../state-machine.ts'
-import type { Engine, EngineKind } from './engine.ts'
+import type { Engine, EngineKind, Plain } from './engine.ts'
 import { Sessions } from './sessions.ts'
 import { SCHEMA_SQL } from './snapshot-worker.ts'
 
@@ -55,12 +55,19 @@ export class SqliteStore<Query, Answer> {
   #applied: Account
   /** what `_raft` holds; changes only after a COMMIT */
   #committed: Account
+  /** see `failure` */
+  #failure: { readonly cause: unknown } | null = null
 
   /** @param db as `openDatabase` gave it; `close` closes it */
   constructor(db: Database, file: string | null, kind: EngineKind<Query, Answer>) {
     this.#db = db
     this.#kind = kind
-    this.#engine = kind.open({ db, file, commit: () => this.commit() })
+    this.#engine = kind.open({
+      db,
+      file,
+      commit: () => this.commit(),
+      flush: () => this.#flush(),
+    })
     this.#stored = db.prepare(
       `SELECT applied_index AS "index", applied_term AS term, configuration, chain,
          time_ms AS nowMs, sessions FROM _raft`,
@@ -99,6 +106,11 @@ export class SqliteStore<Query, Answer> {
     return this.#applied.position.index - this.#committed.position.index
   }
 
+  /** What took back more than one batch; null: nothing did. That was answered, so nothing may be read any more. */
+  get failure(): { readonly cause: unknown } | null {
+    return this.#failure
+  }
+
   /**
    * As `StateMachine.apply`. Any error rolls the whole batch back. Several batches share one
    * transaction: a page that many entries change is written once, not once a batch.
@@ -109,14 +121,19 @@ export class SqliteStore<Query, Answer> {
     if (last === undefined || skipped === entries.length) return entries.map(() => null)
     this.#open()
     try {
-      const { results, nowMs, sessions } = this.#batch(entries, skipped)
+      const plain = this.#engine.begin(entries, skipped)
+      const { results, nowMs, sessions } =
+        plain === null
+          ? this.#batch(entries, skipped)
+          : this.#wholly(() => this.#runPlain(entries, skipped, plain))
       const chain = this.#chain.mark()
       this.#applied = { position: last.position, configuration, chain, nowMs, sessions }
-      this.#engine.applied(last.position)
+      this.#engine.applied(last.position, nowMs)
       return results
     } catch (error) {
       // Some errors of the disk make SQLite take the whole transaction back by itself.
-      this.#goBackTo(this.#db.inTransaction ? this.#applied : this.#committed)
+      if (this.#db.inTransaction) this.#goBackTo(this.#applied)
+      else this.#lose()
       throw error
     }
   }
@@ -124,20 +141,17 @@ export class SqliteStore<Query, Answer> {
   /** Puts what was applied, and its position, into the file. */
   commit(): void {
     if (!this.#db.inTransaction) return
-    try {
+    this.#wholly(() => {
       const { position, configuration, nowMs, sessions } = this.#applied
       const { index, term } = position
+      this.#engine.flush()
       this.#engine.committing(position)
       const chain = this.#chain.bytes()
       const { changes } = this.#advance.run(index, term, configuration, chain, nowMs, sessions)
       assert(changes === 1, 'the position has one row')
       this.#commit.run()
       this.#committed = this.#applied
-    } catch (error) {
-      if (this.#db.inTransaction) this.#rollback.run()
-      this.#goBackTo(this.#committed)
-      throw error
-    }
+    })
   }
 
   /**
@@ -173,6 +187,27 @@ export class SqliteStore<Query, Answer> {
     this.#db.close()
   }
 
+  #flush(): void {
+    this.#wholly(() => this.#engine.flush())
+  }
+
+  /** If it fails, all that was not committed is taken back. */
+  #wholly<T>(act: () => T): T {
+    try {
+      return act()
+    } catch (error) {
+      this.#failure = { cause: error }
+      if (this.#db.inTransaction) this.#rollback.run()
+      this.#lose()
+      throw error
+    }
+  }
+
+  #lose(): void {
+    this.#engine.lost()
+    this.#goBackTo(this.#committed)
+  }
+
   #goBackTo(account: Account): void {
     this.#applied = account
     this.#chain.returnTo(account.chain)
@@ -188,16 +223,29 @@ export class SqliteStore<Query, Answer> {
   }
 
   #run(entries: readonly CommittedEntry[], skipped: number): BatchEnd {
-    const results: (Result | null)[] = entries.slice(0, skipped).map(() => null)
-    this.#engine.begin()
+    const results = new Array<Result | null>(skipped).fill(null)
     let { nowMs, sessions } = this.#applied
-    for (const entry of entries.slice(skipped)) {
+    for (let at = skipped; at < entries.length; at++) {
+      const entry = entries[at] as CommittedEntry
       // The log's time never falls, whatever the leaders' clocks did.
       nowMs = Math.max(nowMs, entry.timeMs)
       const once = this.#applyOnce(entry, { nowMs, count: sessions })
       sessions = once.count
       results.push(once.result)
       this.#chain.add(entry, once.result)
+    }
+    return { results, nowMs, sessions }
+  }
+
+  #runPlain(entries: readonly CommittedEntry[], skipped: number, plain: Plain): BatchEnd {
+    const results = new Array<Result | null>(entries.length).fill(DONE).fill(null, 0, skipped)
+    const { sessions } = this.#applied
+    let { nowMs } = this.#applied
+    for (let at = skipped; at < entries.length; at++) {
+      const entry = entries[at] as CommittedEntry
+      nowMs = Math.max(nowMs, entry.timeMs)
+      if (entry.command !== null) plain.execute(entry.command, entry.position.index)
+      this.#chain.add(entry, DONE)
     }
     return { results, nowMs, sessions }
   }

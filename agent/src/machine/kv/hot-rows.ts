@@ -1,0 +1,152 @@
+import type { Database, Statement } from 'better-sqlite3'
+import type { ChangePart } from './change-part.ts'
+import { keyAt, valueAt } from './plain-set.ts'
+import { checksumOf, type KeptRow, type Standing } from './row.ts'
+
+/** Keys of one generation: what was used since the last one is remembered, and the generation before it. */
+const GENERATION_KEYS = 16_384
+/** What waits to be written at most before the next batch is applied: keys, and bytes. */
+const UNWRITTEN_KEYS_MAX = 2_048
+const UNWRITTEN_BYTES_MAX = 1024 * 1024
+
+/** A key that was put plainly a short while ago. */
+export interface Hot extends Standing {
+  modifyIndex: number
+  /** what holds its last command, while that is not in the table */
+  bytes: Buffer | null
+  commandAt: number
+  commandLength: number
+  readonly keyLength: number
+}
+
+/**
+ * Plain values on their way into the table: the last one of a key is written, with others, before the transaction
+ * is committed or anything but a key is asked for. What they leave as it was is remembered for the next ones.
+ */
+export class HotRows {
+  readonly #put: Statement<[Uint8Array, Uint8Array, number, number, number]>
+  readonly #standing: Statement<[Uint8Array], Standing>
+  /** by key, one character a byte */
+  #young = new Map<string, Hot>()
+  #old = new Map<string, Hot>()
+  #unwritten: Hot[] = []
+  #unwrittenBytes = 0
+
+  constructor(db: Database) {
+    this.#put = db.prepare(
+      `INSERT INTO kv(key, value, create_index, modify_index, checksum) VALUES(?, ?, ?, ?, ?)
+       ON CONFLICT(key) DO UPDATE SET value = excluded.value, modify_index = excluded.modify_index,
+         checksum = excluded.checksum, flags = '0', ttl_ms = 0, content_type = ''`,
+    )
+    this.#standing = db.prepare(
+      'SELECT create_index AS createIndex, lock_index AS lockIndex, session FROM kv WHERE key = ?',
+    )
+  }
+
+  /** Whether the table lacks something. */
+  get waiting(): boolean {
+    return this.#unwritten.length > 0
+  }
+
+  /** Whether it is time to write. */
+  get full(): boolean {
+    return (
+      this.#unwritten.length >= UNWRITTEN_KEYS_MAX ||
+      this.#unwrittenBytes >= UNWRITTEN_BYTES_MAX ||
+      this.#young.size >= GENERATION_KEYS
+    )
+  }
+
+  /**
+   * What a plain `set` leaves as it was, as if it had been carried out: where there is no such key, it is made.
+   * @param key one character a byte
+   */
+  standing(key: string, bytes: Uint8Array, index: number): Hot {
+    const young = this.#young.get(key)
+    if (young !== undefined) return young
+    const hot = this.#old.get(key) ?? this.#read(bytes, index)
+    this.#young.set(key, hot)
+    return hot
+  }
+
+  /** The set is carried out; the last bytes of `part` are its command. */
+  put(hot: Hot, index: number, { bytes, length }: ChangePart, commandLength: number): void {
+    if (hot.bytes === null) this.#unwritten.push(hot)
+    hot.modifyIndex = index
+    hot.bytes = bytes
+    hot.commandAt = length - commandLength
+    hot.commandLength = commandLength
+    this.#unwrittenBytes += commandLength
+  }
+
+  /** What waits to be written of one key; null: the table has it, or there is none. */
+  find(key: Uint8Array): KeptRow | null {
+    if (!this.waiting) return null
+    const name = latin1(key)
+    const hot = this.#young.get(name)
+    if (hot === undefined || hot.bytes === null) return null
+    const { createIndex, modifyIndex, lockIndex, session } = hot
+    const value = contentOf(hot, hot.bytes)
+    const plain = { flags: 0n, ttlMs: 0, contentType: '' }
+    return { key, value, createIndex, modifyIndex, lockIndex, session, ...plain }
+  }
+
+  /** Writes what waits. After an error nothing of the transaction may stay. */
+  write(): void {
+    for (const hot of this.#unwritten) {
+      if (hot.bytes === null) continue
+      const at = keyAt(hot.commandAt)
+      const key = hot.bytes.subarray(at, at + hot.keyLength)
+      const value = contentOf(hot, hot.bytes)
+      this.#put.run(key, value, hot.createIndex, hot.modifyIndex, checksumOf(key, value))
+      hot.bytes = null
+    }
+    this.#unwritten = []
+    this.#unwrittenBytes = 0
+    if (this.#young.size < GENERATION_KEYS) return
+    this.#old = this.#young
+    this.#young = new Map()
+  }
+
+  /** The table is changed otherwise: of this key, null: of who knows which. Nothing waits. */
+  forget(key: Uint8Array | null): void {
+    if (key === null) this.clear()
+    else if (this.#young.size > 0 || this.#old.size > 0) this.#forget(latin1(key))
+  }
+
+  /** What waits is lost, with the transaction that it would have been written in. */
+  clear(): void {
+    this.#young = new Map()
+    this.#old = new Map()
+    this.#unwritten = []
+    this.#unwrittenBytes = 0
+  }
+
+  #forget(name: string): void {
+    this.#young.delete(name)
+    this.#old.delete(name)
+  }
+
+  #read(key: Uint8Array, index: number): Hot {
+    const row = this.#standing.get(key)
+    return {
+      createIndex: row?.createIndex ?? index,
+      lockIndex: row?.lockIndex ?? 0,
+      session: row?.session ?? '',
+      modifyIndex: 0,
+      bytes: null,
+      commandAt: 0,
+      commandLength: 0,
+      keyLength: key.length,
+    }
+  }
+}
+
+function contentOf({ commandAt, commandLength, keyLength }: Hot, bytes: Buffer): Buffer {
+  return bytes.subarray(valueAt(commandAt, keyLength), commandAt + commandLength)
+}
+
+/** One character a byte. */
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+}
