@@ -3,43 +3,77 @@ export class DecodeError extends Error {
   override readonly name = 'DecodeError'
 }
 
+/** Memory that many writers share: an allocation for each would be most of what a short one costs. */
+interface Slab {
+  readonly bytes: Uint8Array
+  readonly view: DataView
+}
+
+const SLAB_BYTES = 32 * 1024
+/** What asks for more gets memory of its own. */
+const SHARED_BYTES_MAX = SLAB_BYTES / 8
+
+let shared = slabOf(SLAB_BYTES)
+/** of `shared`: behind it is nobody's */
+let taken = 0
+
+function slabOf(size: number): Slab {
+  const bytes = new Uint8Array(size)
+  return { bytes, view: new DataView(bytes.buffer) }
+}
+
 /** Appends numbers, strings and byte strings, little-endian, to one growing buffer. */
 export class ByteWriter {
-  #bytes: Uint8Array
-  #view: DataView
-  #length = 0
+  #slab: Slab
+  /** of its part of the slab */
+  #start: number
+  #end: number
+  /** where the next byte goes */
+  #at: number
 
   constructor(capacity = 256) {
-    this.#bytes = new Uint8Array(capacity)
-    this.#view = new DataView(this.#bytes.buffer)
+    if (capacity > SHARED_BYTES_MAX) {
+      this.#slab = slabOf(capacity)
+      this.#start = 0
+    } else {
+      if (taken + capacity > SLAB_BYTES) {
+        shared = slabOf(SLAB_BYTES)
+        taken = 0
+      }
+      this.#slab = shared
+      this.#start = taken
+      taken += capacity
+    }
+    this.#end = this.#start + capacity
+    this.#at = this.#start
   }
 
   get length(): number {
-    return this.#length
+    return this.#at - this.#start
   }
 
   u8(value: number): this {
-    const at = this.#reserve(1) // may replace the view
-    this.#view.setUint8(at, value)
+    const at = this.#reserve(1) // may replace the slab
+    this.#slab.view.setUint8(at, value)
     return this
   }
 
   u32(value: number): this {
-    const at = this.#reserve(4) // may replace the view
-    this.#view.setUint32(at, value, true)
+    const at = this.#reserve(4) // may replace the slab
+    this.#slab.view.setUint32(at, value, true)
     return this
   }
 
   /** A whole number up to 2^53: an index, a term, a time. */
   f64(value: number): this {
-    const at = this.#reserve(8) // may replace the view
-    this.#view.setFloat64(at, value, true)
+    const at = this.#reserve(8) // may replace the slab
+    this.#slab.view.setFloat64(at, value, true)
     return this
   }
 
   raw(value: Uint8Array): this {
     const at = this.#reserve(value.length)
-    this.#bytes.set(value, at)
+    this.#slab.bytes.set(value, at)
     return this
   }
 
@@ -58,28 +92,35 @@ export class ByteWriter {
 
   /** Leaves room for a u32 that is known only later; see `setU32`. */
   reserveU32(): number {
-    return this.#reserve(4)
+    return this.#reserve(4) - this.#start
   }
 
   setU32(offset: number, value: number): void {
-    this.#view.setUint32(offset, value, true)
+    this.#slab.view.setUint32(this.#start + offset, value, true)
   }
 
   /** What was written so far: a view, which the next write may change. */
   view(): Uint8Array {
-    return this.#bytes.subarray(0, this.#length)
+    return new Uint8Array(this.#slab.bytes.buffer, this.#start, this.length)
   }
 
+  /** @returns where in the slab `size` bytes may be put */
   #reserve(size: number): number {
-    const offset = this.#length
-    if (offset + size > this.#bytes.length) {
-      const bigger = new Uint8Array(Math.max(this.#bytes.length * 2, offset + size))
-      bigger.set(this.#bytes)
-      this.#bytes = bigger
-      this.#view = new DataView(bigger.buffer)
-    }
-    this.#length = offset + size
-    return offset
+    if (this.#at + size > this.#end) this.#grow(size)
+    const at = this.#at
+    this.#at = at + size
+    return at
+  }
+
+  #grow(size: number): void {
+    const { length } = this
+    const capacity = Math.max((this.#end - this.#start) * 2, length + size)
+    const bigger = slabOf(capacity)
+    bigger.bytes.set(this.view())
+    this.#slab = bigger
+    this.#start = 0
+    this.#end = capacity
+    this.#at = length
   }
 }
 

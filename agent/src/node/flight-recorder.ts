@@ -8,8 +8,8 @@ export interface Recording {
 }
 
 /** Of one part; what is kept is between one part and two. */
-const INPUTS_MAX = 5_000
-const BYTES_MAX = 8 * 1024 * 1024
+const INPUTS_MAX = 2_000
+const BYTES_MAX = 1024 * 1024
 
 /**
  * Keeps the last inputs of the core, so that a failed assertion in production can be replayed. Costs

@@ -47,7 +47,7 @@ export const DEFAULT_LIMITS = {
   uncommittedBytesMax: 8 * 1024 * 1024,
   uncommittedEntriesMax: 1024,
   readsMax: 16_384,
-  cacheBytesMax: 16 * 1024 * 1024,
+  cacheBytesMax: 4 * 1024 * 1024,
 } as const
 
 /** What was found on disk at start. */

@@ -88,8 +88,8 @@ class Trio {
       commitTimeoutMs: 5_000,
       onFatal: error => void this.fatal.push(error),
     })
-    this.nodes.set(id, node)
     await node.start()
+    this.nodes.set(id, node)
   }
 
   async stop(id: NodeId): Promise<void> {
