@@ -8,22 +8,37 @@ export interface Aim {
   readonly serverPids: readonly number[]
 }
 
-/** A write by HTTP that is answered 200 when it was done. */
+/** A request by HTTP that is answered 200 when it was done. */
 export interface Attempt {
   readonly url: string
-  readonly method: 'POST' | 'PUT'
+  readonly method: 'GET' | 'POST' | 'PUT'
   readonly headers: Readonly<Record<string, string>>
-  readonly body: string
+  readonly body: string | null
+}
+
+/** One server of a cluster, which can be ended and started again. */
+export interface Member {
+  readonly pid: number
+  /** how it is asked to write */
+  readonly write: Attempt
+  /** how it is asked for the newest value of `bench-0000000`, with certainty; 200 only when it has it */
+  readonly read: Attempt
+  /** @returns when its process is gone */
+  end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>
+  /** After its end. @returns when its process runs, ready or not */
+  startAgain(): void
 }
 
 /** Servers that the bench has started. */
 export interface Cluster {
   /** Finds the leader anew: it may have changed since the last point. */
   aimAt(target: Target, load: LoadName): Promise<Aim>
-  /** kill -9 of the leader. @returns how each of the others is asked to write */
-  killLeader(): Promise<readonly Attempt[]>
-  /** Starts what was killed; returns when all take part. */
-  revive(): Promise<void>
+  /** In the order of their ids; one that has ended keeps its place. */
+  members(): readonly Member[]
+  /** @throws Error when there is none */
+  leader(): Promise<Member>
+  /** Returns when all take part and know who leads. */
+  ready(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -37,21 +52,25 @@ export const TARGETS = [
   'edge',
   'compared',
   'etcd',
+  'etcd-conns',
   'etcd-v2',
   'consul',
   'hraftd',
   'redis',
+  'nginx-file',
 ] as const
 export type Target = (typeof TARGETS)[number]
 
 /** Whose servers answer a target. */
-export type Peer = 'ours' | 'compared' | 'etcd' | 'consul' | 'hraftd' | 'redis'
+export type Peer = 'ours' | 'compared' | 'etcd' | 'consul' | 'hraftd' | 'redis' | 'nginx-file'
 
 interface TargetSpec {
   readonly peer: Peer
   readonly text: string
   /** null: writes, and every kind of read but those from nginx's memory */
   readonly loads: readonly LoadName[] | null
+  /** each client has a connection of its own also where the protocol could do with fewer */
+  readonly connectionEach?: true
 }
 
 const PLAIN: readonly LoadName[] = ['writes', 'writes-1k', 'writes-64k', 'local-reads']
@@ -79,7 +98,14 @@ export const TARGET_SPECS: Readonly<Record<Target, TargetSpec>> = {
     ...{ peer: 'compared', loads: null },
     text: 'like agent, of another checkout (--compare)',
   },
-  etcd: { peer: 'etcd', loads: null, text: "etcd's leader, v3 API over gRPC" },
+  etcd: {
+    ...{ peer: 'etcd', loads: null },
+    text: "etcd's leader, v3 API over gRPC, all clients on at most 4 connections",
+  },
+  'etcd-conns': {
+    ...{ peer: 'etcd', loads: null, connectionEach: true },
+    text: 'the same with a connection for each client, as every other target has it',
+  },
   'etcd-v2': {
     ...{ peer: 'etcd', loads: PLAIN },
     text: "etcd's leader, v2 keys API over HTTP/1.1",
@@ -87,6 +113,10 @@ export const TARGET_SPECS: Readonly<Record<Target, TargetSpec>> = {
   consul: { peer: 'consul', loads: null, text: "Consul's leader, HTTP/1.1" },
   hraftd: { peer: 'hraftd', loads: PLAIN, text: "hraftd's leader, HTTP/1.1" },
   redis: { peer: 'redis', loads: PLAIN, text: 'one Redis, appendfsync always: no replication' },
+  'nginx-file': {
+    ...{ peer: 'nginx-file', loads: ['local-reads'] },
+    text: 'an nginx that has each value as a file: what this machine can do at most',
+  },
 }
 
 /** Whether the target has an answer to such a load. */

@@ -73,6 +73,7 @@ async function run(job: Job): Promise<JobResult> {
     p50Ms: percentile(sorted, 0.5),
     p99Ms: percentile(sorted, 0.99),
     maxMs: percentile(sorted, 1),
+    gapMs: tally.gapMs,
     serverCpuUs,
     clientCpuUs,
     othersShare: othersShare(before, after, serverCpuUs + clientCpuUs),
@@ -97,7 +98,8 @@ function buildLoops(job: Job, tally: Tally): Loop[] {
 }
 
 /** So many that none has more in flight than the server's first window: the lean loop keeps none. */
-function grpcConnections({ concurrency, valueBytes }: Job): number {
+function grpcConnections({ concurrency, valueBytes, connectionEach }: Job): number {
+  if (connectionEach) return concurrency
   const few = Math.min(concurrency, GRPC_CONNECTIONS_MAX)
   if (valueBytes > GRPC_LEAN_BYTES_MAX) return few
   const streamsMax = Math.floor(REQUEST_BYTES_MAX / (valueBytes + GRPC_OVERHEAD_BYTES))

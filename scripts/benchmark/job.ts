@@ -25,6 +25,8 @@ export interface Job {
   /** requests in flight, never more than one a connection (HTTP/1.1) or a stream (gRPC) */
   readonly concurrency: number
   readonly extent: Extent
+  /** each of them has a connection of its own, also by gRPC; default: gRPC multiplexes */
+  readonly connectionEach?: boolean
   /** how many different keys */
   readonly keys: number
   readonly valueBytes: number
@@ -51,6 +53,8 @@ export interface JobResult {
   readonly p50Ms: number
   readonly p99Ms: number
   readonly maxMs: number
+  /** longest time in which nothing was answered as it should be, ms */
+  readonly gapMs: number
   /** CPU of all server processes, microseconds */
   readonly serverCpuUs: number
   /** CPU of the load generator, microseconds */

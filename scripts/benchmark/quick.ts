@@ -8,8 +8,12 @@ export const QUICK: readonly {
   readonly targets: readonly Target[]
 }[] = [
   { load: 'writes', concurrency: [1, 16, 64, 256], targets: ['agent', 'gateway', 'etcd'] },
-  { load: 'linearizable-reads', concurrency: [64], targets: ['agent', 'etcd'] },
-  { load: 'local-reads', concurrency: [64], targets: ['agent', 'gateway', 'etcd'] },
+  { load: 'writes', concurrency: [64, 256], targets: ['etcd-conns'] },
+  { load: 'linearizable-reads', concurrency: [64], targets: ['agent', 'etcd', 'etcd-conns'] },
+  {
+    ...{ load: 'local-reads', concurrency: [64] },
+    targets: ['agent', 'gateway', 'etcd', 'etcd-conns', 'nginx-file'],
+  },
   { load: 'edge-reads', concurrency: [64], targets: ['edge'] },
 ]
 

@@ -28,7 +28,10 @@ interface Goal {
   readonly value: number
 }
 
-/** Against etcd with its native protocol. */
+/**
+ * Against etcd with its native protocol, all clients on few connections: the harder one. Where each client has one of
+ * its own (`etcd-conns`), as ours have, that counts as well: an aim is reached against both.
+ */
 export const GOALS: readonly Goal[] = [
   { ratio: 'writes/c1/etcd', bound: 'at least', value: 1.2 },
   { ratio: 'writes/c16/etcd', bound: 'at least', value: 1.2 },
@@ -42,12 +45,15 @@ export const GOALS: readonly Goal[] = [
   { ratio: 'linearizable-reads/c64/etcd', bound: 'at least', value: 2 },
   { ratio: 'local-reads-nginx/c64/etcd', bound: 'at least', value: 2 },
   { ratio: 'edge-reads/c64/etcd', bound: 'at least', value: 5 },
+  { ratio: 'edge-reads-cpu/c64/nginx-file', bound: 'at most', value: 1.5 },
   { ratio: 'failover/etcd', bound: 'at most', value: 0.6 },
   { ratio: 'memory-1m/etcd', bound: 'at most', value: 1 },
 ]
 
 export interface GoalResult extends Goal {
   readonly measured: number
+  /** against etcd with a connection a client; null where that was not measured */
+  readonly ownConnections: number | null
   readonly reached: boolean
 }
 
@@ -85,8 +91,12 @@ export function goalsOf(ratios: Readonly<Record<string, number>>): GoalResult[] 
   return GOALS.flatMap(goal => {
     const measured = ratios[goal.ratio]
     if (measured === undefined) return []
-    const reached = goal.bound === 'at least' ? measured >= goal.value : measured <= goal.value
-    return [{ ...goal, measured, reached }]
+    const beside = goal.ratio.endsWith('/etcd') ? ratios[`${goal.ratio}-conns`] : undefined
+    const ownConnections = beside ?? null
+    const against = ownConnections === null ? [measured] : [measured, ownConnections]
+    const { bound, value } = goal
+    const reached = against.every(one => (bound === 'at least' ? one >= value : one <= value))
+    return [{ ...goal, measured, ownConnections, reached }]
   })
 }
 

@@ -7,6 +7,9 @@ const FORM = 'application/x-www-form-urlencoded'
 /** Of the requests of a mixed load every so manieth writes. */
 const MIXED_WRITE_EVERY = 10
 
+/** A key that every load writes. */
+export const KNOWN = keyAt(0)
+
 /** One request, ready to be sent. */
 export interface Prepared {
   /** a whole HTTP/1.1 request, a gRPC message, or a command of Redis */
@@ -38,8 +41,12 @@ export class Requests {
   }
 }
 
+export function keyAt(at: number): string {
+  return `bench-${String(at).padStart(7, '0')}`
+}
+
 function buildRequest(job: Job, at: number): Prepared {
-  const key = `bench-${String(at).padStart(7, '0')}`
+  const key = keyAt(at)
   const writes = job.load === 'writes' || (job.load === 'mixed' && at % MIXED_WRITE_EVERY === 0)
   const method = writes ? PUT : RANGE
   const bytes = writes
@@ -100,7 +107,7 @@ function redisCommand(words: readonly string[]): Buffer {
 }
 
 /** Letters only: no dialect has to escape them. Differs from key to key. */
-function valueFor(at: number, bytes: number): string {
+export function valueFor(at: number, bytes: number): string {
   const word = `${String(at)}abcdefghijklmnopqrstuvwxyz`
   return word.repeat(Math.ceil(bytes / word.length)).slice(0, bytes)
 }

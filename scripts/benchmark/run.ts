@@ -50,20 +50,26 @@ async function prepare(bench: Bench, target: Target, groups: readonly Group[]): 
   const loads = new Set(groups.flat().flatMap(one => (one.target === target ? one.load : [])))
   if (loads.size === 0) return
   const point = { load: 'writes', concurrency: PREPARE_CONCURRENCY, target } as const
-  const { errors, firstError, operations } = await measurePoint(bench, point, {
-    kind: 'each-key-once',
-  })
-  if (errors > 0 || operations < bench.options.keys) {
-    const counted = `${operations} of ${bench.options.keys}`
-    throw new Error(`${target}: writing each key once: ${counted}, ${errors} errors: ${firstError}`)
-  }
+  if (target !== 'nginx-file') await writeEachKey(bench, point)
   for (const load of loads) {
     const extent = { kind: 'timed', warmUpMs: 0, measureMs: PREPARE_MS } as const
     await measurePoint(bench, { ...point, load }, extent)
   }
 }
 
-async function measurePoint(bench: Bench, point: Point, extent: Extent): Promise<JobResult> {
+/** @throws Error when one could not be written */
+export async function writeEachKey(bench: Bench, point: Point): Promise<void> {
+  const { errors, firstError, operations } = await measurePoint(bench, point, {
+    kind: 'each-key-once',
+  })
+  if (errors > 0 || operations < bench.options.keys) {
+    const counted = `${operations} of ${bench.options.keys}`
+    const found = `${counted}, ${errors} errors: ${firstError}`
+    throw new Error(`${point.target}: writing each key once: ${found}`)
+  }
+}
+
+export async function measurePoint(bench: Bench, point: Point, extent: Extent): Promise<JobResult> {
   const { peers, options, load } = bench
   const aim = await peers.clusters
     .get(TARGET_SPECS[point.target].peer)
@@ -72,7 +78,9 @@ async function measurePoint(bench: Bench, point: Point, extent: Extent): Promise
   // what the one before left in the page cache is not this one's to flush
   spawnSync('sync')
   const { concurrency } = point
-  return load.run({ ...aim, ...jobOf(options, point.load), concurrency, extent })
+  const { connectionEach = false } = TARGET_SPECS[point.target]
+  const job = jobOf(options, point.load)
+  return load.run({ ...aim, ...job, concurrency, connectionEach, extent })
 }
 
 function jobOf({ keys, valueBytes, rate }: Options, name: LoadName) {

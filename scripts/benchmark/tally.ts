@@ -24,6 +24,8 @@ export class Tally {
   #measuring = false
   #latenciesMs = new Float64Array(1 << 16)
   #operations = 0
+  #gapMs = 0
+  #lastMs = 0
   #errors = 0
   #firstError: string | null = null
   #onIdle: (() => void) | null = null
@@ -43,6 +45,11 @@ export class Tally {
 
   get operations(): number {
     return this.#operations
+  }
+
+  /** Longest time without an answer since `measure`, up to `stop`. */
+  get gapMs(): number {
+    return this.#gapMs
   }
 
   get errors(): number {
@@ -68,10 +75,12 @@ export class Tally {
   /** From here on answers count. */
   measure(): void {
     this.#measuring = true
+    this.#lastMs = performance.now()
   }
 
   /** From here on nothing counts and nothing new is asked. */
   stop(): void {
+    this.#closeGap(performance.now())
     this.#measuring = false
     this.#left = 0
     if (this.#timer !== null) clearInterval(this.#timer)
@@ -91,8 +100,10 @@ export class Tally {
     this.#inFlight -= 1
     if (this.#measuring) {
       if (this.#operations === this.#latenciesMs.length) this.#grow()
-      this.#latenciesMs[this.#operations] = performance.now() - startedAtMs
+      const now = performance.now()
+      this.#latenciesMs[this.#operations] = now - startedAtMs
       this.#operations += 1
+      this.#closeGap(now)
     }
     this.#settleIdle()
   }
@@ -144,6 +155,11 @@ export class Tally {
       this.#waiting.delete(loop)
       loop.wake()
     }
+  }
+
+  #closeGap(now: number): void {
+    this.#gapMs = Math.max(this.#gapMs, now - this.#lastMs)
+    this.#lastMs = now
   }
 
   #settleIdle(): void {

@@ -16,7 +16,9 @@ t.test('quick measures what the aims name', async t => {
     'writes/c1/agent',
     'writes/c256/etcd',
     'writes/c64/gateway',
+    'writes/c256/etcd-conns',
     'linearizable-reads/c64/etcd',
+    'local-reads/c64/nginx-file',
     'local-reads/c64/gateway',
     'edge-reads/c64/edge',
   ]) {

@@ -21,7 +21,7 @@ function measured(load: LoadName, target: Target, figures: Figures): Measurement
   const { rate, p99Ms = 1, cpuUs = 10, repetition = 0 } = figures
   const result = {
     ...{ operations: rate * 2, seconds: 2, errors: 0, firstError: null },
-    ...{ p50Ms: p99Ms / 2, p99Ms, maxMs: p99Ms, othersShare: 0 },
+    ...{ p50Ms: p99Ms / 2, p99Ms, maxMs: p99Ms, gapMs: p99Ms, othersShare: 0 },
     ...{ serverCpuUs: cpuUs * rate * 2, clientCpuUs: rate * 2 },
   }
   return { load, concurrency: 64, target, repetition, result }
@@ -107,6 +107,15 @@ t.test('an aim is reached from its own side', async t => {
   t.match(writes, { ratio: 'writes/c64/etcd', reached: true, measured: 2 })
   t.match(failing, { ratio: 'failover/etcd', bound: 'at most', reached: false })
   t.same(goalsOf({ 'writes/c64/redis': 9 }), [], 'only what is aimed at')
+})
+
+t.test('an aim against etcd counts for either client of it', async t => {
+  const [slow] = goalsOf({ 'writes/c64/etcd': 2.5, 'writes/c64/etcd-conns': 1.9 })
+  t.match(slow, { measured: 2.5, ownConnections: 1.9, reached: false })
+  const [fast] = goalsOf({ 'writes/c64/etcd': 2.5, 'writes/c64/etcd-conns': 2.1 })
+  t.equal(fast?.reached, true)
+  const [file] = goalsOf({ 'edge-reads-cpu/c64/nginx-file': 1.2 })
+  t.match(file, { ownConnections: null, reached: true }, 'nothing else has two clients')
 })
 
 t.test('a summary is of all repetitions, its errors their sum', async t => {

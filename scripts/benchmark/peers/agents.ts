@@ -8,11 +8,12 @@ import {
   startServer,
   waitUntil,
 } from '../child-process.ts'
-import type { Aim, Attempt, Cluster, Target } from '../cluster.ts'
+import type { Aim, Attempt, Cluster, Member, Target } from '../cluster.ts'
 import type { Endpoint } from '../job.ts'
 import type { LoadName } from '../loads.ts'
+import { KNOWN } from '../requests.ts'
 import { type GatewayPlace, startGateway } from './gateways.ts'
-import { isDead, killed, livingPids } from './members.ts'
+import { StartedMember } from './members.ts'
 import { askJson } from './probe.ts'
 
 /** This checkout. */
@@ -24,9 +25,9 @@ const VALUE = 'x'.repeat(100)
 /** Ports of the nodes' several servers, from the base port. */
 const PORTS = { gateway: 0, http: 40, raft: 80, redirect: 120 }
 
-interface Node extends RunningServer {
+interface Node {
+  readonly member: StartedMember
   readonly id: string
-  readonly at: number
   readonly httpPort: number
   readonly gatewayPort: number
   readonly redirectPort: number
@@ -89,14 +90,14 @@ export class AgentCluster implements Cluster {
 
   /** @throws Error unless each agent says in time that it takes part */
   async ready(): Promise<void> {
-    await waitUntil('agents', this.nodes, async () => {
+    await waitUntil('agents', this.#servers(), async () => {
       const all = await Promise.all(this.nodes.map(({ httpPort }) => isReady(httpPort)))
       return all.every(Boolean)
     })
   }
 
   async aimAt(target: Target, load: LoadName): Promise<Aim> {
-    const leader = await this.leader()
+    const leader = await this.#leader()
     const follower = this.nodes.find(node => node !== leader) ?? leader
     const gateways = THROUGH_NGINX.has(target) ? this.#gateways : []
     if (target === 'edge' && load === 'edge-reads') await untilFromMemory(follower)
@@ -104,35 +105,34 @@ export class AgentCluster implements Cluster {
       dialect: 'raft-nginx',
       endpoint: await endpointOf(target, leader, follower),
       serverPids: [
-        ...livingPids(this.nodes),
+        ...this.nodes.map(({ member }) => member.pid),
         ...gateways.flatMap(({ child }) => familyPids(child)),
       ],
     }
   }
 
-  async leader(): Promise<Node> {
+  members(): readonly Member[] {
+    return this.nodes.map(({ member }) => member)
+  }
+
+  async leader(): Promise<Member> {
+    return (await this.#leader()).member
+  }
+
+  async stop(): Promise<void> {
+    await endServers([...this.#gateways, ...this.#servers()].map(({ child }) => child))
+  }
+
+  #servers(): RunningServer[] {
+    return this.nodes.map(({ member }) => member.server)
+  }
+
+  async #leader(): Promise<Node> {
     for (const node of this.nodes) {
       const { role } = (await askJson(`http://${HOST}:${node.httpPort}/status`)) ?? {}
       if (role === 'leader') return node
     }
     throw new Error('the agents have no leader')
-  }
-
-  async killLeader(): Promise<readonly Attempt[]> {
-    const leader = await this.leader()
-    await killed(leader)
-    return this.nodes.filter(node => node !== leader).map(attemptAt)
-  }
-
-  async revive(): Promise<void> {
-    for (const [at, node] of this.nodes.entries()) {
-      if (isDead(node)) this.nodes[at] = this.#startNode(at)
-    }
-    await this.ready()
-  }
-
-  async stop(): Promise<void> {
-    await endServers([...this.#gateways, ...this.nodes].map(({ child }) => child))
   }
 
   #startNode(at: number): Node {
@@ -154,10 +154,14 @@ export class AgentCluster implements Cluster {
     writeFileSync(configOf(folder), JSON.stringify({ ...own, ...settings }, null, 2))
     const logFile = join(folder, 'agent.log')
     const args = [...nodeArgs, agentOf(root), '--config', configOf(folder)]
-    return {
-      ...{ id, at, logFile, socket: socketOf(folder) },
+    const start = () => ({
       child: startServer({ program: process.execPath, args, logFile }),
-      httpPort: basePort + PORTS.http + at,
+      logFile,
+    })
+    const httpPort = basePort + PORTS.http + at
+    return {
+      ...{ id, httpPort, socket: socketOf(folder) },
+      member: new StartedMember(start, { write: writeTo(httpPort), read: readFrom(httpPort) }),
       gatewayPort: basePort + PORTS.gateway + at,
       redirectPort: basePort + PORTS.redirect + at,
     }
@@ -244,10 +248,10 @@ async function redirectedFrom(port: number): Promise<number> {
 }
 
 /** @throws Error with what the agent says of nginx's memory */
-async function untilFromMemory({ gatewayPort, httpPort, ...follower }: Node): Promise<void> {
+async function untilFromMemory({ gatewayPort, httpPort, member }: Node): Promise<void> {
   try {
-    await waitUntil("nginx's memory", [follower], async () => {
-      const answer = await fetch(`http://${HOST}:${gatewayPort}/key/bench-0000000?stale`)
+    await waitUntil("nginx's memory", [member.server], async () => {
+      const answer = await fetch(`http://${HOST}:${gatewayPort}/key/${KNOWN}?stale`)
       await answer.arrayBuffer()
       return answer.headers.get('x-raft-served-by') === 'nginx'
     })
@@ -257,8 +261,9 @@ async function untilFromMemory({ gatewayPort, httpPort, ...follower }: Node): Pr
   }
 }
 
-function attemptAt({ httpPort }: Node): Attempt {
-  return writeTo(httpPort)
+function readFrom(port: number): Attempt {
+  const url = `http://${HOST}:${port}/key/${KNOWN}?consistent`
+  return { url, method: 'GET', headers: {}, body: null }
 }
 
 function writeTo(port: number): Attempt {

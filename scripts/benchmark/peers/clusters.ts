@@ -20,6 +20,7 @@ import {
   versionOf,
 } from './programs.ts'
 import { redis } from './redis.ts'
+import { startStaticFiles } from './static-files.ts'
 
 /** Ports from the base port on. */
 const OFFSETS: Readonly<Record<Peer, number>> = {
@@ -29,6 +30,7 @@ const OFFSETS: Readonly<Record<Peer, number>> = {
   hraftd: 270,
   redis: 299,
   compared: 300,
+  'nginx-file': 290,
 }
 
 const STORES = {
@@ -78,6 +80,8 @@ export async function startPeers(options: Options, directory: string): Promise<P
       versions[name] = versionOf(found, STORES[name].version)
       clusters.set(name, await startStore(storeOf(name, found, { options, directory })))
     }
+    if (wanted.has('nginx-file') && nginx !== null)
+      clusters.set('nginx-file', await startFiles(options, directory, nginx))
   } catch (error) {
     await stop()
     throw error
@@ -136,12 +140,24 @@ function startCompared(options: Options, directory: string): Promise<AgentCluste
   })
 }
 
+function startFiles(
+  { basePort, keys, valueBytes }: Options,
+  directory: string,
+  { program }: NginxProgram,
+): Promise<Cluster> {
+  const port = basePort + OFFSETS['nginx-file']
+  return startStaticFiles({
+    ...{ program, port, keys, valueBytes },
+    directory: join(directory, 'nginx-file'),
+  })
+}
+
 function needsNginx({ targets }: Options): boolean {
   return targets.some(isThroughNginx)
 }
 
 function isThroughNginx(target: Target): boolean {
-  return target === 'edge' || target.startsWith('gateway')
+  return target === 'edge' || target === 'nginx-file' || target.startsWith('gateway')
 }
 
 function whyNot(target: Target, nginx: NginxProgram | null): string | null {

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { startServer } from '../child-process.ts'
+import { KNOWN } from '../requests.ts'
 import type { StoreOptions } from './etcd.ts'
 import type { Store } from './members.ts'
 import { askText } from './probe.ts'
@@ -52,9 +53,12 @@ export function consul(options: StoreOptions): Store {
       const at = ids.find(id => first.includes(`:${ports(id).server}"`))
       return at ?? null
     },
-    attempt: port => ({
-      ...{ url: `http://127.0.0.1:${port}/v1/kv/failover`, method: 'PUT', headers: {} },
-      body: 'x'.repeat(100),
-    }),
+    requests: port => {
+      const at = (path: string) => ({ url: `http://127.0.0.1:${port}/v1/kv/${path}`, headers: {} })
+      return {
+        write: { ...at('failover'), method: 'PUT', body: 'x'.repeat(100) },
+        read: { ...at(`${KNOWN}?consistent`), method: 'GET', body: null },
+      }
+    },
   }
 }

@@ -1,6 +1,8 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { startServer } from '../child-process.ts'
+import type { Attempt } from '../cluster.ts'
+import { KNOWN } from '../requests.ts'
 import type { Store } from './members.ts'
 import { askJson } from './probe.ts'
 
@@ -50,10 +52,13 @@ export function etcd(options: StoreOptions): Store {
       return at < 0 ? null : at
     },
     // its JSON gateway; a follower hands writes to the leader
-    attempt: port => {
-      const [key, value] = ['failover', 'x'.repeat(100)].map(base64)
-      const body = JSON.stringify({ key, value })
-      return { url: `http://127.0.0.1:${port}/v3/kv/put`, method: 'POST', headers: {}, body }
+    requests: port => {
+      const ask = (path: string, body: Readonly<Record<string, string>>): Attempt => ({
+        ...{ url: `http://127.0.0.1:${port}/v3/kv/${path}`, method: 'POST', headers: {} },
+        body: JSON.stringify(body),
+      })
+      const [key = '', value = '', known = ''] = ['failover', 'x'.repeat(100), KNOWN].map(base64)
+      return { write: ask('put', { key, value }), read: ask('range', { key: known }) }
     },
   }
 }

@@ -1,5 +1,5 @@
 import { endServers, type RunningServer, waitUntil } from '../child-process.ts'
-import type { Aim, Attempt, Cluster, Target } from '../cluster.ts'
+import type { Aim, Attempt, Cluster, Member, Target } from '../cluster.ts'
 import type { Dialect } from '../job.ts'
 
 /** Another store: how its members are started and asked. */
@@ -12,22 +12,68 @@ export interface Store {
   /** the member that leads, as each of these members sees it; null while one of them knows none */
   leader(ids: readonly number[]): Promise<number | null>
   dialect(target: Target): Dialect
-  attempt(port: number): Attempt
+  /** the member at this port; null where it has nobody to take over from it */
+  readonly requests: ((port: number) => Requests) | null
+}
+
+/** Of one member: see `Member`. */
+export interface Requests {
+  readonly write: Attempt
+  readonly read: Attempt
+}
+
+/** A server that is started anew as often as it is wanted. */
+export class StartedMember implements Member {
+  readonly #start: () => RunningServer
+  #server: RunningServer
+  readonly write: Attempt
+  readonly read: Attempt
+
+  constructor(start: () => RunningServer, { write, read }: Requests) {
+    this.#start = start
+    this.#server = start()
+    this.write = write
+    this.read = read
+  }
+
+  get server(): RunningServer {
+    return this.#server
+  }
+
+  get pid(): number {
+    return this.#server.child.pid ?? 0
+  }
+
+  async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const { child } = this.#server
+    const gone = new Promise(resolve => child.once('exit', resolve))
+    child.kill(signal)
+    await gone
+  }
+
+  startAgain(): void {
+    this.#server = this.#start()
+  }
 }
 
 /** Starts the members and waits until all know the same leader. */
 export async function startStore(store: Store): Promise<Cluster> {
   const ids = Array.from({ length: store.nodes }, (_, id) => id)
-  const members: RunningServer[] = []
-  const stop = () => endServers(members.map(({ child }) => child))
-  const leader = async () => {
+  const members: StartedMember[] = []
+  const servers = () => members.map(({ server }) => server)
+  const stop = () => endServers(servers().map(({ child }) => child))
+  const leading = async () => {
     const found = await store.leader(ids)
     if (found === null) throw new Error(`${store.name} has no leader`)
     return found
   }
-  const ready = () => waitUntil(store.name, members, async () => (await store.leader(ids)) !== null)
+  const ready = () =>
+    waitUntil(store.name, servers(), async () => (await store.leader(ids)) !== null)
   try {
-    for (const id of ids) members.push(store.start(id))
+    for (const id of ids) {
+      const requests = store.requests?.(store.clientPort(id)) ?? NOBODY_ASKS
+      members.push(new StartedMember(() => store.start(id), requests))
+    }
     await ready()
   } catch (error) {
     await stop()
@@ -35,38 +81,20 @@ export async function startStore(store: Store): Promise<Cluster> {
   }
   return {
     stop,
+    ready,
+    members: () => members,
+    leader: async () => {
+      const member = members[await leading()]
+      if (member === undefined) throw new RangeError(`${store.name} has no such member`)
+      return member
+    },
     aimAt: async (target): Promise<Aim> => ({
       dialect: store.dialect(target),
-      endpoint: { kind: 'tcp', host: '127.0.0.1', port: store.clientPort(await leader()) },
-      serverPids: livingPids(members),
+      endpoint: { kind: 'tcp', host: '127.0.0.1', port: store.clientPort(await leading()) },
+      serverPids: members.map(({ pid }) => pid),
     }),
-    killLeader: async () => {
-      const leading = await leader()
-      const member = members[leading]
-      if (member !== undefined) await killed(member)
-      const others = ids.filter(id => id !== leading)
-      return others.map(id => store.attempt(store.clientPort(id)))
-    },
-    revive: async () => {
-      for (const [id, member] of members.entries()) {
-        if (isDead(member)) members[id] = store.start(id)
-      }
-      await ready()
-    },
   }
 }
 
-/** kill -9; returns when it is gone. */
-export async function killed({ child }: RunningServer): Promise<void> {
-  const gone = new Promise(resolve => child.once('exit', resolve))
-  child.kill('SIGKILL')
-  await gone
-}
-
-export function livingPids(servers: readonly RunningServer[]): number[] {
-  return servers.flatMap(({ child }) => child.pid ?? [])
-}
-
-export function isDead({ child }: RunningServer): boolean {
-  return child.exitCode !== null || child.signalCode !== null
-}
+const NOBODY: Attempt = { url: 'http://127.0.0.1:0/', method: 'GET', headers: {}, body: null }
+const NOBODY_ASKS: Requests = { write: NOBODY, read: NOBODY }

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { debianMirror } from '../../lib/debian.ts'
+import { goInstalled } from './go-programs.ts'
 
 /** What is unpacked stays, so that the next run need not fetch it. */
 const UNPACKED = '/var/tmp/raft-nginx-peers'
@@ -59,11 +60,12 @@ export function findRedis(): Found {
   ])
 }
 
-/** Not packaged anywhere: `go install` it and put it on the PATH. */
+/** Not packaged anywhere: on the PATH, or built with Go. */
 export function findHraftd(): Found {
   const { error } = spawnSync('hraftd', ['-h'])
   if (error === undefined) return { program: 'hraftd', libraries: null }
-  return { missing: 'no hraftd on the PATH: it has no package, build it with Go' }
+  const built = goInstalled(join(UNPACKED, 'go'), 'github.com/otoolep/hraftd@latest')
+  return 'missing' in built ? built : { ...built, libraries: null }
 }
 
 /** The environment in which a found program finds its libraries. */

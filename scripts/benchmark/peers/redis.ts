@@ -23,9 +23,7 @@ export function redis(options: StoreOptions): Store {
       return { child: startServer({ program, args, logFile, env }), logFile }
     },
     leader: async () => ((await answersPing(basePort)) ? 0 : null),
-    attempt: () => {
-      throw new Error('one Redis has nobody to take over')
-    },
+    requests: null,
   }
 }
 

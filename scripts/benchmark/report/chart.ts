@@ -22,10 +22,12 @@ const COLOURS: Readonly<Record<Target, string>> = {
   edge: '#06b6d4',
   compared: '#a78bfa',
   etcd: '#f59e0b',
+  'etcd-conns': '#d97706',
   'etcd-v2': '#fbbf24',
   consul: '#db2777',
   hraftd: '#a3a3a3',
   redis: '#dc2626',
+  'nginx-file': '#737373',
 }
 
 /** Operations a second, medians; each group by its own scale, since reads and writes differ by ten. */

@@ -18,6 +18,8 @@ const HEAD = [
   'errors',
 ]
 
+const GOALS_HEAD = ['ratio', 'aim', 'measured', 'etcd with a connection a client', '']
+
 /** Machine and versions. */
 export function headText({
   machine,
@@ -58,13 +60,14 @@ export function scenariosText(results: readonly ScenarioSummary[]): string {
 
 export function goalsText(goals: readonly GoalResult[]): string {
   if (goals.length === 0) return ''
-  const rows = goals.map(({ ratio, bound, value, measured, reached }) => [
+  const rows = goals.map(({ ratio, bound, value, measured, ownConnections, reached }) => [
     ratio,
     `${bound === 'at least' ? '≥' : '≤'} ${value}`,
     measured.toFixed(2),
+    ownConnections?.toFixed(2) ?? '',
     reached ? 'reached' : 'not reached',
   ])
-  return `### Aims\n\n${table([['ratio', 'aim', 'measured', ''], ...rows])}\n`
+  return `### Aims\n\n${table([GOALS_HEAD, ...rows])}\n`
 }
 
 /** How much of the machine went to others: above a few percent the figures are theirs as well. */

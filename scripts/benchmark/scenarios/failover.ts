@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Attempt, Cluster } from '../cluster.ts'
+import { askedAt } from './attempts.ts'
 
 /** How often each of the others is asked, ms, whether or not it has answered. */
 const EVERY_MS = 20
@@ -14,10 +15,13 @@ const CALM_MS = 500
  */
 export async function measureFailover(cluster: Cluster): Promise<number> {
   await sleep(CALM_MS)
-  const attempts = await cluster.killLeader()
+  const leader = await cluster.leader()
+  const others = cluster.members().filter(member => member !== leader)
+  await leader.end('SIGKILL')
   const beganMs = performance.now()
-  const atMs = await firstWrite(attempts)
-  await cluster.revive()
+  const atMs = await firstWrite(others.map(({ write }) => write))
+  leader.startAgain()
+  await cluster.ready()
   return atMs - beganMs
 }
 
@@ -31,7 +35,7 @@ async function firstWrite(attempts: readonly Attempt[]): Promise<number> {
     if (performance.now() > deadlineMs)
       throw new Error('nobody wrote within 30 s of the end of the leader')
     for (const attempt of attempts) {
-      const answer = writtenAt(attempt, ended.signal)
+      const answer = askedAt(attempt, ended.signal)
       asked.push(answer)
       void answer.then(when => {
         atMs ??= when
@@ -42,19 +46,4 @@ async function firstWrite(attempts: readonly Attempt[]): Promise<number> {
   ended.abort()
   await Promise.all(asked)
   return atMs
-}
-
-/** Null when it was not, or the answer came too late. */
-async function writtenAt(
-  { url, ...request }: Attempt,
-  signal: AbortSignal,
-): Promise<number | null> {
-  try {
-    const answer = await fetch(url, { ...request, signal })
-    const when = answer.status === 200 ? performance.now() : null
-    await answer.arrayBuffer()
-    return when
-  } catch {
-    return null
-  }
 }
