@@ -18,7 +18,8 @@ import {
   scenariosText,
   tablesText,
 } from './benchmark/report/tables.ts'
-import { measureAll } from './benchmark/run.ts'
+import { measureLoads } from './benchmark/run.ts'
+import { measureBesideLoads, measureOtherShapes } from './benchmark/scenarios/scenarios.ts'
 import { summarize, summarizeScenarios } from './benchmark/summary.ts'
 
 const STATE = join(ROOT, '.cluster')
@@ -43,8 +44,9 @@ async function main(args: readonly string[]): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, endAtOnce)
   const { options } = parsed
   try {
-    show(await bench(options, makeDataFolder(options)))
-    return 0
+    const run = await bench(options, makeDataFolder(options))
+    show(run)
+    return run.failed.length === 0 ? 0 : 1
   } catch (error) {
     console.error(error instanceof Error ? error.message : error)
     return 1
@@ -58,17 +60,26 @@ async function bench(options: Options, directory: string): Promise<Run> {
   const startedAt = new Date().toISOString()
   if (isInMemory(machine))
     console.error('The data folder is in memory: fsync is free, figures mean nothing.')
+  const say = (line: string) => console.log(line)
   const peers = await startPeers(options, directory)
+  let run: Run
   try {
     const { skipped } = peers
     const versions = { ...describeVersions(peers.nginx?.program ?? null), ...peers.versions }
     const head = { startedAt, machine, versions, options, skipped }
     console.log(`${headText(head)}\n`)
     for (const { what, reason } of skipped) console.log(`skipped: ${what}: ${reason}`)
-    const say = (line: string) => console.log(line)
-    return { ...head, ...(await measureAll({ options, peers, load, say })) }
+    const measurements = await measureLoads({ options, peers, load, say })
+    const loaded = { options, peers, load, say, directory, measurements }
+    run = { ...head, measurements, ...(await measureBesideLoads(loaded)) }
   } finally {
     await peers.stop()
+  }
+  const { samples, failed } = await measureOtherShapes({ options, directory, load, say })
+  return {
+    ...run,
+    samples: [...run.samples, ...samples],
+    failed: [...run.failed, ...failed],
   }
 }
 

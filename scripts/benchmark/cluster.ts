@@ -16,13 +16,18 @@ export interface Attempt {
   readonly body: string | null
 }
 
+/** What single writes write. */
+export const WRITTEN = 'watched'
+
 /** One server of a cluster, which can be ended and started again. */
 export interface Member {
   readonly pid: number
-  /** how it is asked to write */
-  readonly write: Attempt
-  /** how it is asked for the newest value of `bench-0000000`, with certainty; 200 only when it has it */
-  readonly read: Attempt
+  /** of its clients */
+  readonly port: number
+  /** how it is asked to write this under `WRITTEN` */
+  write(value: string): Attempt
+  /** how it is asked for the newest value of `KNOWN`, with certainty */
+  read(): Attempt
   /** @returns when its process is gone */
   end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>
   /** After its end. @returns when its process runs, ready or not */

@@ -10,6 +10,8 @@ export interface Run {
   readonly versions: Readonly<Record<string, string>>
   readonly options: Options
   readonly skipped: readonly Skipped[]
+  /** scenarios that had to be given up */
+  readonly failed: readonly Skipped[]
   readonly measurements: readonly Measurement[]
   readonly samples: readonly Sample[]
 }

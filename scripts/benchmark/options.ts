@@ -2,11 +2,8 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { TARGET_SPECS, TARGETS, type Target } from './cluster.ts'
 import { LOAD_NAMES, LOAD_SPECS, type LoadName } from './loads.ts'
-import { QUICK_TARGETS } from './quick.ts'
-
-/** What is measured beside loads. */
-export const SCENARIOS = ['failover'] as const
-export type Scenario = (typeof SCENARIOS)[number]
+import { QUICK_SCENARIOS, QUICK_TARGETS } from './quick.ts'
+import { SCENARIO_NAMES, SCENARIO_TEXTS, type ScenarioName } from './scenarios/names.ts'
 
 /** Without other wishes; those that this machine has. */
 const DEFAULT_TARGETS: readonly Target[] = TARGETS.filter(target => target !== 'compared')
@@ -23,12 +20,14 @@ usage: scripts/bench [options]
   --write-docs          the tables and the chart into agent/docs
   --targets LIST        of: ${TARGETS.join(', ')}
                         (default: all that can be had; the output says what is missing and why)
-  --loads LIST          of: ${LOAD_NAMES.join(', ')} (default: all)
-  --scenarios LIST      of: ${SCENARIOS.join(', ')}; none: "" (default: all)
+  --loads LIST          of: ${LOAD_NAMES.join(', ')} ; none: "" (default: all)
+  --scenarios LIST      of: ${SCENARIO_NAMES.join(', ')}; none: "" (default: all)
   --concurrency LIST    requests in flight (default 1,16,64,256)
   --seconds N           measured per point, after a warm-up of a quarter of it (default 2; quick 1.5)
   --repetitions N       of every point; the order of targets rotates (default 3)
   --failovers N         how often the leader is killed (default 10; quick 5)
+  --million N           keys of the scenario million (default 1000000)
+  --idle SECONDS        of the scenario million, before memory is read again (default 60)
   --rate N              requests a second are due, whether or not others are answered (default: as many as are answered)
   --nodes N             voters of raft-nginx and of the other stores (default 3)
   --learners N          nodes of raft-nginx beside them that never vote (default 0)
@@ -48,6 +47,9 @@ ${TARGETS.map(target => `  ${target.padEnd(22)}${TARGET_SPECS[target].text}`).jo
 
 Loads:
 ${LOAD_NAMES.map(load => `  ${load.padEnd(22)}${LOAD_SPECS[load].text}`).join('\n')}
+
+Scenarios:
+${SCENARIO_NAMES.map(name => `  ${name.padEnd(22)}${SCENARIO_TEXTS[name]}`).join('\n')}
 `
 
 export interface Options {
@@ -57,11 +59,15 @@ export interface Options {
   readonly writeDocs: boolean
   readonly targets: readonly Target[]
   readonly loads: readonly LoadName[]
-  readonly scenarios: readonly Scenario[]
+  readonly scenarios: readonly ScenarioName[]
   readonly concurrency: readonly number[]
   readonly seconds: number
   readonly repetitions: number
   readonly failovers: number
+  /** keys of the scenario million */
+  readonly million: number
+  /** seconds */
+  readonly idle: number
   readonly rate: number | null
   readonly nodes: number
   readonly learners: number
@@ -100,11 +106,13 @@ function parse(args: readonly string[]) {
     'write-docs': flag,
     targets: text,
     loads: { type: 'string', default: LOAD_NAMES.join(',') },
-    scenarios: { type: 'string', default: SCENARIOS.join(',') },
+    scenarios: text,
     concurrency: { type: 'string', default: '1,16,64,256' },
     seconds: text,
     repetitions: { type: 'string', default: '3' },
     failovers: text,
+    million: { type: 'string', default: '1000000' },
+    idle: { type: 'string', default: '60' },
     rate: text,
     nodes: { type: 'string', default: '3' },
     learners: { type: 'string', default: '0' },
@@ -129,12 +137,14 @@ function read(values: ReturnType<typeof parse>): Options {
     ...{ quick, json: values.json, writeDocs: values['write-docs'] },
     output: values.output ?? null,
     targets: compare === undefined ? chosen : [...new Set([...chosen, 'compared' as const])],
-    loads: members('loads', values.loads, LOAD_NAMES),
-    scenarios: values.scenarios === '' ? [] : members('scenarios', values.scenarios, SCENARIOS),
+    loads: someOf('loads', values.loads, LOAD_NAMES),
+    scenarios: scenariosOf(values.scenarios, quick),
     concurrency: values.concurrency.split(',').map(one => whole('concurrency', one, 4096)),
     seconds: positive('seconds', values.seconds ?? (quick ? '1.5' : '2')),
     repetitions: whole('repetitions', values.repetitions, 1000),
     failovers: whole('failovers', values.failovers ?? (quick ? '5' : '10'), 1000),
+    idle: positive('idle', values.idle),
+    million: whole('million', values.million, 10_000_000),
     rate: values.rate === undefined ? null : positive('rate', values.rate),
     nodes: whole('nodes', values.nodes, 9),
     learners: values.learners === '0' ? 0 : whole('learners', values.learners, 30),
@@ -147,6 +157,20 @@ function read(values: ReturnType<typeof parse>): Options {
     compare: compare === undefined ? null : resolve(compare),
     nodeArgs: values['node-args'].split(' ').filter(Boolean),
   }
+}
+
+function scenariosOf(list: string | undefined, quick: boolean): readonly ScenarioName[] {
+  if (list === undefined) return quick ? QUICK_SCENARIOS : SCENARIO_NAMES
+  return someOf('scenarios', list, SCENARIO_NAMES)
+}
+
+/** None where the list is empty. */
+function someOf<Name extends string>(
+  option: string,
+  list: string,
+  known: readonly Name[],
+): readonly Name[] {
+  return list === '' ? [] : members(option, list, known)
 }
 
 function members<Name extends string>(

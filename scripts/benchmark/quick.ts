@@ -1,5 +1,6 @@
 import type { Target } from './cluster.ts'
 import type { LoadName } from './loads.ts'
+import type { ScenarioName } from './scenarios/names.ts'
 
 /** What `--quick` measures of what there is. */
 export const QUICK: readonly {
@@ -21,3 +22,5 @@ export const QUICK: readonly {
 export const QUICK_TARGETS: readonly Target[] = [
   ...new Set(QUICK.flatMap(({ targets }) => targets)),
 ]
+
+export const QUICK_SCENARIOS: readonly ScenarioName[] = ['disk', 'failover']

@@ -3,7 +3,7 @@
 import { TARGET_SPECS, type Target } from './cluster.ts'
 import { comparedAs } from './plan.ts'
 import { median, rounded } from './statistics.ts'
-import { type Measurement, type Point, rateOf, type Sample, serverCpuOf } from './summary.ts'
+import { type Measurement, OURS, type Point, rateOf, type Sample, serverCpuOf } from './summary.ts'
 
 /** How a path of ours is called in a ratio's name, behind the load. */
 const SUFFIXES: Partial<Record<Target, string>> = {
@@ -57,9 +57,6 @@ export interface GoalResult extends Goal {
   readonly reached: boolean
 }
 
-/** Whose samples are compared with all others'. */
-const OURS = 'raft-nginx'
-
 /**
  * The median over the repetitions of what ours was to the other in the same one, such as `writes/c64/etcd` (the
  * leader's agent), `writes-nginx/c64/etcd`, `writes-p99/c64/etcd`, `edge-reads/c64/etcd`, `failover/etcd`.
@@ -104,7 +101,7 @@ function scenarioRatios(samples: readonly Sample[]): Record<string, number> {
   const ratios: Record<string, number> = {}
   for (const { scenario, target } of samples) {
     const name = `${scenario}/${target}`
-    if (target === OURS || name in ratios) continue
+    if (target.startsWith(OURS) || name in ratios) continue
     const valuesOf = (whose: string) =>
       samples.filter(one => one.scenario === scenario && one.target === whose).map(one => one.value)
     const ratio = median(valuesOf(OURS)) / median(valuesOf(target))

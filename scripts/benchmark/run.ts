@@ -9,8 +9,7 @@ import type { Options } from './options.ts'
 import type { Peers } from './peers/clusters.ts'
 import { type Group, groupsOf, pointsOf } from './plan.ts'
 import { progressText } from './report/tables.ts'
-import { measureFailover } from './scenarios/failover.ts'
-import type { Measurement, Point, Sample } from './summary.ts'
+import type { Measurement, Point } from './summary.ts'
 
 const PREPARE_CONCURRENCY = 64
 const PREPARE_MS = 1_000
@@ -24,25 +23,26 @@ export interface Bench {
   readonly say: (line: string) => void
 }
 
-export async function measureAll(
-  bench: Bench,
-): Promise<{ readonly measurements: Measurement[]; readonly samples: Sample[] }> {
+export async function measureLoads(bench: Bench): Promise<Measurement[]> {
   const { options, peers, say } = bench
   const groups = groupsOf(options, peers.targets)
   for (const target of peers.targets) await prepare(bench, target, groups)
-  const measureMs = options.seconds * 1000
-  const extent = { kind: 'timed', warmUpMs: measureMs * WARM_UP_SHARE, measureMs } as const
   const measurements: Measurement[] = []
   for (let repetition = 0; repetition < options.repetitions; repetition += 1) {
     for (const point of pointsOf(groups, repetition)) {
-      const result = await measurePoint(bench, point, extent)
+      const result = await measurePoint(bench, point, timed(options))
       const measurement = { ...point, repetition, result }
       measurements.push(measurement)
       say(progressText(measurement))
     }
   }
-  const samples = options.scenarios.includes('failover') ? await failovers(bench) : []
-  return { measurements, samples }
+  return measurements
+}
+
+/** As `--seconds` says, after a warm-up. */
+export function timed({ seconds }: Options): Extent {
+  const measureMs = seconds * 1000
+  return { kind: 'timed', warmUpMs: measureMs * WARM_UP_SHARE, measureMs }
 }
 
 /** Every key exists, and what compiles while it runs has been compiled. */
@@ -92,23 +92,4 @@ function jobOf({ keys, valueBytes, rate }: Options, name: LoadName) {
     valueBytes: spec.valueBytes ?? valueBytes,
     ...(rate === null ? {} : { ratePerSecond: rate }),
   }
-}
-
-/** By turns, so that a slow minute of the machine hits all. */
-async function failovers({ options, peers, say }: Bench): Promise<Sample[]> {
-  const samples: Sample[] = []
-  for (let repetition = 0; repetition < options.failovers; repetition += 1) {
-    for (const [peer, target] of [
-      ['ours', 'raft-nginx'],
-      ['etcd', 'etcd'],
-      ['consul', 'consul'],
-    ] as const) {
-      const cluster = peers.clusters.get(peer)
-      if (cluster === undefined) continue
-      const value = await measureFailover(cluster)
-      samples.push({ scenario: 'failover', target, repetition, unit: 'ms', value })
-      say(`#${repetition + 1} failover of ${target}: ${value.toFixed(0)} ms`)
-    }
-  }
-  return samples
 }

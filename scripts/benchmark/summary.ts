@@ -18,6 +18,12 @@ export interface Measurement extends Point {
   readonly result: JobResult
 }
 
+/** `times`: how often it happened. */
+export type Unit = 'ms' | 'µs' | 'MiB' | '/s' | 'times'
+
+/** Whose samples are compared with all others'; other ways to us begin with it. */
+export const OURS = 'raft-nginx'
+
 /** Something that is measured by itself, such as the time of a failover. */
 export interface Sample {
   /** such as `failover` */
@@ -25,7 +31,7 @@ export interface Sample {
   /** whose, such as `raft-nginx` or `etcd` */
   readonly target: string
   readonly repetition: number
-  readonly unit: 'ms' | 'MB' | 's' | 'us'
+  readonly unit: Unit
   readonly value: number
 }
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { chartOf } from '../../../scripts/benchmark/report/chart.ts'
 import { withFigures } from '../../../scripts/benchmark/report/docs.ts'
-import { tablesText } from '../../../scripts/benchmark/report/tables.ts'
+import { scenariosText, tablesText } from '../../../scripts/benchmark/report/tables.ts'
 import type { Summary } from '../../../scripts/benchmark/summary.ts'
 
 const AGENT: Summary = {
@@ -35,4 +35,17 @@ t.test('figures are put between their marks, again and again', async t => {
   t.equal(once, `before\n${begin}\n\nnew\n\n<!-- end of figures -->\nafter\n`)
   t.equal(withFigures(once, 'new'), once)
   t.throws(() => withFigures('no marks', 'new'), /has no/)
+})
+
+t.test('what was measured beside loads has a row a figure and a column a store', async t => {
+  const failover = { scenario: 'failover', unit: 'ms', range: [100, 300], times: 3 } as const
+  const disk = { ...failover, scenario: 'disk-append-4k', target: 'disk', unit: '/s' } as const
+  const lines = scenariosText([
+    { ...disk, median: 2_000, range: [1_500, 2_500] },
+    { ...failover, target: 'raft-nginx', median: 200 },
+    { ...failover, target: 'etcd', median: 1_250, range: [1_250, 1_250], times: 1 },
+  ]).split('\n')
+  t.match(lines[4], /^\| disk-append-4k, \/s +\| +2,000 \(1,500 – 2,500\) \|$/)
+  t.match(lines[8], /^\| median \(range\) +\| +raft-nginx +\| +etcd +\|$/)
+  t.match(lines.at(-2), /^\| failover, ms +\| 200 \(100 – 300\) +\| +1,250 \|$/)
 })

@@ -8,12 +8,19 @@ import {
   startServer,
   waitUntil,
 } from '../child-process.ts'
-import type { Aim, Attempt, Cluster, Member, Target } from '../cluster.ts'
+import {
+  type Aim,
+  type Attempt,
+  type Cluster,
+  type Member,
+  type Target,
+  WRITTEN,
+} from '../cluster.ts'
 import type { Endpoint } from '../job.ts'
 import type { LoadName } from '../loads.ts'
 import { KNOWN } from '../requests.ts'
 import { type GatewayPlace, startGateway } from './gateways.ts'
-import { StartedMember } from './members.ts'
+import { type Requests, StartedMember } from './members.ts'
 import { askJson } from './probe.ts'
 
 /** This checkout. */
@@ -161,7 +168,7 @@ export class AgentCluster implements Cluster {
     const httpPort = basePort + PORTS.http + at
     return {
       ...{ id, httpPort, socket: socketOf(folder) },
-      member: new StartedMember(start, { write: writeTo(httpPort), read: readFrom(httpPort) }),
+      member: new StartedMember(start, requestsOf(httpPort)),
       gatewayPort: basePort + PORTS.gateway + at,
       redirectPort: basePort + PORTS.redirect + at,
     }
@@ -239,7 +246,7 @@ async function endpointOf(target: Target, leader: Node, follower: Node): Promise
 
 /** What a client learns from its first write. */
 async function redirectedFrom(port: number): Promise<number> {
-  const { url, ...request } = writeTo(port)
+  const { url, ...request } = writeTo(port, VALUE)
   const answer = await fetch(url, { ...request, redirect: 'manual' })
   await answer.arrayBuffer()
   const location = answer.headers.get('location')
@@ -261,13 +268,17 @@ async function untilFromMemory({ gatewayPort, httpPort, member }: Node): Promise
   }
 }
 
-function readFrom(port: number): Attempt {
+function requestsOf(port: number): Requests {
   const url = `http://${HOST}:${port}/key/${KNOWN}?consistent`
-  return { url, method: 'GET', headers: {}, body: null }
+  return {
+    port,
+    write: value => writeTo(port, value),
+    read: () => ({ url, method: 'GET', headers: {}, body: null }),
+  }
 }
 
-function writeTo(port: number): Attempt {
-  const body = JSON.stringify({ failover: VALUE })
+function writeTo(port: number, value: string): Attempt {
+  const body = JSON.stringify({ [WRITTEN]: value })
   return { url: `http://${HOST}:${port}/key`, method: 'POST', headers: JSON_TYPE, body }
 }
 

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { startServer } from '../child-process.ts'
+import { WRITTEN } from '../cluster.ts'
 import { KNOWN } from '../requests.ts'
 import type { StoreOptions } from './etcd.ts'
 import type { Store } from './members.ts'
@@ -56,8 +57,9 @@ export function consul(options: StoreOptions): Store {
     requests: port => {
       const at = (path: string) => ({ url: `http://127.0.0.1:${port}/v1/kv/${path}`, headers: {} })
       return {
-        write: { ...at('failover'), method: 'PUT', body: 'x'.repeat(100) },
-        read: { ...at(`${KNOWN}?consistent`), method: 'GET', body: null },
+        port,
+        write: value => ({ ...at(WRITTEN), method: 'PUT', body: value }),
+        read: () => ({ ...at(`${KNOWN}?consistent`), method: 'GET', body: null }),
       }
     },
   }

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { startServer } from '../child-process.ts'
-import type { Attempt } from '../cluster.ts'
+import { type Attempt, WRITTEN } from '../cluster.ts'
 import { KNOWN } from '../requests.ts'
 import type { Store } from './members.ts'
 import { askJson } from './probe.ts'
@@ -57,8 +57,11 @@ export function etcd(options: StoreOptions): Store {
         ...{ url: `http://127.0.0.1:${port}/v3/kv/${path}`, method: 'POST', headers: {} },
         body: JSON.stringify(body),
       })
-      const [key = '', value = '', known = ''] = ['failover', 'x'.repeat(100), KNOWN].map(base64)
-      return { write: ask('put', { key, value }), read: ask('range', { key: known }) }
+      return {
+        port,
+        write: value => ask('put', { key: base64(WRITTEN), value: base64(value) }),
+        read: () => ask('range', { key: base64(KNOWN) }),
+      }
     },
   }
 }

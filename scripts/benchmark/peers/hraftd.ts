@@ -1,6 +1,8 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { startServer } from '../child-process.ts'
+import { WRITTEN } from '../cluster.ts'
+import { KNOWN } from '../requests.ts'
 import type { StoreOptions } from './etcd.ts'
 import type { Store } from './members.ts'
 import { askText } from './probe.ts'
@@ -36,6 +38,16 @@ export function hraftd(options: StoreOptions): Store {
       }
       return null
     },
-    requests: null,
+    requests: port => ({
+      port,
+      write: value => ({
+        ...{ url: `http://127.0.0.1:${port}/key`, method: 'POST', headers: {} },
+        body: JSON.stringify({ [WRITTEN]: value }),
+      }),
+      read: () => ({
+        ...{ url: `http://127.0.0.1:${port}/key/${KNOWN}`, method: 'GET', headers: {} },
+        body: null,
+      }),
+    }),
   }
 }

@@ -12,28 +12,35 @@ export interface Store {
   /** the member that leads, as each of these members sees it; null while one of them knows none */
   leader(ids: readonly number[]): Promise<number | null>
   dialect(target: Target): Dialect
-  /** the member at this port; null where it has nobody to take over from it */
-  readonly requests: ((port: number) => Requests) | null
+  /** of the member at this port */
+  requests(port: number): Requests
 }
 
-/** Of one member: see `Member`. */
-export interface Requests {
-  readonly write: Attempt
-  readonly read: Attempt
-}
+/** Of one member. */
+export type Requests = Pick<Member, 'port' | 'write' | 'read'>
 
 /** A server that is started anew as often as it is wanted. */
 export class StartedMember implements Member {
   readonly #start: () => RunningServer
+  readonly #requests: Requests
   #server: RunningServer
-  readonly write: Attempt
-  readonly read: Attempt
 
-  constructor(start: () => RunningServer, { write, read }: Requests) {
+  constructor(start: () => RunningServer, requests: Requests) {
     this.#start = start
+    this.#requests = requests
     this.#server = start()
-    this.write = write
-    this.read = read
+  }
+
+  get port(): number {
+    return this.#requests.port
+  }
+
+  write(value: string): Attempt {
+    return this.#requests.write(value)
+  }
+
+  read(): Attempt {
+    return this.#requests.read()
   }
 
   get server(): RunningServer {
@@ -71,8 +78,7 @@ export async function startStore(store: Store): Promise<Cluster> {
     waitUntil(store.name, servers(), async () => (await store.leader(ids)) !== null)
   try {
     for (const id of ids) {
-      const requests = store.requests?.(store.clientPort(id)) ?? NOBODY_ASKS
-      members.push(new StartedMember(() => store.start(id), requests))
+      members.push(new StartedMember(() => store.start(id), store.requests(store.clientPort(id))))
     }
     await ready()
   } catch (error) {
@@ -95,6 +101,3 @@ export async function startStore(store: Store): Promise<Cluster> {
     }),
   }
 }
-
-const NOBODY: Attempt = { url: 'http://127.0.0.1:0/', method: 'GET', headers: {}, body: null }
-const NOBODY_ASKS: Requests = { write: NOBODY, read: NOBODY }

@@ -23,8 +23,16 @@ export function redis(options: StoreOptions): Store {
       return { child: startServer({ program, args, logFile, env }), logFile }
     },
     leader: async () => ((await answersPing(basePort)) ? 0 : null),
-    requests: null,
+    requests: port => ({
+      port,
+      write: () => nobodyElse(),
+      read: () => nobodyElse(),
+    }),
   }
+}
+
+function nobodyElse(): never {
+  throw new Error('one Redis has nobody to take over')
 }
 
 function answersPing(port: number): Promise<boolean> {

@@ -28,11 +28,11 @@ export function withFigures(document: string, figures: string): string {
 }
 
 function figuresOf(run: Run): string {
-  const { skipped, measurements, samples } = run
+  const { skipped, failed, measurements, samples } = run
   return [
     headText(run).replaceAll('\n', '  \n'),
     othersText(measurements),
-    ...skipped.map(({ what, reason }) => `Not measured: ${what}: ${reason}.`),
+    ...[...skipped, ...failed].map(({ what, reason }) => `Not measured: ${what}: ${reason}.`),
     '![Operations a second](benchmarks.svg)',
     goalsText(reportOf(run).goals),
     tablesText(summarize(measurements)),

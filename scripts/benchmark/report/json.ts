@@ -15,11 +15,13 @@ export interface Report {
   readonly goals: readonly GoalResult[]
   /** what was asked for and could not be had */
   readonly skipped: readonly Skipped[]
+  /** scenarios that had to be given up */
+  readonly failed: readonly Skipped[]
 }
 
 export function reportOf(run: Run): Report {
-  const { startedAt, machine, versions, skipped, measurements, samples } = run
+  const { startedAt, machine, versions, skipped, failed, measurements, samples } = run
   const ratios = ratiosOf(measurements, samples)
   const results = [...summarize(measurements), ...summarizeScenarios(samples)]
-  return { startedAt, machine, versions, results, ratios, goals: goalsOf(ratios), skipped }
+  return { startedAt, machine, versions, results, ratios, goals: goalsOf(ratios), skipped, failed }
 }

@@ -1,5 +1,6 @@
 /** Markdown of a run. */
 
+import { grouped } from '../../lib/grouped.ts'
 import { TARGET_SPECS } from '../cluster.ts'
 import type { Run } from '../findings.ts'
 import type { GoalResult } from '../ratios.ts'
@@ -26,7 +27,7 @@ export function headText({
   versions,
   options,
   startedAt,
-}: Omit<Run, 'measurements' | 'samples'>) {
+}: Omit<Run, 'measurements' | 'samples' | 'failed'>) {
   const { cpu, cores, memoryGiB, kernel, filesystem, fdatasyncUs } = machine
   const programs = Object.entries(versions).map(([name, version]) => `${name} ${version}`)
   return [
@@ -47,15 +48,32 @@ export function tablesText(results: readonly Summary[]): string {
     .join('\n')
 }
 
+/** A row a figure, a column for whomever it was measured of; what the disk can do has a table of its own. */
 export function scenariosText(results: readonly ScenarioSummary[]): string {
-  if (results.length === 0) return ''
-  const rows = results.map(({ scenario, target, unit, median, range: [low, high], times }) => [
-    `${scenario}, ${target}`,
-    `${figure(median)} ${unit}`,
-    `${figure(low)} – ${figure(high)}`,
-    String(times),
-  ])
-  return `### Beside loads\n\n${table([['what', 'median', 'range', 'times'], ...rows])}\n`
+  const [limits, figures] = [true, false].map(ofDisk =>
+    results.filter(({ target }) => (target === 'disk') === ofDisk),
+  )
+  return [
+    ...sectionOf('Limits of the disk', limits ?? []),
+    ...sectionOf('Beside loads', figures ?? []),
+  ].join('\n')
+}
+
+function sectionOf(title: string, results: readonly ScenarioSummary[]): string[] {
+  if (results.length === 0) return []
+  const targets = [...new Set(results.map(({ target }) => target))]
+  const rows = [...grouped(results, ({ scenario }) => scenario)].map(([scenario, whose]) => {
+    const cells = targets.map(target => spread(whose.find(one => one.target === target)))
+    return [`${scenario}, ${whose[0]?.unit}`, ...cells]
+  })
+  return [`### ${title}\n\n${table([['median (range)', ...targets], ...rows])}\n`]
+}
+
+function spread(result: ScenarioSummary | undefined): string {
+  if (result === undefined) return ''
+  const { median, range, times } = result
+  const [low, high] = range.map(figure)
+  return times === 1 ? figure(median) : `${figure(median)} (${low} – ${high})`
 }
 
 export function goalsText(goals: readonly GoalResult[]): string {

@@ -7,6 +7,7 @@ const EVERY_MS = 20
 const PATIENCE_MS = 30_000
 /** So long everything runs undisturbed before the leader is killed, ms. */
 const CALM_MS = 500
+const VALUE = 'x'.repeat(100)
 
 /**
  * From kill -9 of the leader until somebody answers a write with 200, milliseconds; then everyone is started again.
@@ -19,7 +20,7 @@ export async function measureFailover(cluster: Cluster): Promise<number> {
   const others = cluster.members().filter(member => member !== leader)
   await leader.end('SIGKILL')
   const beganMs = performance.now()
-  const atMs = await firstWrite(others.map(({ write }) => write))
+  const atMs = await firstWrite(others.map(member => member.write(VALUE)))
   leader.startAgain()
   await cluster.ready()
   return atMs - beganMs
