@@ -1,60 +1,11 @@
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
-import { encodeCommand, parseExecute } from '../../src/machine/sql/command.ts'
+import t from 'tap'
 import { QueryProcess } from '../../src/machine/sql/query-process.ts'
 import { objectionToRead, objectionToWrite } from '../../src/machine/sql/rules.ts'
-import type { SqlAnswer } from '../../src/machine/sql/sql-engine.ts'
 import { SqlMachine } from '../../src/machine/sql/sql-machine.ts'
 import { tokensOf } from '../../src/machine/sql/tokens.ts'
-import type { Result } from '../../src/machine/state-machine.ts'
-import { entry, IDENTITY, NONE } from './entries.ts'
-
-const TIME_MS = Date.UTC(2026, 0, 31, 12, 34, 56, 789)
-
-/** A machine, told statements one entry after the other. */
-class Told {
-  readonly machine: SqlMachine
-  #index = 0
-
-  constructor(directory: string | null) {
-    this.machine = new SqlMachine({ directory })
-  }
-
-  static async open(t: Test, where: 'file' | 'memory' = 'memory'): Promise<Told> {
-    const told = new Told(where === 'file' ? t.testdir() : null)
-    await told.machine.open(IDENTITY)
-    t.teardown(() => told.machine.close())
-    return told
-  }
-
-  async tell(body: object): Promise<unknown> {
-    const command = parseExecute(JSON.stringify(body))
-    if ('problem' in command) throw new Error(command.problem)
-    const next = { ...entry(++this.#index, 1, encodeCommand(command)), timeMs: TIME_MS }
-    const [result] = await this.machine.apply([next], NONE)
-    return shown(result ?? null)
-  }
-
-  run(sql: string, params: unknown = []): Promise<unknown> {
-    return this.tell({ statements: [{ sql, params }] })
-  }
-
-  async ask(sql: string, params: unknown = []): Promise<SqlAnswer> {
-    const query = Buffer.from(JSON.stringify({ sql, params }))
-    const { value } = await this.machine.query(query)
-    return JSON.parse(Buffer.from(value).toString()) as SqlAnswer
-  }
-
-  async rows(sql: string): Promise<unknown> {
-    const answer = await this.ask(sql)
-    return 'rows' in answer ? answer.rows : answer
-  }
-}
-
-function shown(result: Result | null): unknown {
-  if (result?.kind !== 'done') return result?.code ?? null
-  return (JSON.parse(Buffer.from(result.value ?? []).toString()) as { results: unknown }).results
-}
+import { IDENTITY } from './entries.ts'
+import { TIME_MS, Told } from './sql-told.ts'
 
 t.test('SQL is cut into words as SQLite cuts it', async t => {
   const words = (sql: string): unknown =>
@@ -260,6 +211,35 @@ t.test('now is when the leader took the command, and chance is of its entry', as
   t.not(drawn[1], drawn[2], 'two draws differ')
   t.match(drawn[3], /^[0-9A-F]{80}$/)
   t.strictSame(await other.rows(ROWS), [fixed, drawn], 'on every node')
+})
+
+t.test('now is frozen however it is spelled, and what a C library rounds is refused', async t => {
+  const told = await Told.open(t)
+  await told.run('CREATE TABLE t(id INTEGER PRIMARY KEY, a)')
+  // SQLite takes bytes for a text, and reads a text up to its first NUL.
+  for (const now of [
+    "x'6e6f77'",
+    "CAST('Now' AS BLOB)",
+    "'now' || char(0) || 'x'",
+    "x'6e6f7700'",
+  ]) {
+    await told.run('DELETE FROM t')
+    await told.run(`INSERT INTO t(a) VALUES(datetime(${now})), (strftime('%F %T', ${now}))`)
+    const expected = [['2026-01-31 12:34:56'], ['2026-01-31 12:34:56']]
+    t.strictSame(await told.rows('SELECT a FROM t'), expected, now)
+  }
+  for (const value of [
+    "datetime('2026-01-01', x'6c6f63616c74696d65')",
+    "datetime('2026-01-01', 'utc' || char(0))",
+    "datetime(x'737562736563')",
+    "timediff('2026-01-01', x'737562736563')",
+    ...['sin(1)', 'pow(2, 0.5)', 'log(2, 3)', 'exp(1)'],
+  ]) {
+    t.equal(await told.run(`INSERT INTO t(a) VALUES(${value})`), 'NON_DETERMINISTIC', value)
+  }
+  t.strictSame(await told.run('INSERT INTO t(a) VALUES(sqrt(4)), (ceil(1.5)), (mod(7, 4))'), [
+    { changes: 3 },
+  ])
 })
 
 t.test('the time of a DEFAULT and the chance of a trigger are frozen as well', async t => {

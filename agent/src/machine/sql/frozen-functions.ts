@@ -17,6 +17,11 @@ export class SqlRefusal extends Error {
 const DATES = ['date', 'time', 'datetime', 'julianday', 'unixepoch'] as const
 /** What they answer comes from this connection's past, which no replica shares. */
 const OF_CONNECTION = ['changes', 'total_changes', 'last_insert_rowid'] as const
+/** What they answer is rounded by each machine's C library, in its own way. */
+const OF_LIBRARY = [
+  ...['acos', 'acosh', 'asin', 'asinh', 'atan', 'atan2', 'atanh', 'cos', 'cosh', 'sin', 'sinh'],
+  ...['tan', 'tanh', 'exp', 'ln', 'log', 'log10', 'log2', 'pow', 'power'],
+] as const
 /** They depend on the node's own clock or its time zone. */
 const NODE_TIME: ReadonlySet<string> = new Set(['localtime', 'utc', 'subsec', 'subsecond'])
 const BLOB_BYTES_MAX = 65_536
@@ -48,7 +53,7 @@ export class FrozenFunctions {
     own('current_timestamp', () => this.#now().slice(0, 19))
     own('random', () => this.#draw(8).readBigInt64LE())
     own('randomblob', length => this.#draw(blobLength(length)))
-    for (const name of OF_CONNECTION) {
+    for (const name of [...OF_CONNECTION, ...OF_LIBRARY]) {
       own(name, () => {
         throw new SqlRefusal('NON_DETERMINISTIC', `${name}() differs between replicas`)
       })
@@ -71,8 +76,8 @@ export class FrozenFunctions {
   }
 
   #frozen(when: unknown): unknown {
-    if (typeof when !== 'string') return when
-    return when.toLowerCase() === 'now' ? this.#now() : checkModifier(when)
+    const read = checkModifier(when)
+    return typeof read === 'string' && read.toLowerCase() === 'now' ? this.#now() : read
   }
 
   /** `2026-01-31 12:00:00.000` */
@@ -101,10 +106,17 @@ export class FrozenFunctions {
 }
 
 function checkModifier(value: unknown): unknown {
-  if (typeof value === 'string' && NODE_TIME.has(value.trim().toLowerCase())) {
-    throw new SqlRefusal('NON_DETERMINISTIC', `'${value.trim()}' depends on the node`)
+  const read = asRead(value)
+  if (typeof read === 'string' && NODE_TIME.has(read.trim().toLowerCase())) {
+    throw new SqlRefusal('NON_DETERMINISTIC', `'${read.trim()}' depends on the node`)
   }
-  return value
+  return read
+}
+
+/** To SQLite's own functions bytes are a text too, and a text ends at its first NUL. */
+function asRead(value: unknown): unknown {
+  const text = value instanceof Uint8Array ? Buffer.from(value).toString() : value
+  return typeof text === 'string' ? text.replace(/\0.*$/s, '') : text
 }
 
 function blobLength(length: unknown): number {

@@ -1,6 +1,8 @@
 import type { Database } from 'better-sqlite3'
+import { PlanCost, STEPS_MAX } from './plan-cost.ts'
 import { type QueryRequest, type QueryResponse, ROWS_MAX } from './query-child.ts'
 import { objectionToWrite } from './rules.ts'
+import { tokensOf } from './tokens.ts'
 
 /**
  * Reads a database in memory, which no other process can see: on the writer's own connection, for
@@ -22,6 +24,9 @@ export class InlineReader {
       if (!statement.reader || !statement.readonly) {
         return { kind: 'refused', code: 'STATEMENT_NOT_ALLOWED', detail: 'a query only reads' }
       }
+      if (this.#costOf({ sql, params }) > STEPS_MAX) {
+        return { kind: 'refused', code: 'TOO_COSTLY', detail: 'not on a cluster in memory' }
+      }
       const rows: unknown[][] = []
       for (const row of statement
         .raw()
@@ -38,4 +43,11 @@ export class InlineReader {
   }
 
   async close(): Promise<void> {}
+
+  #costOf({ sql, params }: QueryRequest): number {
+    const tokens = tokensOf(sql) ?? []
+    const [first] = tokens
+    const explains = first?.kind === 'word' && first.word === 'explain'
+    return explains ? 0 : new PlanCost(this.#db, tokens).of(sql, params, true)
+  }
 }

@@ -3,7 +3,9 @@ import type { Moment } from '../sqlite/engine.ts'
 import type { Result } from '../state-machine.ts'
 import { decodeCommand, type SqlStatement } from './command.ts'
 import { FrozenFunctions, SqlRefusal } from './frozen-functions.ts'
+import { PlanCost, STEPS_MAX } from './plan-cost.ts'
 import { objectionToWrite } from './rules.ts'
+import { tokensOf } from './tokens.ts'
 import { type Bound, boundOf, type Rows, toJson } from './values.ts'
 
 /** What one statement did. */
@@ -25,9 +27,14 @@ const DETERMINISTIC = /^SQLITE_(?:ERROR|CONSTRAINT|MISMATCH|RANGE|TOOBIG|AUTH)(?
 export class SqlExecutor {
   readonly #db: Database.Database
   readonly #functions: FrozenFunctions
+  /** what the command may still take */
+  #steps = STEPS_MAX
+  #isAlone = true
 
   constructor(db: Database.Database) {
     this.#db = db
+    // A trigger that fires itself may go on for 2^1000 rows.
+    db.pragma('recursive_triggers = OFF')
     this.#functions = new FrozenFunctions(db)
   }
 
@@ -40,7 +47,9 @@ export class SqlExecutor {
     const command = decodeCommand(bytes)
     if (command === null) return { kind: 'rejected', code: 'UNDECODABLE' }
     this.#functions.at(moment)
+    this.#steps = STEPS_MAX
     const { statements, transaction } = command
+    this.#isAlone = statements.length === 1
     const run = (): Result => {
       const results = statements.map(each => (transaction ? this.#run(each) : this.#tryRun(each)))
       return { kind: 'done', value: encodeResults(results) }
@@ -67,6 +76,7 @@ export class SqlExecutor {
     if (prepared.readonly) throw new SqlRefusal('STATEMENT_NOT_ALLOWED', 'a query changes nothing')
     const bound = boundOf(params)
     if (!Array.isArray(bound)) throw new SqlRefusal('BAD_STATEMENT', bound.problem)
+    this.#afford(sql, bound)
     if (!prepared.reader) return { changes: prepared.run(...bound).changes }
     const rows = prepared
       .raw()
@@ -75,6 +85,12 @@ export class SqlExecutor {
     if (rows.length > ROWS_MAX) throw new SqlRefusal('RESULT_TOO_LARGE', 'too many rows')
     const columns = prepared.columns().map(column => column.name)
     return { columns, rows: rows.map(row => row.map(toJson)) }
+  }
+
+  /** Every node runs it to its end, and does nothing else meanwhile. @throws SqlRefusal */
+  #afford(sql: string, bound: readonly unknown[]): void {
+    this.#steps -= new PlanCost(this.#db, tokensOf(sql) ?? []).of(sql, bound, this.#isAlone)
+    if (this.#steps < 0) throw new SqlRefusal('TOO_COSTLY', 'too many rows inside one another')
   }
 }
 
