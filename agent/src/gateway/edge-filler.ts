@@ -52,6 +52,8 @@ export class EdgeFiller {
   #version: number | null = null
   #state: EdgeState = 'starting'
   #counts = { batches: 0, copies: 0, free: 0, capacity: 0, missed: 0 }
+  /** something is not as it was thought to be, and is looked into without a rest: once, until a batch is taken again */
+  #surprised = false
   /** whether it was said that there is little room */
   #warned = false
   #stopped = false
@@ -123,7 +125,7 @@ export class EdgeFiller {
       }
       case 'unreachable':
       case 'stuck':
-        return { leastMs: HEARTBEAT_MS, mostMs: HEARTBEAT_MS }
+        return this.#restInTrouble()
       default: {
         const known = this.#known
         const behind = known.kind === 'at' && known.index < this.#options.source.last()
@@ -131,6 +133,16 @@ export class EdgeFiller {
         return { leastMs: GAP_MS, mostMs: idle ? HEARTBEAT_MS : 2 * GAP_MS }
       }
     }
+  }
+
+  /**
+   * A reload of nginx closes the connection that batches came on: the next try succeeds, and readers are not to wait a
+   * heartbeat for it. Nor are they where the memory was found to be another's.
+   */
+  #restInTrouble(): { readonly leastMs: number; readonly mostMs: number } {
+    const restMs = this.#surprised ? HEARTBEAT_MS : GAP_MS
+    this.#surprised = true
+    return { leastMs: restMs, mostMs: restMs }
   }
 
   /** Whoever reads from nginx has to be as safe from what this node has as who asks the node itself. */
@@ -223,6 +235,7 @@ export class EdgeFiller {
       this.#become('unreachable', 'this nginx has scripts of another version: reload it')
     } else if (status === 409) {
       this.#known = this.#judge(body)
+      if (this.#known.kind === 'at') this.#surprised = false
     } else if (status === 507) {
       this.#known = { kind: 'useless' }
       this.#become('full', body)
@@ -242,6 +255,7 @@ export class EdgeFiller {
     }
     if (kind !== 'delta' && kind !== 'last') return
     this.#known = { kind: 'at', index: more ? from : to, next: to }
+    this.#surprised = false
     this.#become('following', '')
   }
 

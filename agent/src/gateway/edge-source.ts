@@ -26,8 +26,8 @@ export interface EdgeSource {
   last(): number
   /** The changes after `after`, oldest first; null when some are no longer at hand. */
   read(after: number): readonly EntryChange[] | null
-  /** Calls back after each batch that changed something. Returns how to stop it. */
-  listen(changed: () => void): () => void
+  /** Calls back after each batch that was applied, whether it changed anything or not. Returns how to stop it. */
+  listen(moved: () => void): () => void
   /** The next keys in order of their bytes, as they are now; none: there are no more. */
   page(after: Uint8Array | null): Promise<readonly ListedRow[]>
   /** How old `last()` can be, ms; null: no one knows. Never less than it is. */

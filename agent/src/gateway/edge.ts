@@ -36,7 +36,6 @@ export interface EdgeSettings {
 /** Twice as long as a worker of nginx goes on writing. */
 const TIMEOUT_MS = 1_000
 const PAGE_BYTES = 256 * 1024
-const EVERYTHING = new Uint8Array(0)
 
 export function edgeFiller(settings: EdgeSettings): EdgeFiller {
   const { socket, prefixes, except, identity, life, clock, logger, ...rest } = settings
@@ -65,7 +64,7 @@ function sourceOf({ feed, acl, node }: Pick<EdgeSettings, 'feed' | 'acl' | 'node
     since: () => feed.since,
     last: () => feed.last,
     read: after => feed.read(after, Number.MAX_SAFE_INTEGER),
-    listen: changed => feed.listen({ kind: 'prefix', bytes: EVERYTHING }, changed),
+    listen: moved => feed.follow(moved),
     page: async after => {
       const answer = await node.query({ kind: 'page', after, bytesMax: PAGE_BYTES })
       return answer.kind === 'page' ? answer.rows : []

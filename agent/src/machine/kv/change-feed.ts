@@ -35,6 +35,7 @@ export interface EncodedHistory {
 export class ChangeFeed {
   readonly #bytesMax: number
   readonly #listeners = new Listeners()
+  readonly #followers = new Set<() => void>()
   /** ascending; none of them is empty */
   #parts: ChangePart[] = []
   #bytes = 0
@@ -95,6 +96,7 @@ export class ChangeFeed {
     this.#shrink()
     this.#added = 0
     this.#listeners.notifyAll(before + 1)
+    for (const moved of this.#followers) moved()
   }
 
   /** One entry's changes, which are to be published with the batch. */
@@ -120,12 +122,15 @@ export class ChangeFeed {
 
   /** The batch is applied up to `last`. Calls each listener that any of it concerns, once. */
   publish(last: number): void {
-    this.#last = Math.max(this.#last, last)
-    if (this.#added === 0) return
-    const first = this.#added
-    this.#added = 0
-    this.#shrink()
-    this.#listeners.call(first)
+    const before = this.#last
+    this.#last = Math.max(before, last)
+    if (this.#added !== 0) {
+      const first = this.#added
+      this.#added = 0
+      this.#shrink()
+      this.#listeners.call(first)
+    }
+    if (this.#last > before) for (const moved of this.#followers) moved()
   }
 
   /** Beside what is published: reserved keys, and the log's time. */
@@ -187,6 +192,16 @@ export class ChangeFeed {
    */
   listen(interest: Interest, listener: Listener): () => void {
     return this.#listeners.add(interest, listener)
+  }
+
+  /**
+   * Calls `moved` in the turn of every batch that was applied, also of one that changed nothing; it must be short, and
+   * not throw.
+   * @returns how to stop it
+   */
+  follow(moved: () => void): () => void {
+    this.#followers.add(moved)
+    return () => this.#followers.delete(moved)
   }
 
   #append(entry: EntryChanges): void {
