@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import { type Context, Hono } from 'hono'
 import {
   deleteToken,
@@ -25,7 +26,7 @@ import { putStructure } from './structure-routes.ts'
 
 /** What the server gives the app beside the request, which has lost the raw target. */
 export interface Env {
-  Bindings: { readonly exchange: Exchange }
+  Bindings: { readonly exchange: Exchange<IncomingMessage> }
 }
 
 /**

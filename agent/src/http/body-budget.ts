@@ -1,9 +1,7 @@
-import type { IncomingMessage } from 'node:http'
-
 /** What the bodies of all requests may have of memory together, from their first byte to the end of their answer. */
 export class BodyBudget {
   readonly #bytesMax: number
-  readonly #taken = new Map<IncomingMessage, number>()
+  readonly #taken = new Map<object, number>()
   #held = 0
 
   constructor(bytesMax: number) {
@@ -16,7 +14,7 @@ export class BodyBudget {
   }
 
   /** False: there is no room for so much more of this body; then nothing is taken. */
-  take(incoming: IncomingMessage, bytes: number): boolean {
+  take(incoming: object, bytes: number): boolean {
     if (this.#held + bytes > this.#bytesMax) return false
     this.#held += bytes
     this.#taken.set(incoming, (this.#taken.get(incoming) ?? 0) + bytes)
@@ -24,7 +22,7 @@ export class BodyBudget {
   }
 
   /** The body is not needed any more. */
-  release(incoming: IncomingMessage): void {
+  release(incoming: object): void {
     const bytes = this.#taken.get(incoming)
     if (bytes === undefined) return
     this.#taken.delete(incoming)

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import type { BodyBudget } from './body-budget.ts'
+import { type Incoming, isWhole, type WholeRequest } from './fast/whole-request.ts'
 import type { Head } from './head.ts'
 import { isRefusal, type Refusal, refuse } from './refusal.ts'
 
@@ -42,7 +43,7 @@ export function checkBodyLength(head: Head, bytesMax: number): Refusal | null {
  * A client that leaves half-way gives a refusal too, which nobody will read.
  */
 export async function readText(
-  incoming: IncomingMessage,
+  incoming: Incoming,
   limits: BodyLimits,
 ): Promise<{ readonly text: string } | Refusal> {
   const bytes = await readBody(incoming, limits)
@@ -53,11 +54,8 @@ export async function readText(
 }
 
 /** As `readText`, of any content. */
-export async function readBody(
-  incoming: IncomingMessage,
-  limits: BodyLimits,
-): Promise<Buffer | Refusal> {
-  const bytes = await readBytes(incoming, limits)
+export async function readBody(incoming: Incoming, limits: BodyLimits): Promise<Buffer | Refusal> {
+  const bytes = isWhole(incoming) ? wholeBytes(incoming, limits) : await readBytes(incoming, limits)
   if (bytes === 'too-large') return tooLarge(limits.bytesMax)
   if (bytes === 'no-room') {
     return refuse(
@@ -68,6 +66,15 @@ export async function readBody(
   }
   if (bytes === 'aborted') return refuse(400, 'BODY_INCOMPLETE', 'the body ended early')
   return bytes
+}
+
+function wholeBytes(
+  incoming: WholeRequest,
+  { bodies, bytesMax }: BodyLimits,
+): Buffer | 'too-large' | 'no-room' {
+  const { whole } = incoming
+  if (whole.length > bytesMax) return 'too-large'
+  return bodies.take(incoming, whole.length) ? whole : 'no-room'
 }
 
 function readBytes(
@@ -104,7 +111,8 @@ function readBytes(
  * sends too much or too long: closing at once would reset the connection under the unread answer.
  * @returns whether the answer must close
  */
-export function abandonBody(incoming: IncomingMessage, bytesMax: number): boolean {
+export function abandonBody(incoming: Incoming, bytesMax: number): boolean {
+  if (isWhole(incoming)) return false
   const { headers, socket } = incoming
   const chunked = headers['transfer-encoding'] !== undefined
   const announced = Number(headers['content-length'] ?? 0)

@@ -7,6 +7,8 @@ const WAITING_MAX = 64
 interface Connection {
   /** requests that were received and have no answer yet; above one when they were pipelined */
   unanswered: number
+  /** requests that ever were received */
+  begun: number
   latest: IncomingMessage | null
   /** starts of the requests that wait for the one before them */
   readonly waiting: (() => void)[]
@@ -30,6 +32,7 @@ export class Connections {
     const { socket } = incoming
     const connection = this.#of(socket)
     connection.latest = incoming
+    connection.begun++
     if (++connection.unanswered === 1) {
       start()
       return
@@ -62,6 +65,13 @@ export class Connections {
     return !refused && unanswered === (midway ? 1 : 0)
   }
 
+  /** What has come of the first request. */
+  firstCame(socket: Socket): 'nothing' | 'head' | 'whole' {
+    const { begun, latest } = this.#of(socket)
+    if (latest === null) return 'nothing'
+    return begun > 1 || latest.complete ? 'whole' : 'head'
+  }
+
   refused(socket: Socket): void {
     this.#of(socket).refused = true
   }
@@ -75,6 +85,7 @@ export class Connections {
     if (connection === undefined) {
       connection = {
         unanswered: 0,
+        begun: 0,
         latest: null,
         waiting: [],
         starting: false,

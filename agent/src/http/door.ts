@@ -1,6 +1,6 @@
-import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Caller } from './acl/caller.ts'
+import type { Incoming } from './fast/whole-request.ts'
 import type { Peers } from './peers.ts'
 import type { Resource, Target } from './raw-target.ts'
 import { type Refusal, refuse } from './refusal.ts'
@@ -12,12 +12,12 @@ const OPERATORS = /^\/(?:metrics|openapi\.json|join|v1\/cluster(?:\/.*)?)$/
  * Refuses operators' paths, those that are nothing too, to whoever came through a gateway: on the unix socket, which has no remote
  * address, or forwarded by another node's nginx, which says so in a header that clients cannot take away.
  */
-export function checkDoor(target: Target, incoming: IncomingMessage): Refusal | null {
+export function checkDoor(target: Target, incoming: Incoming): Refusal | null {
   if (!OPERATORS.test(target.path) || !cameThroughGateway(incoming)) return null
   return refuse(403, 'OPERATORS_ONLY', "this is served on the agent's own port only")
 }
 
-export function cameThroughGateway({ socket, headers }: IncomingMessage): boolean {
+export function cameThroughGateway({ socket, headers }: Incoming): boolean {
   return socket.remoteAddress === undefined || headers['x-raft-hop'] !== undefined
 }
 
@@ -42,7 +42,7 @@ export interface Credit {
  */
 export function checkPeer(
   target: Target,
-  { method, socket }: IncomingMessage,
+  { method, socket }: Incoming,
   { peers, caller }: Credit,
 ): Refusal | null {
   const isHarmless = (method === 'GET' || method === 'HEAD') && target.resource !== 'backup'
@@ -54,11 +54,7 @@ export function checkPeer(
 }
 
 /** Whether an agent asks for what agents ask for: that needs no token. */
-export function isPeersOwn(
-  { resource }: Target,
-  { socket }: IncomingMessage,
-  peers: Peers,
-): boolean {
+export function isPeersOwn({ resource }: Target, { socket }: Incoming, peers: Peers): boolean {
   return OWN.has(resource) && peers.proven(socket) !== null
 }
 

@@ -14,6 +14,7 @@ import { textReply } from './consul/consul-reply.ts'
 import { CONSUL_KEY_RESOURCES, speaksConsul } from './consul/resources.ts'
 import { checkDoor, checkPeer, isPeersOwn } from './door.ts'
 import type { EdgeView } from './edge-view.ts'
+import type { Incoming } from './fast/whole-request.ts'
 import { type Head, readHead } from './head.ts'
 import type { HttpLimits } from './limits.ts'
 import type { HttpMeasures } from './measures.ts'
@@ -90,8 +91,8 @@ export function withoutKeys(node: NodeApi<never, unknown>): Api['node'] {
 }
 
 /** One request that is well-formed, and whose resource has its method. */
-export interface Exchange {
-  readonly incoming: IncomingMessage
+export interface Exchange<From extends Incoming = Incoming> {
+  readonly incoming: From
   readonly target: Target
   readonly head: Head
   /** may ask for this; which keys may be touched is for the route to check */
@@ -101,12 +102,21 @@ export interface Exchange {
 /** What a route is: it knows nothing of Hono, so that the hot ones can do without. */
 export type Handler = (api: Api, exchange: Exchange) => Promise<Reply | Refusal>
 
-/** Every request passes here first, whoever answers it. */
-export function receive(api: Api, incoming: IncomingMessage): Exchange | Refusal {
+/** Every request that Node has read passes here first, whoever answers it. */
+export function receive(api: Api, incoming: IncomingMessage): Exchange<IncomingMessage> | Refusal {
   const head = readHead(incoming, api.limits.headBytesMax)
   if (isRefusal(head)) return head
   const target = parseTarget(incoming.url ?? '', api.limits)
   if (isRefusal(target)) return target
+  return admit(api, incoming, { head, target })
+}
+
+/** Whether a request that is well-formed may be served: every one passes here, whoever has read it. */
+export function admit<From extends Incoming>(
+  api: Api,
+  incoming: From,
+  { head, target }: { readonly head: Head; readonly target: Target },
+): Exchange<From> | Refusal {
   const { method = '' } = incoming
   const caller = callerOf(api.acl, head, target.query)
   const refusal =
@@ -150,7 +160,7 @@ export async function settle(api: Api, handler: Handler, exchange: Exchange): Pr
   }
 }
 
-export function refuseRequest(api: Api, incoming: IncomingMessage, refusal: Refusal): Reply {
+export function refuseRequest(api: Api, incoming: Incoming, refusal: Refusal): Reply {
   const closes = abandonBody(incoming, api.limits.bodyBytesMax)
   const node = statusIfAny(api)
   if (!speaksConsul(incoming.url ?? '')) return refusalReply(refusal, node, closes)

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import { type MachineHost, Unserved, type WebApp } from '../machine/plug-in/host.ts'
 import { NotServing } from '../node/not-serving.ts'
 import { readBody } from './body.ts'
@@ -15,7 +16,7 @@ import {
 
 /** What is known of a request beside what the machine's app is given. */
 interface Served {
-  readonly exchange: Exchange
+  readonly exchange: Exchange<IncomingMessage>
   /** index of the newest entry that the answer shows */
   shown: number
 }
@@ -26,7 +27,7 @@ type ServedRequests = WeakMap<Request, Served>
 const HOP_BY_HOP = ['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'te', 'trailer']
 
 /** `/fsm/<name>/…`: the plugged-in machine's own app, behind the limits of every request. */
-export function plugInRoutes(api: Api): (exchange: Exchange) => Promise<Response> {
+export function plugInRoutes(api: Api): (exchange: Exchange<IncomingMessage>) => Promise<Response> {
   const { plugIn } = api
   if (plugIn === null || plugIn.routes === null) {
     return exchange => Promise.resolve(missing(api, exchange))
@@ -52,7 +53,7 @@ interface Mounted {
   readonly prefix: string
 }
 
-async function serve(mounted: Mounted, exchange: Exchange): Promise<Response> {
+async function serve(mounted: Mounted, exchange: Exchange<IncomingMessage>): Promise<Response> {
   const { api, app, requests, prefix } = mounted
   const { incoming, target } = exchange
   const method = incoming.method ?? 'GET'
@@ -76,7 +77,7 @@ async function serve(mounted: Mounted, exchange: Exchange): Promise<Response> {
   return new Response(response.body, { status, statusText, headers })
 }
 
-function headersOf({ incoming }: Exchange): Headers {
+function headersOf({ incoming }: Exchange<IncomingMessage>): Headers {
   const headers = new Headers()
   for (const [name, values] of Object.entries(incoming.headersDistinct)) {
     if (HOP_BY_HOP.includes(name)) continue
@@ -137,7 +138,7 @@ function unserved(reply: TextReply): Unserved {
   return new Unserved({ status: reply.status, code, detail }, () => toResponse(reply))
 }
 
-function missing(api: Api, { incoming }: Exchange): Response {
+function missing(api: Api, { incoming }: Exchange<IncomingMessage>): Response {
   const { plugIn } = api
   const which =
     plugIn === null

@@ -27,6 +27,13 @@ type Own = Pick<
   'minIndex' | 'idempotencyKey' | 'token' | 'ifMatch' | 'ifNoneMatch' | 'lastEventId'
 >
 
+export interface PlainHeaders {
+  readonly contentType: string | null
+  readonly contentLength: number
+  /** Those that this API reads, each given once; null: none of them came. */
+  readonly own: ReadonlyMap<HeaderName, string> | null
+}
+
 export interface HeadLine {
   readonly httpVersion: string
   /** Names and values by turns, as they came. */
@@ -48,8 +55,8 @@ export const NAMES = [
   'authorization',
   'x-consul-token',
 ] as const
-type Name = (typeof NAMES)[number]
-const BY_NAME: ReadonlyMap<string, Name> = new Map(NAMES.map(name => [name, name]))
+export type HeaderName = (typeof NAMES)[number]
+const BY_NAME: ReadonlyMap<string, HeaderName> = new Map(NAMES.map(name => [name, name]))
 const LENGTHS: ReadonlySet<number> = new Set(NAMES.map(name => name.length))
 
 const HOST = /^(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/
@@ -87,8 +94,36 @@ export function readHead(line: HeadLine, headBytesMax: number): Head | Refusal {
   }
 }
 
-function collect(raw: readonly string[], valueBytesMax: number): Map<Name, string> | Refusal {
-  const found = new Map<Name, string>()
+const NO_OWN: Own = {
+  minIndex: null,
+  idempotencyKey: null,
+  token: null,
+  ifMatch: null,
+  ifNoneMatch: null,
+  lastEventId: null,
+}
+
+/** What a head that is well-formed beyond doubt says, and which of it is refused all the same. */
+export function headOf({ contentType, contentLength, own: found }: PlainHeaders): Head | Refusal {
+  const own = found === null ? NO_OWN : readOwn(found)
+  if ('status' in own) return own
+  return {
+    contentType,
+    contentEncoding: found?.get('content-encoding') ?? null,
+    contentLength,
+    expectsContinue: false,
+    minIndex: own.minIndex,
+    idempotencyKey: own.idempotencyKey,
+    token: own.token,
+    passedOn: found?.has('x-raft-passed-on') ?? false,
+    ifMatch: own.ifMatch,
+    ifNoneMatch: own.ifNoneMatch,
+    lastEventId: own.lastEventId,
+  }
+}
+
+function collect(raw: readonly string[], valueBytesMax: number): Map<HeaderName, string> | Refusal {
+  const found = new Map<HeaderName, string>()
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const name = raw[at] as string
     const value = raw[at + 1] as string
@@ -111,7 +146,7 @@ function parseMinIndex(text: string | undefined): number | null | Refusal {
   return refuse(400, 'BAD_MIN_INDEX', 'X-Raft-Min-Index is a whole number below 2^53')
 }
 
-function parseToken(found: ReadonlyMap<Name, string>): string | null | Refusal {
+function parseToken(found: ReadonlyMap<HeaderName, string>): string | null | Refusal {
   const own = found.get('x-consul-token') || null
   const bearer = BEARER.exec(found.get('authorization') ?? '')?.[1] ?? null
   if (own === null || bearer === null || own === bearer) return own ?? bearer
@@ -119,7 +154,7 @@ function parseToken(found: ReadonlyMap<Name, string>): string | null | Refusal {
 }
 
 /** The headers of this API itself. */
-function readOwn(found: ReadonlyMap<Name, string>): Own | Refusal {
+function readOwn(found: ReadonlyMap<HeaderName, string>): Own | Refusal {
   const minIndex = parseMinIndex(found.get('x-raft-min-index'))
   if (minIndex !== null && typeof minIndex === 'object') return minIndex
   const idempotencyKey = found.get('idempotency-key') ?? null

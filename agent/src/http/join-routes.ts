@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
 import { parseHostPort } from '../lib/host-port.ts'
 import type { MembershipChange } from '../node/node-api.ts'
@@ -6,6 +5,7 @@ import { asNodeId, NODE_ID } from '../raft/types.ts'
 import { checkBodyHead, readText } from './body.ts'
 import { carryOut } from './cluster-changes.ts'
 import type { Api, Handler } from './exchange.ts'
+import type { Incoming } from './fast/whole-request.ts'
 import { isRefusal, type Refusal, refuse } from './refusal.ts'
 
 const SHAPE =
@@ -39,7 +39,7 @@ export const postJoin: Handler = async (api, exchange) => {
 /** What a body says; undefined when it is empty. */
 export async function readJson(
   api: Api,
-  incoming: IncomingMessage,
+  incoming: Incoming,
 ): Promise<{ readonly value: unknown } | Refusal> {
   const body = await readText(incoming, {
     bodies: api.bodies,

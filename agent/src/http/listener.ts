@@ -3,17 +3,8 @@ import { getRequestListener } from '@hono/node-server'
 import { buildApp, type Env } from './app.ts'
 import { serveBackup } from './backup/backup-route.ts'
 import type { Connections } from './connections.ts'
-import { consulHandler } from './consul/routes.ts'
-import {
-  type Api,
-  type Exchange,
-  fault,
-  type Handler,
-  receive,
-  refuseRequest,
-  settle,
-} from './exchange.ts'
-import { deleteKey, getKey, postPairs } from './key-routes.ts'
+import { directHandler } from './direct-routes.ts'
+import { type Api, type Exchange, fault, receive, refuseRequest, settle } from './exchange.ts'
 import { CLIENT_LEFT } from './measures.ts'
 import { isRefusal } from './refusal.ts'
 import { type Reply, toResponse } from './reply.ts'
@@ -45,14 +36,17 @@ export function createListener(options: ListenerOptions): Listener {
     connections.answered(incoming, outgoing)
   }
 
-  const watch = (exchange: Exchange, outgoing: ServerResponse): void => {
+  const watch = (exchange: Exchange<IncomingMessage>, outgoing: ServerResponse): void => {
     const { incoming } = exchange
     const refusal = serveWatch(api, exchange, outgoing)
     if (refusal !== null) send(incoming, outgoing, refuseRequest(api, incoming, refusal))
     else outgoing.once('close', () => connections.answered(incoming, outgoing))
   }
 
-  const backup = async (exchange: Exchange, outgoing: ServerResponse): Promise<void> => {
+  const backup = async (
+    exchange: Exchange<IncomingMessage>,
+    outgoing: ServerResponse,
+  ): Promise<void> => {
     const { incoming } = exchange
     const result = await serveBackup(api, exchange, outgoing).catch(error => fault(api, error))
     if (result === null) connections.answered(incoming, outgoing)
@@ -61,7 +55,7 @@ export function createListener(options: ListenerOptions): Listener {
   }
 
   /** What is written piece by piece. */
-  const streams = (exchange: Exchange, outgoing: ServerResponse): boolean => {
+  const streams = (exchange: Exchange<IncomingMessage>, outgoing: ServerResponse): boolean => {
     const { resource } = exchange.target
     if (resource === 'watch') watch(exchange, outgoing)
     else if (resource === 'backup') {
@@ -79,7 +73,8 @@ export function createListener(options: ListenerOptions): Listener {
     }
     if (exchange.head.expectsContinue) outgoing.writeContinue()
     if (streams(exchange, outgoing)) return
-    const handler = options.lean ? hotHandler(exchange) : null
+    const { method = '' } = incoming
+    const handler = options.lean ? directHandler(exchange.target.resource, method) : null
     if (handler === null && closing()) outgoing.shouldKeepAlive = false
     const done =
       handler === null
@@ -96,13 +91,6 @@ export function createListener(options: ListenerOptions): Listener {
         abort(api, incoming, error)
       }
     })
-}
-
-function hotHandler({ target, incoming }: Exchange): Handler | null {
-  const { resource } = target
-  if (resource === 'keys') return postPairs
-  if (resource === 'key') return incoming.method === 'DELETE' ? deleteKey : getKey
-  return consulHandler(resource, incoming.method ?? '')
 }
 
 /** Counts the request once its answer has left, or its client. */
@@ -124,9 +112,11 @@ function abort(api: Api, incoming: IncomingMessage, error: unknown): void {
   incoming.socket.destroy()
 }
 
-function honoListener(api: Api): (exchange: Exchange, outgoing: ServerResponse) => Promise<void> {
+function honoListener(
+  api: Api,
+): (exchange: Exchange<IncomingMessage>, outgoing: ServerResponse) => Promise<void> {
   const app = buildApp(api)
-  const exchanges = new WeakMap<object, Exchange>()
+  const exchanges = new WeakMap<object, Exchange<IncomingMessage>>()
   const listener = getRequestListener(
     (request, env) => {
       const exchange = exchanges.get(env.incoming)

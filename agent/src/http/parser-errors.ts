@@ -9,7 +9,8 @@ import { type Reply, refusalReply } from './reply.ts'
 
 /** What a refused connection may still send before it is cut, so that the client reads the answer. */
 const DISCARD_BYTES_MAX = 8 * 1024 * 1024
-const TIMEOUT = 'ERR_HTTP_REQUEST_TIMEOUT'
+/** What Node says of a request that comes too slowly. */
+export const TIMEOUT = 'ERR_HTTP_REQUEST_TIMEOUT'
 
 export function refuseBadRequests(server: Server, api: Api, connections: Connections): void {
   server.on('clientError', (error: NodeJS.ErrnoException, duplex: Duplex) => {

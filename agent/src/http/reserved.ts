@@ -1,6 +1,6 @@
-import type { IncomingMessage } from 'node:http'
 import type { Scope } from '../machine/kv/query.ts'
 import { cameThroughGateway } from './door.ts'
+import type { Incoming } from './fast/whole-request.ts'
 import { type Refusal, refuse } from './refusal.ts'
 
 /** What of the API this needs. */
@@ -15,7 +15,7 @@ interface Reserving {
  */
 export function checkReserved(
   { reserved }: Reserving,
-  incoming: IncomingMessage,
+  incoming: Incoming,
   scopes: Iterable<Scope>,
 ): Refusal | null {
   if (reserved === null || !cameThroughGateway(incoming)) return null

@@ -13,6 +13,7 @@ import { type BackupSource, Backups, removeLeftOvers } from './backup/backups.ts
 import { BodyBudget } from './body-budget.ts'
 import { Connections } from './connections.ts'
 import type { Api } from './exchange.ts'
+import { type FastDoor, openFastDoor } from './fast/fast-door.ts'
 import { HTTP_LIMITS, type HttpLimits } from './limits.ts'
 import { createListener, type Listener } from './listener.ts'
 import { HttpMeasures } from './measures.ts'
@@ -54,6 +55,8 @@ export interface HttpOptions {
   readonly peersOpen?: boolean
   /** Default true. False sends the hot routes through Hono as well: for tests and measurements. */
   readonly lean?: boolean
+  /** Default as `lean`. False leaves every connection to Node: for tests and measurements. */
+  readonly fast?: boolean
 }
 
 export interface HttpServer {
@@ -72,7 +75,7 @@ export interface HttpServer {
  * @throws when one of them cannot be had; then neither is left open
  */
 export async function startHttp(options: HttpOptions): Promise<HttpServer> {
-  const { backup = null, server, lean = true } = options
+  const { backup = null, server, lean = true, fast = lean } = options
   const end = new AbortController()
   setMaxListeners(0, end.signal)
   const api = apiOf(options, end.signal)
@@ -80,7 +83,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   const connections = new Connections()
   let closing = false
   const listener = createListener({ api, connections, closing: () => closing, lean })
-  const servers: Server[] = []
+  const servers: Opened[] = []
   const close = async (): Promise<void> => {
     closing = true
     end.abort()
@@ -88,13 +91,17 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     // A kept connection that is closed just as a request is sent on it costs that request its answer: each is
     // told first, with the answer that it gets meanwhile.
     if (servers.length > 0) await pause(api.limits.closeDrainMs)
-    await Promise.all(servers.map(server => closeServer(server, api.limits.closeGraceMs)))
+    await Promise.all(servers.map(opened => closeServer(opened, api.limits.closeGraceMs)))
   }
   const open = async (where: ListenOptions): Promise<Server> => {
     const server = makeServer(api, listener)
     refuseBadRequests(server, api, connections)
+    const everyMs = checkEveryMs(api.limits)
+    const door = fast
+      ? openFastDoor(server, { api, connections, closing: () => closing, everyMs })
+      : null
     await listen(server, where)
-    servers.push(server)
+    servers.push({ server, door })
     return server
   }
   try {
@@ -201,13 +208,23 @@ function listen(server: Server, where: ListenOptions): Promise<void> {
   })
 }
 
-function closeServer(server: Server, graceMs: number): Promise<void> {
+interface Opened {
+  readonly server: Server
+  /** Null: all connections are Node's. */
+  readonly door: FastDoor | null
+}
+
+function closeServer({ server, door }: Opened, graceMs: number): Promise<void> {
   return new Promise(resolve => {
-    const cut = setTimeout(() => server.closeAllConnections(), graceMs)
+    const cut = setTimeout(() => {
+      server.closeAllConnections()
+      door?.closeAll()
+    }, graceMs)
     server.close(() => {
       clearTimeout(cut)
       resolve()
     })
     server.closeIdleConnections()
+    door?.closeIdle()
   })
 }

@@ -1,9 +1,9 @@
-import type { IncomingMessage } from 'node:http'
 import type { MemberStatus, NodeStatus } from '../node/node-api.ts'
 import type { NodeId } from '../raft/types.ts'
 import { shown } from './cluster-changes.ts'
 import { cameThroughGateway } from './door.ts'
 import type { Api, Handler } from './exchange.ts'
+import type { Incoming } from './fast/whole-request.ts'
 import { contentReply, type Reply, uncached } from './reply.ts'
 import type { StructureView } from './structure-view.ts'
 
@@ -61,7 +61,7 @@ function full(api: Api, status: NodeStatus, structure: StructureView | null): ob
 const OPERATORS_ONLY = "told on the agent's own port"
 
 /** What nginx says quotes its configuration, which is none of the clients' business. */
-function structureOf({ structure }: Api, incoming: IncomingMessage): StructureView | null {
+function structureOf({ structure }: Api, incoming: Incoming): StructureView | null {
   const view = structure?.view() ?? null
   if (view === null || !cameThroughGateway(incoming)) return view
   const kept = (words: string | null) => (words === null ? null : OPERATORS_ONLY)

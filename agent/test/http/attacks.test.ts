@@ -137,11 +137,11 @@ function checkAnswer(t: Test, { name, status }: Row, answer: Answer): void {
   t.equal(answer.headers.has('allow'), answer.status === 405, name)
 }
 
-for (const { way, lean } of WAYS) {
+for (const { way, ...how } of WAYS) {
   t.test(`${way}: each row is answered as stated, and a plain GET afterwards is 200`, async t => {
     // Whoever sends half a request is let go soon, so that no row takes long.
     const limits = { headTimeoutMs: 400, requestTimeoutMs: 400, keepAliveMs: 300 }
-    const harness = await serve(t, { lean, limits })
+    const harness = await serve(t, { ...how, limits })
     for (const each of ROWS) {
       for (const where of [harness.tcp, harness.unix]) {
         checkAnswer(t, each, await raw(where, each.bytes))

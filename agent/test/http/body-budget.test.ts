@@ -31,9 +31,9 @@ async function answerTo(socket: Socket): Promise<number> {
   return parse(bytes.toString()).status
 }
 
-for (const { way, lean } of WAYS) {
+for (const { way, ...how } of WAYS) {
   t.test(`${way}: all bodies together have so much memory; beyond it nothing happens`, async t => {
-    const harness = await serve(t, { lean, limits: { bodiesBytesMax: 100 * KIB } })
+    const harness = await serve(t, { ...how, limits: { bodiesBytesMax: 100 * KIB } })
     const { tcp, node } = harness
     const first = await begun(t, harness, 60 * KIB, 50 * KIB)
     const second = await begun(t, harness, 60 * KIB, 40 * KIB)
@@ -62,7 +62,7 @@ for (const { way, lean } of WAYS) {
   t.test(
     `${way}: a body stays counted as long as its write waits; a chunked one as it comes`,
     async t => {
-      const harness = await serve(t, { lean, limits: { bodiesBytesMax: 100 * KIB } })
+      const harness = await serve(t, { ...how, limits: { bodiesBytesMax: 100 * KIB } })
       let open: () => void = () => undefined
       harness.node.gate = new Promise(resolve => {
         open = resolve

@@ -6,9 +6,9 @@ import { EventStream } from './event-stream.ts'
 import { serve, WAYS } from './harness.ts'
 import { request } from './raw-client.ts'
 
-for (const { way, lean } of WAYS) {
+for (const { way, ...how } of WAYS) {
   t.test(`${way}: what clients rely on, at one node`, async t => {
-    const { tcp } = await serve(t, { lean })
+    const { tcp } = await serve(t, { ...how })
     for (const [at, { name, run }] of CLIENT_CASES.entries()) {
       const api: Api = {
         prefix: `c${at}/`,

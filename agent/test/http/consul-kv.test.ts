@@ -20,9 +20,9 @@ const txn = (where: NetConnectOpts, operations: unknown): Promise<Answer> =>
   })
 const base64 = (text: string): string => Buffer.from(text).toString('base64')
 
-for (const { way, lean } of WAYS) {
+for (const { way, ...how } of WAYS) {
   t.test(`${way}: a key as Consul shows it`, async t => {
-    const { tcp } = await serve(t, { lean })
+    const { tcp } = await serve(t, { ...how })
     const written = await put(tcp, 'a/b', 'one')
     t.strictSame([written.status, written.body], [200, 'true'])
     t.equal(written.headers.get('content-type'), 'application/json')
@@ -45,7 +45,7 @@ for (const { way, lean } of WAYS) {
   })
 
   t.test(`${way}: /key and /v1/kv show the same keys`, async t => {
-    const { tcp } = await serve(t, { lean })
+    const { tcp } = await serve(t, { ...how })
     await request(tcp, 'POST /key', { body: '{"k":"text"}' })
     t.match((await get(tcp, 'k')).body, `"Value":"${base64('text')}"`)
     await put(tcp, 'k', Buffer.of(0x61, 0xff))
@@ -58,7 +58,7 @@ for (const { way, lean } of WAYS) {
   })
 
   t.test(`${way}: what wakes nobody: the same content again is no change`, async t => {
-    const { tcp } = await serve(t, { lean })
+    const { tcp } = await serve(t, { ...how })
     await put(tcp, 'k', 'same')
     await put(tcp, 'k', 'same')
     t.match((await get(tcp, 'k')).body, '"ModifyIndex":1')
@@ -68,7 +68,7 @@ for (const { way, lean } of WAYS) {
   })
 
   t.test(`${way}: txn: all or nothing, in one entry`, async t => {
-    const { tcp, node } = await serve(t, { lean })
+    const { tcp, node } = await serve(t, { ...how })
     const set = (Key: string, more: object = {}): object => ({
       KV: { Verb: 'set', Key, Value: base64(Key), ...more },
     })

@@ -16,9 +16,9 @@ async function create(where: NetConnectOpts, body: object = {}): Promise<string>
   return (JSON.parse(answer.body) as { ID: string }).ID
 }
 
-for (const { way, lean } of WAYS) {
+for (const { way, ...how } of WAYS) {
   t.test(`${way}: a session is made, shown, renewed and destroyed`, async t => {
-    const { tcp } = await serve(t, { lean })
+    const { tcp } = await serve(t, { ...how })
     const id = await create(tcp, { Name: 'mine', TTL: '1m30s', LockDelay: '5s' })
     t.match(id, UUID)
     const shown = {
@@ -48,7 +48,7 @@ for (const { way, lean } of WAYS) {
   })
 
   t.test(`${way}: a lock has one holder, and its index grows with each`, async t => {
-    const { tcp } = await serve(t, { lean })
+    const { tcp } = await serve(t, { ...how })
     const [first, second] = [await create(tcp, { LockDelay: 0 }), await create(tcp)]
     const row = async (): Promise<Record<string, unknown>> =>
       ((await json(get(tcp, 'kv/lock'))) as Record<string, unknown>[])[0] ?? {}

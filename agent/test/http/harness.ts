@@ -24,6 +24,7 @@ export interface Harness {
 
 interface Settings {
   readonly lean?: boolean
+  readonly fast?: boolean
   readonly limits?: Partial<HttpLimits>
   readonly backup?: BackupSource
   readonly edge?: () => EdgeView
@@ -36,8 +37,10 @@ interface Settings {
 /** A server on a free port and on a socket of its own; both go with the test. */
 export async function serve(
   t: { teardown(end: () => Promise<void>): void },
-  { lean = true, limits = {}, backup, edge, structure, reserved, wallMs = () => 0 }: Settings = {},
+  settings: Settings = {},
 ): Promise<Harness> {
+  const { lean = true, fast = lean, limits = {}, wallMs = () => 0 } = settings
+  const { backup, edge, structure, reserved } = settings
   const directory = mkdtempSync(join(tmpdir(), 'raft-http-'))
   const socket = join(directory, 'agent.sock')
   const node = new SimulatedNode()
@@ -60,6 +63,7 @@ export async function serve(
     version: '1.2.3',
     log: { info() {}, warn() {}, error: (_fields, message) => errors.push(message) },
     lean,
+    fast,
   })
   t.teardown(async () => {
     await http.close()
@@ -70,8 +74,9 @@ export async function serve(
   return { node, http, tcp, unix: { path: socket }, socket, directory, errors }
 }
 
-/** Both ways through the same handlers. */
+/** All ways through the same handlers. */
 export const WAYS = [
-  { way: 'lean', lean: true },
-  { way: 'Hono', lean: false },
+  { way: 'fast', lean: true, fast: true },
+  { way: 'lean', lean: true, fast: false },
+  { way: 'Hono', lean: false, fast: false },
 ] as const

@@ -80,9 +80,9 @@ t.test('a follower shows no lag of peers, and no sample in its place', async t =
   t.notOk([...samples.keys()].some(name => name.startsWith('raft_nginx_peer_lag_entries')))
 })
 
-for (const { way, lean } of WAYS) {
+for (const { way, ...how } of WAYS) {
   t.test(`${way}: requests are counted by route, method and status, whoever sent them`, async t => {
-    const harness = await serve(t, { lean })
+    const harness = await serve(t, { ...how })
     const { tcp, unix, node } = harness
     await request(tcp, 'POST /key', { body: '{"a":"b"}' })
     await request(unix, 'GET /key/a')

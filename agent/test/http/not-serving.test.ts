@@ -11,9 +11,9 @@ const WHY = 'in quarantine: at entry 9 the machine had come to ab…'
 const codeOf = ({ status, body }: Answer): string =>
   `${status} ${/"code":"([A-Z_]+)"/.exec(body)?.[1] ?? body.trim()}`
 
-for (const { way, lean } of WAYS) {
+for (const { way, ...how } of WAYS) {
   t.test(`${way}: in quarantine nothing is read, in words, and writes find the leader`, async t => {
-    const { node, tcp, errors } = await serve(t, { lean })
+    const { node, tcp, errors } = await serve(t, { ...how })
     node.leader = 'node1'
     node.quarantine = WHY
     const ask = async (line: string, body = '') =>

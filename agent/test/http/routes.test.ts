@@ -13,9 +13,9 @@ const problem = (answer: Answer): Record<string, unknown> => {
   return JSON.parse(answer.body) as Record<string, unknown>
 }
 
-for (const { way, lean } of WAYS) {
+for (const { way, ...how } of WAYS) {
   t.test(`${way}: a write, its reads, its end`, async t => {
-    const { node, tcp, unix } = await serve(t, { lean })
+    const { node, tcp, unix } = await serve(t, { ...how })
     const written = await post(tcp, '{"a":"1","b/c":"€"}')
     t.equal(written.status, 200)
     t.equal(written.body, '')
@@ -33,7 +33,7 @@ for (const { way, lean } of WAYS) {
   })
 
   t.test(`${way}: what http-api.md puts on every answer is on every answer`, async t => {
-    const { node, tcp } = await serve(t, { lean })
+    const { node, tcp } = await serve(t, { ...how })
     await post(tcp, '{"a":"1"}')
     node.leader = 'node1'
     node.stalenessMs = 12.2
@@ -77,7 +77,7 @@ for (const { way, lean } of WAYS) {
   })
 
   t.test(`${way}: HEAD is GET without the body`, async t => {
-    const { tcp } = await serve(t, { lean })
+    const { tcp } = await serve(t, { ...how })
     await post(tcp, '{"a":"12345"}')
     for (const target of [
       '/key/a',
@@ -96,7 +96,7 @@ for (const { way, lean } of WAYS) {
   })
 
   t.test(`${way}: outcomes have the statuses of http-api.md`, async t => {
-    const { node, tcp } = await serve(t, { lean })
+    const { node, tcp } = await serve(t, { ...how })
     node.leader = 'node2'
     const moved = await post(tcp, '{"a":"1"}')
     t.equal(moved.status, 421)
@@ -135,7 +135,7 @@ for (const { way, lean } of WAYS) {
   })
 
   t.test(`${way}: reads never promise more than they keep`, async t => {
-    const { tcp, node } = await serve(t, { lean })
+    const { tcp, node } = await serve(t, { ...how })
     await post(tcp, '{"a":"1"}')
     for (const target of [
       '/key/a?consistent',
@@ -173,7 +173,7 @@ for (const { way, lean } of WAYS) {
   })
 
   t.test(`${way}: keys and values are bytes`, async t => {
-    const { node, tcp } = await serve(t, { lean })
+    const { node, tcp } = await serve(t, { ...how })
     const value = Buffer.from([0x61, 0xff])
     await node.propose(
       encodeCommand({ kind: 'set', pairs: [{ key: Buffer.of(0xff, 0xfe), value }] }),
@@ -192,7 +192,7 @@ for (const { way, lean } of WAYS) {
   })
 
   t.test(`${way}: limits of keys, values and bodies`, async t => {
-    const { node, tcp } = await serve(t, { lean })
+    const { node, tcp } = await serve(t, { ...how })
     const key = 'k'.repeat(512)
     t.equal((await post(tcp, `{"${key}":"${'v'.repeat(512 * 1024)}"}`)).status, 200)
     const before = node.proposals
@@ -205,7 +205,7 @@ for (const { way, lean } of WAYS) {
   })
 
   t.test(`${way}: content types of /key`, async t => {
-    const { tcp } = await serve(t, { lean })
+    const { tcp } = await serve(t, { ...how })
     const plain = ['application/json', 'application/x-www-form-urlencoded', 'Application/JSON; q=1']
     for (const type of [
       ...plain,
@@ -232,7 +232,7 @@ for (const { way, lean } of WAYS) {
   })
 
   t.test(`${way}: bytes that are no JSON in UTF-8 are refused`, async t => {
-    const { node, tcp } = await serve(t, { lean })
+    const { node, tcp } = await serve(t, { ...how })
     const bodies = [
       Buffer.from('{"a":"\xff"}', 'latin1'),
       Buffer.from('\ufeff{"a":"b"}', 'utf16le'),
@@ -247,7 +247,7 @@ for (const { way, lean } of WAYS) {
   })
 
   t.test(`${way}: our own fault is 500 without its text`, async t => {
-    const { node, tcp, errors } = await serve(t, { lean })
+    const { node, tcp, errors } = await serve(t, { ...how })
     node.broken = true
     const answer = await get(tcp, '/key/a')
     t.equal(answer.status, 500)
@@ -259,7 +259,7 @@ for (const { way, lean } of WAYS) {
   })
 
   t.test(`${way}: a connection serves many requests, pipelined ones in order`, async t => {
-    const { tcp } = await serve(t, { lean })
+    const { tcp } = await serve(t, { ...how })
     const body = '{"a":"1"}'
     const received = await until(
       tcp,
@@ -273,7 +273,7 @@ for (const { way, lean } of WAYS) {
   })
 
   t.test(`${way}: unread bodies do not spoil the connection`, async t => {
-    const { tcp } = await serve(t, { lean })
+    const { tcp } = await serve(t, { ...how })
     const body = 'x'.repeat(100_000)
     const head = `HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: ${body.length}\r\n\r\n`
     const lines = [

@@ -1,14 +1,14 @@
 import { randomInt } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
 import type { Interest } from '../../machine/kv/change.ts'
 import type { Api } from '../exchange.ts'
+import type { Incoming } from '../fast/whole-request.ts'
 import type { ReadOptions } from './read-options.ts'
 
 interface Waiting {
   readonly interest: Interest
   readonly block: ReadOptions['block']
   /** Nobody waits on behalf of a client that has left. */
-  readonly incoming: IncomingMessage
+  readonly incoming: Incoming
 }
 
 /** Consul spreads the ends of waits that began together over this part of them. */
@@ -48,7 +48,7 @@ interface Wake {
   stop(): void
 }
 
-function listen(api: Api, interest: Interest, incoming: IncomingMessage): Wake {
+function listen(api: Api, interest: Interest, incoming: Incoming): Wake {
   const { socket } = incoming
   let settle = (_changed: boolean): void => {}
   const changed = new Promise<boolean>(resolve => {

@@ -1,0 +1,146 @@
+/** Requests that two readers of HTTP may understand in two ways, or that one of them refuses. */
+export interface Nasty {
+  readonly name: string
+  readonly bytes: Buffer
+}
+
+const BODY = '{"a":"b"}'
+const LENGTH = `Content-Length: ${BODY.length}`
+const CHUNKS = `9\r\n${BODY}\r\n0\r\n\r\n`
+const INNER = 'DELETE /key/inner HTTP/1.1\r\nHost: a\r\n\r\n'
+
+function nasty(name: string, text: string): Nasty {
+  return { name, bytes: Buffer.from(text, 'latin1') }
+}
+
+function post(name: string, headers: readonly string[], body = BODY): Nasty {
+  return nasty(name, `POST /key HTTP/1.1\r\nHost: a\r\n${headers.join('\r\n')}\r\n\r\n${body}`)
+}
+
+function get(name: string, target: string, headers: readonly string[] = ['Host: a']): Nasty {
+  return nasty(name, `GET ${target} HTTP/1.1\r\n${headers.join('\r\n')}\r\n\r\n`)
+}
+
+export const NASTY: readonly Nasty[] = [
+  post('CL and TE', [LENGTH, 'Transfer-Encoding: chunked'], CHUNKS),
+  post('TE and CL', ['Transfer-Encoding: chunked', LENGTH], CHUNKS),
+  post('TE that is no chunked', ['Transfer-Encoding: xchunked', LENGTH]),
+  post('TE twice', ['Transfer-Encoding: chunked', 'Transfer-Encoding: identity'], CHUNKS),
+  post('chunked', ['Transfer-Encoding: chunked'], CHUNKS),
+  post('two CL, equal', [LENGTH, LENGTH]),
+  post('two CL', [LENGTH, 'Content-Length: 3']),
+  post('a list of CL', ['Content-Length: 9, 9']),
+  post('CL with a plus', ['Content-Length: +9']),
+  post('CL below zero', ['Content-Length: -9']),
+  post('CL with zeros', ['Content-Length: 09']),
+  post('CL of zeros', ['Content-Length: 00'], ''),
+  post('CL in hexadecimal', ['Content-Length: 0x9']),
+  post('CL with a space behind', ['Content-Length: 9 ']),
+  post('CL with spaces before', ['Content-Length:   9']),
+  post('CL with a tab', ['Content-Length:\t9']),
+  post('CL without a space', ['Content-Length:9']),
+  post('CL with a vertical tab', ['Content-Length: \x0b9']),
+  post('CL of nothing', ['Content-Length: ']),
+  post('CL that is huge', ['Content-Length: 99999999999999999999']),
+  post('CL that is too small', ['Content-Length: 3']),
+  post('CL that hides a request', [LENGTH], BODY + INNER),
+  post('CL that takes in a request', [`Content-Length: ${9 + INNER.length}`], BODY + INNER),
+  post('a space before the colon', ['Content-Length : 9']),
+  post('a space before the name', [' Content-Length: 9']),
+  post('a fold', ['X: y', ' z', LENGTH]),
+  post('a fold with CL', ['X: y', '\tContent-Length: 3', LENGTH]),
+  post('a bare LF', [`X: y\nContent-Length: 3`, LENGTH]),
+  post('a bare CR', [`X: y\rContent-Length: 3`, LENGTH]),
+  post('NUL in a value', ['X: y\0', LENGTH]),
+  post('NUL in a name', ['X\0: y', LENGTH]),
+  post('DEL in a value', ['X: \x7f', LENGTH]),
+  post('a value beyond ASCII', ['X: \xe9', LENGTH]),
+  post('an underscore', ['Content_Length: 3', LENGTH]),
+  post('names in capitals', ['CONTENT-LENGTH: 9', 'CONTENT-TYPE: application/json']),
+  post('names in small letters', ['content-length: 9', 'content-type: text/plain']),
+  post('no CL', ['X: y'], ''),
+  post('Expect', ['Expect: 100-continue', LENGTH]),
+  post('Expect something else', ['Expect: 200-ok', LENGTH]),
+  post('Connection: close', ['Connection: close', LENGTH]),
+  post('Connection: both', ['Connection: keep-alive, close', LENGTH]),
+  post('Connection twice', ['Connection: keep-alive', 'Connection: close', LENGTH]),
+  post('Proxy-Connection', ['Proxy-Connection: close', LENGTH]),
+  post('Upgrade', ['Connection: Upgrade', 'Upgrade: h2c', LENGTH]),
+  post('Content-Type twice', [
+    'Content-Type: application/json',
+    'Content-Type: text/plain',
+    LENGTH,
+  ]),
+  post('a hop', ['X-Raft-Hop: 1', LENGTH]),
+  post('a hop to what is reserved', ['X-Raft-Hop: 1', 'Content-Length: 17'], '{"nginx/a":"bcd"}'),
+  post('a body that is no JSON', ['Content-Length: 3'], 'abc'),
+  post('a body that is no UTF-8', ['Content-Length: 9'], '{"a":"\xff"}'),
+  post('a large body', ['Content-Length: 100010'], `{"big":"${'x'.repeat(100_000)}"}`),
+  post('too large a body', ['Content-Length: 1100000'], `{"big":"${'x'.repeat(1_099_990)}"}`),
+  get('absolute form', 'http://a/key/a'),
+  get('absolute form of another', 'http://b/key/a'),
+  get('authority form', 'a:80'),
+  get('asterisk form', '*'),
+  get('a fragment', '/key/a#b'),
+  get('an escape', '/key/%61'),
+  get('an escaped slash', '/key/a%2Fb'),
+  get('an escaped NUL', '/key/%00'),
+  get('a broken escape', '/key/%z'),
+  get('half an escape', '/key/%'),
+  get('escaped dots', '/key/%2e%2e'),
+  get('dots', '/key/../livez'),
+  get('two slashes', '//livez'),
+  get('a backslash', '/key\\a'),
+  get('a quote', '/key/"'),
+  get('two question marks', '/key/a??consistent'),
+  get('a long target', `/key/${'a'.repeat(5000)}`),
+  get('too long a target', `/key/${'a'.repeat(9000)}`),
+  get('a long key', `/key/${'a'.repeat(513)}`),
+  get('no Host', '/key/a', ['X: y']),
+  get('two Hosts', '/key/a', ['Host: a', 'Host: a']),
+  get('two Hosts, other letters', '/key/a', ['Host: a', 'hOST: b']),
+  get('Host with a path', '/key/a', ['Host: a/b']),
+  get('Host with a user', '/key/a', ['Host: a@b']),
+  get('Host with a long port', '/key/a', ['Host: a:123456']),
+  get('Host with no port', '/key/a', ['Host: a:']),
+  get('Host in brackets', '/key/a', ['Host: [::1]:80']),
+  get('a GET with a body', '/key/a', ['Host: a', 'Content-Length: 0']),
+  get('a huge head', '/key/a', ['Host: a', `X: ${'x'.repeat(7000)}`]),
+  get('too huge a head', '/key/a', ['Host: a', `X: ${'x'.repeat(20_000)}`]),
+  get('many headers', '/key/a', ['Host: a', ...Array.from({ length: 300 }, (_, n) => `X${n}: y`)]),
+  get('what only others answer', '/v1/cluster/members'),
+  get('a method that is read as another', '/key/a?consistent'),
+  nasty('an empty line first', '\r\nGET /key/a HTTP/1.1\r\nHost: a\r\n\r\n'),
+  nasty('a space first', ' GET /key/a HTTP/1.1\r\nHost: a\r\n\r\n'),
+  nasty('two spaces', 'GET  /key/a HTTP/1.1\r\nHost: a\r\n\r\n'),
+  nasty('a tab', 'GET\t/key/a\tHTTP/1.1\r\nHost: a\r\n\r\n'),
+  nasty('a space behind the version', 'GET /key/a HTTP/1.1 \r\nHost: a\r\n\r\n'),
+  nasty('only LF', 'GET /key/a HTTP/1.1\nHost: a\n\n'),
+  nasty('an LF at the end', 'GET /key/a HTTP/1.1\r\nHost: a\r\n\n'),
+  nasty('HTTP/1.0', 'GET /key/a HTTP/1.0\r\nHost: a\r\n\r\n'),
+  nasty('HTTP/1.0, kept', 'GET /key/a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n'),
+  nasty('HTTP/1.2', 'GET /key/a HTTP/1.2\r\nHost: a\r\n\r\n'),
+  nasty('HTTP/0.9', 'GET /key/a\r\n'),
+  nasty('HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
+  nasty('a small method', 'get /key/a HTTP/1.1\r\nHost: a\r\n\r\n'),
+  nasty('HEAD', 'HEAD /key/a HTTP/1.1\r\nHost: a\r\n\r\n'),
+  nasty('CONNECT', 'CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n'),
+  nasty('no end', 'GET /key/a HTTP/1.1\r\nHost: a\r\n'),
+  nasty('half a body', `POST /key HTTP/1.1\r\nHost: a\r\n${LENGTH}\r\n\r\n{"a"`),
+  nasty('DELETE with a body', `DELETE /key/a HTTP/1.1\r\nHost: a\r\n${LENGTH}\r\n\r\n${BODY}`),
+  nasty('GET with a body', `GET /key/a HTTP/1.1\r\nHost: a\r\n${LENGTH}\r\n\r\n${BODY}`),
+  nasty(
+    'GET with a chunked body',
+    `GET /key/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n${CHUNKS}`,
+  ),
+  nasty('PUT of bytes', 'PUT /v1/kv/b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n\0\r\xff'),
+  nasty('PUT of nothing', 'PUT /v1/kv/b HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n'),
+  nasty('its raw value', 'GET /v1/kv/b?raw HTTP/1.1\r\nHost: a\r\n\r\n'),
+  nasty(
+    'a type that ends a line',
+    'PUT /v1/kv/c HTTP/1.1\r\nHost: a\r\nContent-Type: x/\xe9\r\nContent-Length: 1\r\n\r\nc',
+  ),
+  nasty('its raw value, of that type', 'GET /v1/kv/c?raw HTTP/1.1\r\nHost: a\r\n\r\n'),
+  nasty('TLS', '\x16\x03\x01\x00\xf8\x01\x00\x00\xf4\x03\x03'),
+  nasty('nothing', ''),
+]
