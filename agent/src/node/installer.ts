@@ -1,6 +1,7 @@
 import { assert } from '../lib/assert.ts'
 import type { LogStore } from '../log/log-store.ts'
 import type { SnapshotStore, StoredSnapshot } from '../log/snapshot-store.ts'
+import { requireForward } from '../machine/position.ts'
 import type { StateMachine } from '../machine/state-machine.ts'
 import type { Effect } from '../raft/effect.ts'
 import type { SnapshotHeader } from '../raft/types.ts'
@@ -82,22 +83,27 @@ interface Restored {
   readonly store: SnapshotStore
 }
 
-/** The machine becomes the snapshot's. One in memory has it stored first: that is where each start begins. */
+/**
+ * The machine becomes the snapshot's. One in memory has it stored first: that is where each start begins.
+ * @throws Divergence when that would take it back
+ */
 export async function restoreReceived(
   { machine, store }: Restored,
   header: SnapshotHeader,
   file: string,
 ): Promise<void> {
+  requireForward(machine.applied(), header.position)
   if (machine.storage === 'memory')
     await restoreStored({ machine, store }, await store.adopt(header))
   else await restoreFile(machine, header, file)
 }
 
-/** @throws SnapshotDamage | the machine's error, when the file is not what was stored */
+/** @throws Divergence | SnapshotDamage | the machine's error, when the file is not what was stored */
 export async function restoreStored(
   { machine, store }: Restored,
   stored: StoredSnapshot,
 ): Promise<void> {
+  requireForward(machine.applied(), stored.header.position)
   const copy = await store.checkOut(stored)
   try {
     await machine.inspect(copy)

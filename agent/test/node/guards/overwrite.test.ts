@@ -2,17 +2,21 @@ import { join } from 'node:path'
 import t from 'tap'
 import { runChild } from '../../child.ts'
 import { type Patch, SourceCopy } from '../../source-copy.ts'
-import type { End } from './overwrite-child.ts'
+import type { End } from './story.ts'
 
 // Each test compiles and runs the sources anew.
 t.setTimeout(120_000)
+
+const GUARDS = ['core', 'log store', 'machine'] as const
+type Guard = (typeof GUARDS)[number]
+type Trusting = Readonly<Record<Guard, readonly Patch[]>>
 
 /**
  * Design F: three guards stand between what is committed and a leader that would overwrite it. None of
  * them ever acts while the others do; so that each is known to work, it is met here without the others.
  * Each list makes one guard trust whatever it is given.
  */
-const TRUSTING: Readonly<Record<'core' | 'log store' | 'machine', readonly Patch[]>> = {
+const ENTRIES: Trusting = {
   core: [
     {
       file: 'src/raft/following.ts',
@@ -53,18 +57,71 @@ const TRUSTING: Readonly<Record<'core' | 'log store' | 'machine', readonly Patch
   ],
 }
 
-const GUARDS = ['core', 'log store', 'machine'] as const
-type Guard = (typeof GUARDS)[number]
+/** The same where a snapshot of another history is to take the place of what was applied. */
+const SNAPSHOT: Trusting = {
+  core: [
+    {
+      file: 'src/raft/snapshot.ts',
+      find: `  assert(
+    position.index > state.commit ||
+      position.index < log.base.index ||
+      log.termAt(position.index) === position.term,
+    'no leader contradicts what is committed',
+  )
+`,
+      replace: '',
+    },
+    {
+      file: 'src/raft/snapshot.ts',
+      find: '  if (position.index <= state.commit && !wanted) {',
+      replace: '  if (position.index < log.base.index) {',
+    },
+    {
+      file: 'src/raft/snapshot.ts',
+      find: "  assert(position.index > state.applied, 'a snapshot only moves forward')\n",
+      replace: '',
+    },
+    {
+      file: 'src/raft/snapshot.ts',
+      find: "  assert(held || position.index > state.commit, 'a log loses nothing that is committed')\n",
+      replace: '',
+    },
+  ],
+  'log store': [
+    {
+      file: 'src/log/log-outline.ts',
+      find: "  assert(isHeld || index > hardState.commit, 'an install drops nothing that is committed')\n",
+      replace: '',
+    },
+  ],
+  machine: [
+    {
+      file: 'src/machine/position.ts',
+      find: '  const same = snapshot.index === applied.index && snapshot.term === applied.term\n',
+      replace: '  const same = snapshot.index >= 0\n',
+    },
+  ],
+}
+
+const STORIES = {
+  'overwrite-child.ts': ENTRIES,
+  'install-child.ts': SNAPSHOT,
+}
+type Story = keyof typeof STORIES
 
 /** What becomes of the node with these guards only. */
-async function meet(guards: readonly Guard[], directory: string): Promise<End> {
+async function meet(
+  guards: readonly Guard[],
+  directory: string,
+  story: Story = 'overwrite-child.ts',
+): Promise<End> {
   const copy = new SourceCopy('guards')
   try {
     for (const guard of GUARDS) {
-      if (!guards.includes(guard)) for (const patch of TRUSTING[guard]) copy.patch(patch)
+      if (!guards.includes(guard)) for (const patch of STORIES[story][guard]) copy.patch(patch)
     }
     const { code, output } = await runChild([
-      join(copy.agent, 'test/node/guards/overwrite-child.ts'),
+      join(copy.agent, 'test/node/guards', story),
       directory,
     ])
     if (code !== 0) throw new Error(`the child ended with ${code}: ${output}`)
@@ -118,3 +175,26 @@ t.test('without any guard committed data would be overwritten', async t => {
   const end = await meet([], t.testdir())
   t.match(end, { stopped: null, terms: [1, 2, 2], value: 'new' }, 'the story is worth a guard')
 })
+
+t.test(
+  'a snapshot of another history: each guard alone stops the node, and the data stay',
+  async t => {
+    const stays = { terms: OLD, value: 'old' }
+    const told = {
+      core: { stopped: /no leader contradicts what is committed/, refused: null },
+      'log store': { stopped: /an install drops nothing that is committed/, refused: null },
+      // The log says by now that it is to be installed: no start does it, or goes on without it.
+      machine: {
+        stopped: /a snapshot at \(3, term 2\) would take back the applied \(3, term 1\)/,
+        refused: /would take back/,
+      },
+    }
+    t.match(await meet(GUARDS, t.testdir(), 'install-child.ts'), { ...told.core, ...stays }, 'all')
+    for (const guard of GUARDS) {
+      const end = await meet([guard], t.testdir(), 'install-child.ts')
+      t.match(end, { ...told[guard], ...stays }, guard)
+    }
+    const end = await meet([], t.testdir(), 'install-child.ts')
+    t.match(end, { stopped: null, terms: [], value: 'new' }, 'without any the data are overwritten')
+  },
+)
