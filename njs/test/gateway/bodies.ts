@@ -73,7 +73,7 @@ export function bodies(t: Test): void {
 }
 
 function headers(t: Test): void {
-  t.test('what the client claims of itself is overwritten, on reads and writes', async t => {
+  t.test('what the client claims of itself goes nowhere, on reads and writes', async t => {
     const fleet = await startFleet(t)
     const forged = [
       'X-Raft-Hop: 0',
@@ -93,9 +93,11 @@ function headers(t: Test): void {
       t.equal((await send(fleet.port, bytes.join('\r\n'))).status, 200)
       const [arrival] = (method === 'GET' ? fleet.local : fleet.one).arrivals
       const got = arrival?.headers ?? {}
-      t.match(got, { 'x-raft-hop': '1', 'x-forwarded-for': '127.0.0.1', host: 'front:81' })
-      t.match(got, { 'x-forwarded-proto': 'http', 'x-request-id': /^[0-9a-f]{32}$/ })
+      t.match(got, { 'x-raft-hop': '1', host: 'front:81' })
       for (const name of [
+        'x-forwarded-for',
+        'x-forwarded-proto',
+        'x-request-id',
         'x-forwarded-host',
         'x-real-ip',
         'forwarded',
