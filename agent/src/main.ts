@@ -16,6 +16,7 @@ import type { Chosen } from './machine/registry.ts'
 import { configuration, plannedCrash, version } from './main/command-line.ts'
 import { ending, messageOf } from './main/fatal.ts'
 import { type PeerDoors, peerDoors } from './main/peer-doors.ts'
+import { sparing } from './main/sparing.ts'
 import { snapshotsOf, storageOf } from './main/storage.ts'
 import type { Reach } from './node/fault-points.ts'
 import { RaftNode } from './node/node.ts'
@@ -62,6 +63,7 @@ async function runAgent(config: Config, { logger, reach }: Told): Promise<void> 
   collectDefaultMetrics()
   const http = await startHttp({
     ...served,
+    node: sparing(config, served.node, { clock, logger }),
     server: config.server,
     limits: config.limits,
     version,

@@ -47,6 +47,7 @@ function changeReply(outcome: ChangeOutcome, status: NodeStatus): Reply {
     case 'not-leader':
     case 'no-leader':
     case 'overloaded':
+    case 'no-room':
     case 'unknown':
       return outcomeReply(outcome, status)
     default:

@@ -54,6 +54,12 @@ export const OUTCOMES = {
     detail: 'too much is waiting already; nothing happened',
     retryable: true,
   },
+  'no-room': {
+    status: 503,
+    code: 'NO_SPACE',
+    detail: "the leader's disk is nearly full; nothing happened",
+    retryable: true,
+  },
   unknown: {
     status: 504,
     code: 'COMMIT_UNKNOWN',
@@ -96,6 +102,7 @@ export function outcomeProblem(outcome: Outcome): Problem | null {
       return outcome.leader === null ? OUTCOMES['no-leader'] : OUTCOMES['not-leader']
     case 'no-leader':
     case 'overloaded':
+    case 'no-room':
     case 'unknown':
       return OUTCOMES[outcome.kind]
     default:

@@ -4,7 +4,7 @@ import type { LogIndex, LogPosition, NodeId } from '../raft/types.ts'
 /**
  * What became of a proposal. "Surely not" and "perhaps" never share a member:
  * - `applied`: fsynced on a majority and applied here
- * - `not-leader`, `no-leader`, `overloaded`: nothing happened, and nothing will
+ * - `not-leader`, `no-leader`, `overloaded`, `no-room` (on the disk): nothing happened, and nothing will
  * - `unknown`: appended, its fate not learnt in time; it may yet happen
  */
 export type Outcome =
@@ -12,6 +12,7 @@ export type Outcome =
   | { readonly kind: 'not-leader'; readonly leader: NodeId | null }
   | { readonly kind: 'no-leader' }
   | { readonly kind: 'overloaded' }
+  | { readonly kind: 'no-room' }
   | { readonly kind: 'unknown' }
 
 /**

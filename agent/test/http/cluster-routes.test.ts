@@ -74,6 +74,7 @@ t.test('what becomes of a change', async t => {
     ],
     [{ kind: 'change-pending' }, 503, { code: 'CHANGE_PENDING', retryable: true }],
     [{ kind: 'overloaded' }, 503, { code: 'OVERLOADED' }],
+    [{ kind: 'no-room' }, 503, { code: 'NO_SPACE', retryable: true }],
     [{ kind: 'unknown' }, 504, { code: 'COMMIT_UNKNOWN' }],
     [{ kind: 'no-leader' }, 503, { code: 'NO_LEADER' }],
   ]

@@ -5,7 +5,7 @@ import { Chance } from '../../../agent/test/simulation/chance.ts'
 import type { Fault, Field, Maker } from './field.ts'
 import { rotate } from './kinds/certificates.ts'
 import { clockJump } from './kinds/clocks.ts'
-import { diskFull, fsyncError, powerCut, slowDisk } from './kinds/disks.ts'
+import { diskFull, diskShort, fsyncError, powerCut, slowDisk } from './kinds/disks.ts'
 import { addAndRemove, bringBack, replace } from './kinds/members.ts'
 import { delay, loss, narrow, partition, unplug } from './kinds/networks.ts'
 import {
@@ -48,6 +48,7 @@ export const KINDS = {
   delay: { weight: 3, make: delay, needs: ['hosts', 'delay'] },
   'power cut': { weight: 6, make: powerCut, needs: ['disks'] },
   'disk full': { weight: 3, make: diskFull, needs: ['disks'] },
+  'disk nearly full': { weight: 3, make: diskShort, needs: ['disks'] },
   'fsync error': { weight: 3, make: fsyncError, needs: ['tracing'] },
   'slow disk': { weight: 3, make: slowDisk, needs: ['tracing'] },
   'clock jump': { weight: 4, make: clockJump, needs: ['clocks'] },

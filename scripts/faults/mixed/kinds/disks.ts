@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { agentPid } from '../../../lib/agent-server.ts'
 import { run } from '../../../net/tools.ts'
 import { diskOf } from '../disk-places.ts'
-import type { Field, Maker } from '../field.ts'
+import type { Fault, Field, Maker } from '../field.ts'
 
 /** How long an agent goes on without its disk, ms. */
 const LINGER_MS = 400
@@ -18,6 +18,8 @@ const CALLS = 'fsync,fdatasync,pwrite64,pwritev,pwritev2'
 /** For the last end of an agent that a fault has caused, ms. */
 const REVIVED_MS = 10_000
 const FILL_BYTES_MIN = 4_096
+/** Of the 12 MB that an agent keeps of such a disk. */
+const SHORT_BYTES = 8 * 1024 * 1024
 /** For strace to say that it is there. */
 const ATTACH_MS = 2_000
 
@@ -44,16 +46,21 @@ export const powerCut: Maker = async field => {
 }
 
 /** ENOSPC for whatever wants more. The agent may end, and is started again once there is space. */
-export const diskFull: Maker = async field => {
+export const diskFull: Maker = field => filled(field, 0)
+
+/** Less is left than an agent keeps for what is under way: as leader it hands over, and nobody has to end. */
+export const diskShort: Maker = field => filled(field, SHORT_BYTES)
+
+async function filled(field: Field, leave: number): Promise<Fault | null> {
   const { disks } = field
   const node = await field.victim()
   if (disks === null || node === null) return null
   const releases = [field.take(node), field.agents.allowEnd(node)]
   field.diskFaults += 1
   const file = join(diskOf(node), 'fill')
-  await fill(file, diskOf(node))
+  await fill(file, diskOf(node), leave)
   return {
-    what: `the disk of ${node.id} is full`,
+    what: `the disk of ${node.id} is ${leave === 0 ? '' : 'nearly '}full`,
     heal: async () => {
       rmSync(file, { force: true })
       await field.agents.revive(node, REVIVED_MS)
@@ -118,15 +125,16 @@ async function attach(pid: number, injection: string): Promise<(() => Promise<vo
   }
 }
 
-async function fill(file: string, directory: string): Promise<void> {
-  const { bfree, bsize } = await statfs(directory)
+async function fill(file: string, directory: string, leave: number): Promise<void> {
+  const { bfree, bavail, bsize } = await statfs(directory)
   // Its parts grow smaller until not even one fits.
-  let bytes = bfree * bsize
+  let bytes = leave === 0 ? bfree * bsize : Math.max(0, bavail * bsize - leave)
   let offset = 0
   while (bytes >= FILL_BYTES_MIN) {
     try {
       await run('fallocate', ['-o', String(offset), '-l', String(bytes), file])
       offset += bytes
+      if (leave > 0) return
     } catch {
       bytes = Math.floor(bytes / 2)
     }
