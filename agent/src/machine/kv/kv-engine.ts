@@ -1,36 +1,37 @@
 import { DecodeError } from '../../lib/bytes.ts'
 import type { LogPosition } from '../../raft/types.ts'
-import type { Connection, Engine, Moment, Plain } from '../sqlite/engine.ts'
-import type { CommittedEntry, Result } from '../state-machine.ts'
-import { ChangeRecorder, type EntryChanges } from './change.ts'
+import type { Connection, Engine, Moment } from '../sqlite/engine.ts'
+import type { Result } from '../state-machine.ts'
+import { ChangeRecorder } from './change.ts'
 import type { ChangeFeed } from './change-feed.ts'
 import { ChangeHistory } from './change-history.ts'
 import { decodeCommand, type KvCommand } from './command.ts'
 import { forbidNondeterminism } from './deterministic.ts'
 import { Executor } from './executor.ts'
-import { arePlainSets, PlainSets } from './plain-sets.ts'
+import type { HotRows } from './hot-rows.ts'
+import { keyAt, plainKeyLength } from './plain-set.ts'
 import type { KvAnswer, KvQuery } from './query.ts'
 import { answer } from './reader.ts'
 
+const DONE: Result = { kind: 'done', value: null }
 const UNDECODABLE: Result = { kind: 'rejected', code: 'UNDECODABLE' }
 
 /** Commands and queries of keys, and a word about what they changed to whoever follows. */
 export class KvEngine implements Engine<KvQuery, KvAnswer> {
+  readonly keepsInMemory = true
   readonly #feed: ChangeFeed
   readonly #recorder = new ChangeRecorder()
   readonly #executor: Executor
   readonly #history: ChangeHistory
-  readonly #plain: PlainSets
+  readonly #hot: HotRows
   readonly #flush: () => void
-  /** of the batch that is under way */
-  #changes: EntryChanges[] = []
 
   constructor({ db, flush }: Connection, feed: ChangeFeed) {
     forbidNondeterminism(db)
     this.#feed = feed
     this.#flush = flush
     this.#executor = new Executor(db, this.#recorder)
-    this.#plain = new PlainSets(this.#executor.rows.hot, feed)
+    this.#hot = this.#executor.rows.hot
     this.#history = new ChangeHistory(db, feed)
   }
 
@@ -38,37 +39,29 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
     this.#history.load(index)
   }
 
-  begin(entries: readonly CommittedEntry[], skipped: number): Plain | null {
-    this.#recorder.clear()
-    this.#changes = []
-    const { hot } = this.#executor.rows
-    const plain = arePlainSets(entries, skipped)
-    if (plain ? hot.full : hot.waiting) this.#flush()
-    return plain ? this.#plain : null
-  }
-
   execute(command: Uint8Array, { index }: Moment): Result {
+    const keyLength = plainKeyLength(command)
+    if (keyLength !== -1) return this.#setPlain(command, keyLength, index)
+    if (this.#hot.waiting) this.#flush()
     const decoded = tryDecode(command)
     if (decoded === null) return UNDECODABLE
     const result = this.#executor.run(decoded, index)
     const made = this.#recorder.take(index)
-    if (made !== null) this.#changes.push(made)
+    if (made !== null) this.#feed.add(made)
     return result
   }
 
   applied({ index }: LogPosition, timeMs: number): void {
     this.#feed.note({ reserved: this.#recorder.takeReserved(), timeMs })
-    for (const entry of this.#changes) this.#feed.add(entry)
     this.#feed.publish(index)
-    this.#changes = []
   }
 
   flush(): void {
-    this.#executor.rows.hot.write()
+    this.#hot.write()
   }
 
   lost(): void {
-    this.#executor.rows.hot.clear()
+    this.#hot.clear()
   }
 
   committing({ index }: LogPosition): void {
@@ -76,13 +69,23 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
   }
 
   query(query: KvQuery, applied: LogPosition): KvAnswer {
-    if (this.#executor.rows.hot.waiting && !isOfOneKey(query)) this.#flush()
+    if (this.#hot.waiting && !isOfOneKey(query)) this.#flush()
     return answer(this.#executor, applied, query)
   }
 
   async endReaders(): Promise<void> {}
 
   close(): void {}
+
+  /** In memory: the feed has a copy of the command, and the row that waits points to it. */
+  #setPlain(command: Uint8Array, keyLength: number, index: number): Result {
+    if (this.#hot.full) this.#flush()
+    const key = Buffer.from(command.buffer, command.byteOffset + keyAt(0), keyLength)
+    const name = key.toString('latin1')
+    const hot = this.#hot.standing(name, key, index)
+    this.#hot.put(hot, index, this.#feed.addSet(index, command, hot, name), command.length)
+    return DONE
+  }
 }
 
 /** Null when undecodable: the only failure that every replica shares, known before anything was changed. */

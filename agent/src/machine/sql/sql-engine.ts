@@ -17,6 +17,7 @@ export type SqlAnswer =
 
 /** Statements on tables that clients make. Queries run in a process of their own; in memory, here. */
 export class SqlEngine implements Engine<Uint8Array, Promise<PlugInAnswer>> {
+  readonly keepsInMemory = false
   readonly #connection: Connection
   readonly #executor: SqlExecutor
   readonly #reader: QueryProcess | InlineReader
@@ -29,10 +30,6 @@ export class SqlEngine implements Engine<Uint8Array, Promise<PlugInAnswer>> {
   }
 
   opened(): void {}
-
-  begin(): null {
-    return null
-  }
 
   execute(command: Uint8Array, moment: Moment): Result {
     return this.#executor.execute(command, moment)

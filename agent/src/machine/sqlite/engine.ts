@@ -1,6 +1,6 @@
 import type { Database } from 'better-sqlite3'
 import type { LogPosition } from '../../raft/types.ts'
-import type { CommittedEntry, Result } from '../state-machine.ts'
+import type { Result } from '../state-machine.ts'
 
 /** What an engine works on. */
 export interface Connection {
@@ -22,15 +22,6 @@ export interface Moment {
   readonly timeMs: number
 }
 
-/** How a batch is carried out that can be refused nothing, and leaves the tables as they are: see `Engine.flush`. */
-export interface Plain {
-  /**
-   * Carries out one command, whose result is `done` without a value.
-   * @throws as `Connection.flush`
-   */
-  execute(command: Uint8Array, index: number): void
-}
-
 /**
  * What one kind of SQLite machine does with its tables. Position, chain, configuration, sessions, batches,
  * checkpoints and snapshots are the SqliteMachine's, in the same transactions.
@@ -38,14 +29,11 @@ export interface Plain {
 export interface Engine<Query, Answer> {
   /** The tables hold what was applied up to here: after opening the file, and after another took its place. */
   opened(applied: LogPosition): void
-  /**
-   * A batch begins, of what is behind the first `skipped` entries; one before it may have been taken back.
-   * @returns null: each command of it goes to `execute`, in a savepoint
-   */
-  begin(entries: readonly CommittedEntry[], skipped: number): Plain | null
+  /** An error takes back all batches since the last commit, and ends the machine: not all of them is in the tables. */
+  readonly keepsInMemory: boolean
   /**
    * Carries out one command. Deterministic; what it refuses has changed nothing.
-   * @throws an error of the surroundings: the whole batch is taken back
+   * @throws an error of the surroundings: the batch is taken back, with those before it where `keepsInMemory`
    */
   execute(command: Uint8Array, moment: Moment): Result
   /** The batch is visible, up to here; `timeMs` is the log's time. */

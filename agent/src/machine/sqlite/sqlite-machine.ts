@@ -22,9 +22,12 @@ import { SqliteStore } from './sqlite-store.ts'
 import { PageGuard } from './sums/page-guard.ts'
 import { sealed, unsealed, verifySeal } from './sums/seal.ts'
 
-/** A transaction is committed after so many entries, or so long after it began, ms: what a kill makes the log replay. */
+/**
+ * A transaction is committed after so many entries, or so long after it began, ms: what a kill makes the log replay.
+ * A page, and a plain value, that changes again before then is written once.
+ */
 const COMMIT_ENTRIES = 5_000
-const COMMIT_MS = 250
+const COMMIT_MS = 1_000
 
 /** What exists between `open` and `close`. */
 interface Open<Query, Answer> {

@@ -4,7 +4,7 @@ import { asLogIndex, asTerm, type LogPosition } from '../../raft/types.ts'
 import { Chain, type ChainMark } from '../chain.ts'
 import { countApplied } from '../position.ts'
 import type { Applied, CommittedEntry, Result } from '../state-machine.ts'
-import type { Engine, EngineKind, Plain } from './engine.ts'
+import type { Engine, EngineKind } from './engine.ts'
 import { Sessions } from './sessions.ts'
 import { SCHEMA_SQL } from './snapshot-worker.ts'
 
@@ -48,7 +48,7 @@ export class SqliteStore<Query, Answer> {
   readonly #begin: Statement<[]>
   readonly #commit: Statement<[]>
   readonly #rollback: Statement<[]>
-  /** one batch: a savepoint of the transaction that is open */
+  /** one batch in a savepoint of the transaction that is open */
   readonly #batch: Transaction<Run>
   readonly #chain: Chain
   /** what queries see */
@@ -121,11 +121,9 @@ export class SqliteStore<Query, Answer> {
     if (last === undefined || skipped === entries.length) return entries.map(() => null)
     this.#open()
     try {
-      const plain = this.#engine.begin(entries, skipped)
-      const { results, nowMs, sessions } =
-        plain === null
-          ? this.#batch(entries, skipped)
-          : this.#wholly(() => this.#runPlain(entries, skipped, plain))
+      const { results, nowMs, sessions } = this.#engine.keepsInMemory
+        ? this.#wholly(() => this.#run(entries, skipped))
+        : this.#batch(entries, skipped)
       const chain = this.#chain.mark()
       this.#applied = { position: last.position, configuration, chain, nowMs, sessions }
       this.#engine.applied(last.position, nowMs)
@@ -229,36 +227,22 @@ export class SqliteStore<Query, Answer> {
       const entry = entries[at] as CommittedEntry
       // The log's time never falls, whatever the leaders' clocks did.
       nowMs = Math.max(nowMs, entry.timeMs)
-      const once = this.#applyOnce(entry, { nowMs, count: sessions })
-      sessions = once.count
-      results.push(once.result)
-      this.#chain.add(entry, once.result)
+      let result: Result
+      if (entry.idempotency === null) result = this.#execute(entry, nowMs)
+      else {
+        const execute = () => this.#execute(entry, nowMs)
+        const once = this.#sessions.once(entry.idempotency, { nowMs, count: sessions }, execute)
+        result = once.result
+        sessions = once.count
+      }
+      results.push(result)
+      this.#chain.add(entry, result)
     }
     return { results, nowMs, sessions }
   }
 
-  #runPlain(entries: readonly CommittedEntry[], skipped: number, plain: Plain): BatchEnd {
-    const results = new Array<Result | null>(entries.length).fill(DONE).fill(null, 0, skipped)
-    const { sessions } = this.#applied
-    let { nowMs } = this.#applied
-    for (let at = skipped; at < entries.length; at++) {
-      const entry = entries[at] as CommittedEntry
-      nowMs = Math.max(nowMs, entry.timeMs)
-      if (entry.command !== null) plain.execute(entry.command, entry.position.index)
-      this.#chain.add(entry, DONE)
-    }
-    return { results, nowMs, sessions }
-  }
-
-  #applyOnce(
-    { command, position, idempotency }: CommittedEntry,
-    log: { readonly nowMs: number; readonly count: number },
-  ): { readonly result: Result; readonly count: number } {
-    const execute = (): Result => {
-      if (command === null) return DONE
-      return this.#engine.execute(command, { index: position.index, timeMs: log.nowMs })
-    }
-    if (idempotency === null) return { result: execute(), count: log.count }
-    return this.#sessions.once(idempotency, log, execute)
+  #execute({ command, position }: CommittedEntry, timeMs: number): Result {
+    if (command === null) return DONE
+    return this.#engine.execute(command, { index: position.index, timeMs })
   }
 }
