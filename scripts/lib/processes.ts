@@ -93,8 +93,17 @@ export function runningPid({ pidFile, mark, folder }: Server): number | null {
   }
   const pid = Number.parseInt(text, 10)
   if (!Number.isInteger(pid) || pid <= 1) return null
-  const known = commandLine(pid).includes(mark)
+  const line = commandLine(pid)
+  const known = line.includes(mark) || (line === '' && isBecoming(pid))
   return known || (folder !== undefined && hasOpen(pid, folder)) ? pid : null
+}
+
+/**
+ * Whether it is between two programs, as nsenter and what it starts: it has no command line for that moment, and on a
+ * busy machine for many. Unlike a zombie and the kernel's own it has memory.
+ */
+function isBecoming(pid: number): boolean {
+  return /^VmSize:/m.test(procFile(pid, 'status'))
 }
 
 /** Whether it was stopped by SIGSTOP. */
