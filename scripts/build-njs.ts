@@ -15,7 +15,7 @@ const common: BuildOptions = {
   logLevel: 'warning',
 }
 
-const scripts = ['gateway', 'edge', 'edge-fill', 'raft-kv']
+const scripts = ['gateway', 'edge', 'edge-fill', 'edge-wrote', 'raft-kv']
 
 const targets: Record<string, BuildOptions> = {
   // The classic engine reads ES5 and a little more. esbuild lowers what it can and refuses the rest, which makes it the

@@ -124,6 +124,11 @@ export function isWhole(text: string | undefined): text is string {
   return state === READY || state === CHANGING
 }
 
+/** Whether the rows are the store as of the entry that is said. */
+export function isReady(text: string | undefined): text is string {
+  return text !== undefined && stateOf(text) === READY
+}
+
 function stateOf(text: string): string {
   return text.slice(0, 2)
 }

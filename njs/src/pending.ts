@@ -23,9 +23,10 @@ export function highest(pending: Pending): number {
 
 /** @throws where the zone is full */
 export function note(pending: Pending, index: number): void {
-  if (highest(pending) >= index) return
+  const keys = pending.keys(COUNT_MAX)
+  for (let at = 0; at < keys.length; at++) if (Number(keys[at]) >= index) return
   pending.add(String(index), 1)
-  clearUpTo(pending, index - 1)
+  for (let at = 0; at < keys.length; at++) pending.delete(keys[at] as string)
 }
 
 /** Readers see all entries up to `index` by now. */

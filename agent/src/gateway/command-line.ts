@@ -35,7 +35,8 @@ usage: render-main.js (--config agent.json | --members list.json --node ID --soc
                        64m where this nginx can
   --edge-socket PATH   where nginx takes the rows from the agent, the agent's edge.socket; its directory must be
                        closed to others (default: what --config says, else run/edge.sock below the prefix)
-  --edge-bundle FILE   the njs bundle of these reads (default: edge.js beside --bundle), with edge-fill.js beside it
+  --edge-bundle FILE   the njs bundle of these reads (default: edge.js beside --bundle), with edge-fill.js and
+                       edge-wrote.js beside it
   --edge-stale-max S   how many seconds old an answer to ?stale may be (default 3600)
   --forward-timeout MS how long a forwarded write may take (default 15000)
   --workers N|auto     of the prefix's nginx (default 1)

@@ -49,7 +49,7 @@ export interface EdgeOptions {
   readonly size: string
   /** unix socket where nginx takes what the agent sends; nobody but the agent may reach its directory */
   readonly socket: string
-  /** the njs bundle of these reads; edge-fill.js is beside it */
+  /** the njs bundle of these reads; edge-fill.js and edge-wrote.js are beside it */
   readonly bundle: string
   /** how old an answer to `?stale` may be, ms */
   readonly staleMaxMs: number

@@ -25,8 +25,9 @@ export const DEFAULTS = {
   engine: 'njs',
 } as const satisfies Partial<RenderOptions>
 
-/** Beside the bundle of edge reads: what fills the memory that they read. */
+/** Beside the bundle of edge reads: what fills the memory that they read, and what tells them of writes. */
 const FILL_BUNDLE = 'edge-fill.js'
+const WROTE_BUNDLE = 'edge-wrote.js'
 
 /** Files that belong to reads out of nginx's memory. */
 const EDGE_ONLY = /(?:^|\/)edge-[^/]*$/
@@ -164,12 +165,15 @@ function edgeValues(edge: RenderOptions['edge']): [string, string][] {
 function importsOf({ engine, bundle, edge }: RenderOptions): [string, string][] {
   const own = (name: string, file: string) =>
     `${engine === 'qjs' ? 'js_engine qjs; ' : ''}js_import ${name} from ${file};`
-  const fill = edge === null ? '' : own('raft_fill', join(dirname(edge.bundle), FILL_BUNDLE))
+  const beside = (name: string, file: string) =>
+    edge === null ? '' : own(name, join(dirname(edge.bundle), file))
+  const fill = beside('raft_fill', FILL_BUNDLE)
+  const wrote = beside('raft_wrote', WROTE_BUNDLE)
   return [
     ['js', own('raft', bundle)],
     ['js_edge', edge === null ? '' : own('raft_edge', edge.bundle)],
     ['js_fill', fill],
-    ['edge_wrote', edge === null ? '' : `${fill} js_header_filter raft_fill.wrote;`],
+    ['edge_wrote', edge === null ? '' : `${wrote} js_header_filter raft_wrote.wrote;`],
   ]
 }
 

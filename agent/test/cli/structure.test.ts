@@ -33,6 +33,46 @@ t.test(
   },
 )
 
+t.test('a companion shows its token with all that it asks', async t => {
+  const agent = await speaker(t, ({ line, headers }, answer) => {
+    if (headers['x-consul-token'] !== 'secret')
+      answer(401, '{"code":"TOKEN_NEEDED","detail":"whose?"}')
+    else if (line.startsWith('GET')) answer(200, ROWS, INDEX)
+    else answer(200, '{"prefix":"nginx/"}')
+  })
+  const { signal } = new AbortController()
+  const withToken = (token: string | null) =>
+    new LocalAgent({ endpoint: parseEndpoint(agent.name, token), signal })
+  await t.rejects(withToken(null).report(REPORT), /whose/)
+  const local = withToken('secret')
+  await local.report(REPORT)
+  t.match(await local.tree(null, 0), { index: 8 })
+})
+
+t.test(
+  'the companion command takes its token out of the environment, and out of a file',
+  async t => {
+    const directory = t.testdir({ token: 'secret\n', nginx: { 'nginx.conf': '' } })
+    const seen = async (given: readonly string[], env: Record<string, string>) => {
+      const agent = await speaker(t, (_, answer) => answer(401, '{"detail":"whose?"}'))
+      const told = new AbortController()
+      const dir = join(directory, `releases${given.length}`)
+      const main = join(directory, 'nginx/nginx.conf')
+      const places = ['--dir', dir, '--main', main, '--nginx', '/bin/true']
+      const running = run(['-e', agent.name, ...given, 'companion', ...places], {
+        env,
+        interrupted: told.signal,
+      })
+      while (agent.seen.length === 0) await new Promise(setImmediate)
+      told.abort()
+      await running
+      return agent.seen[0]?.headers['x-consul-token']
+    }
+    t.equal(await seen([], { RAFT_NGINX_TOKEN: 'secret' }), 'secret')
+    t.equal(await seen(['--token-file', join(directory, 'token')], {}), 'secret')
+  },
+)
+
 t.test('push: what is wrong is said before anything is written', async t => {
   const structure = { ...REPORT, prefix: 'nginx/', toldMs: 0 }
   const members = [{ id: 'node0', address: '', role: 'voter' }]

@@ -1,6 +1,6 @@
 /** Where an installed gateway keeps what. */
 
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 
 export interface Places {
   /** of the package: programs, bundles, templates, examples */
@@ -132,6 +132,8 @@ After=raft-nginx.service nginx.service
 [Service]
 ExecStart=${companionCommand(places, { node, nginx })}
 Environment=NODE_ENV=production
+# Where clients need tokens: RAFT_NGINX_TOKEN=…, readable by root only.
+EnvironmentFile=-${join(dirname(places.config), 'companion.env')}
 Restart=always
 RestartSec=2
 NoNewPrivileges=yes
