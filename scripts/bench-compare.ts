@@ -24,7 +24,7 @@ function main([base, head, ...options]: readonly string[]): number {
     console.log(USAGE)
     return base === '--help' || base === '-h' ? 0 : 2
   }
-  // tsx hands signals on to this process, and the bench ends its servers by itself
+  // a Ctrl-C reaches the bench as well, which ends its servers by itself
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined)
   const directory = mkdtempSync(join(tmpdir(), 'raft-nginx-compare-'))
   try {

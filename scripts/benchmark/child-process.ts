@@ -43,13 +43,23 @@ export async function endServers(servers: readonly ChildProcess[]): Promise<void
   for (const server of servers) server.kill('SIGTERM')
   const deadlineMs = performance.now() + TERM_WAIT_MS
   while (servers.some(isAlive) && performance.now() < deadlineMs) await sleep(POLL_MS)
-  for (const server of servers.filter(isAlive)) server.kill('SIGKILL')
+  for (const server of servers.filter(isAlive)) killFamily(server)
   while (servers.some(isAlive)) await sleep(POLL_MS)
 }
 
 /** For the last moment, when nothing can be awaited. */
 export function killAllServers(): void {
-  for (const server of living) server.kill('SIGKILL')
+  for (const server of living) killFamily(server)
+}
+
+/** With the children of its process group: nginx's workers outlive a master that is killed. */
+function killFamily({ pid }: ChildProcess): void {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // nobody of it is left
+  }
 }
 
 /** @throws Error when the check has not succeeded in time, or a server has ended meanwhile; with the end of its log */

@@ -11,7 +11,7 @@ const DEFAULT_TARGETS: readonly Target[] = TARGETS.filter(target => target !== '
 export const USAGE = `raft-nginx beside other stores, in the same run on this machine. Only ratios within one run count.
 
 usage: scripts/bench [options]
-       scripts/bench edge|snapshots|overload [options]      see their own --help
+       scripts/bench edge|snapshots|overload|steady [options]   see their own --help
        scripts/bench compare BASE HEAD [options]            two commits, as ratios
 
   --quick               what matters most, in less than 5 minutes: writes, reads and failover beside etcd

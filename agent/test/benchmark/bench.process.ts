@@ -1,12 +1,16 @@
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { ROOT } from '../../../scripts/lib/layout.ts'
-import { commandLine, processIds } from '../../../scripts/lib/processes.ts'
+import { childrenOf, commandLine, processIds } from '../../../scripts/lib/processes.ts'
 
 const BENCH = join(ROOT, 'scripts/bench')
+
+t.setTimeout(180_000)
 
 const SHORT = 'disk,failover,rolling-restart,watchers'
 
@@ -28,6 +32,11 @@ function bench(args: readonly string[]): Promise<Ended> {
     })
     child.once('close', code => resolve({ code, ...out }))
   })
+}
+
+/** What runs with anything of this folder in its command line. */
+function serversIn(folder: string): number[] {
+  return processIds().filter(pid => pid !== process.pid && commandLine(pid).includes(`${folder}/`))
 }
 
 t.test('a small run ends with one object of figures, and leaves nothing behind', async t => {
@@ -74,11 +83,33 @@ t.test('a small run ends with one object of figures, and leaves nothing behind',
   t.same(report.ratios, {}, 'nobody to compare with: no ratio')
   t.match(report.skipped, [{ what: 'etcd', reason: /nonexistent/ }])
   t.same(readdirSync(data), [], 'its data is gone')
-  t.same(
-    processIds().filter(pid => commandLine(pid).includes(data)),
-    [],
-    'and its servers',
-  )
+  t.same(serversIn(data), [], 'and its servers')
+})
+
+t.test('Ctrl-C ends everything that was started', async t => {
+  const data = mkdtempSync(join(tmpdir(), 'raft-nginx-bench-'))
+  t.teardown(() => rmSync(data, { recursive: true, force: true }))
+  const targets = ['--targets', 'agent,nginx-file', '--loads', 'local-reads', '--keys', '200']
+  const place = ['--data', data, '--base-port', '27100', '--scenarios', '']
+  const child = spawn(BENCH, [...targets, ...place, '--seconds', '30'], { detached: true })
+  const { pid = 0 } = child
+  let stderr = ''
+  child.stderr.on('data', chunk => {
+    stderr += chunk
+  })
+  const ended = once(child, 'close')
+  const said = new Promise<string>(resolve => {
+    child.stdout.once('data', () => resolve('the head'))
+  })
+  t.equal(await Promise.race([said, ended]), 'the head', stderr)
+  const servers = childrenOf(pid).flatMap(each => [each, ...childrenOf(each)])
+  t.ok(servers.length >= 12, 'three agents, four nginx with their workers, the generator')
+  process.kill(-pid, 'SIGINT')
+  t.same(await ended, [130, null])
+  // what was killed takes a moment; what was forgotten stays until this test's time is over
+  while (servers.some(each => processIds().includes(each) && commandLine(each) !== ''))
+    await sleep(20)
+  t.same(readdirSync(data), [])
 })
 
 t.test('what cannot be run is said before anything starts', async t => {

@@ -47,3 +47,21 @@ t.test('what is not due yet is not given', async t => {
   t.equal(tally.next(), NO_KEY)
   tally.stop()
 })
+
+t.test('the longest time without an answer counts to the end', async t => {
+  const tally = new Tally(10, Number.POSITIVE_INFINITY)
+  const waitFor = (ms: number) => {
+    const until = performance.now() + ms
+    while (performance.now() < until);
+  }
+  tally.measure()
+  tally.next()
+  waitFor(2)
+  tally.succeeded(performance.now())
+  tally.next()
+  waitFor(5)
+  tally.stop()
+  t.ok(tally.gapMs >= 5 && tally.gapMs < 1_000)
+  tally.succeeded(performance.now())
+  t.ok(tally.operations === 1, 'what is answered after the end does not count')
+})
