@@ -171,16 +171,18 @@ export class ChangeFeed {
     let bytes = 0
     for (let at = this.#parts.length - 1; at >= 0; at--) {
       const part = this.#parts[at] as ChangePart
+      const begin = part.placeBehind(after)
       let place = part.end
-      while (place > part.placeBehind(after) && bytes + part.costAt(place - 1) <= bytesMax) {
+      while (place > begin && bytes + part.costAt(place - 1) <= bytesMax) {
         place -= 1
         bytes += part.costAt(place)
       }
       if (place < part.end) {
         const body = part.bytes.subarray(part.beginOf(place), part.length)
-        pieces.unshift({ upto: part.indexAt(part.end - 1), body })
+        pieces.unshift({ upto: part.lastIndex, body })
       }
-      if (place > part.placeBehind(after)) return { since: part.indexAt(place - 1), pieces }
+      if (place > begin) return { since: part.indexAt(place - 1), pieces }
+      if (begin > part.first) break
     }
     return { since: Math.max(after, this.#since), pieces }
   }
