@@ -46,7 +46,18 @@ export async function readText(
   incoming: Incoming,
   limits: BodyLimits,
 ): Promise<{ readonly text: string } | Refusal> {
-  const bytes = await readBody(incoming, limits)
+  return textOf(await readBody(incoming, limits))
+}
+
+/** As `readText`, of what has come wholly. */
+export function wholeText(
+  incoming: WholeRequest,
+  limits: BodyLimits,
+): { readonly text: string } | Refusal {
+  return textOf(wholeBody(incoming, limits))
+}
+
+function textOf(bytes: Buffer | Refusal): { readonly text: string } | Refusal {
   if (isRefusal(bytes)) return bytes
   // A byte order mark is valid UTF-8; JSON has no use for it and the scanner refuses it.
   if (!isUtf8(bytes)) return refuse(400, 'BAD_BODY', 'the body is not UTF-8')
@@ -55,8 +66,20 @@ export async function readText(
 
 /** As `readText`, of any content. */
 export async function readBody(incoming: Incoming, limits: BodyLimits): Promise<Buffer | Refusal> {
-  const bytes = isWhole(incoming) ? wholeBytes(incoming, limits) : await readBytes(incoming, limits)
-  if (bytes === 'too-large') return tooLarge(limits.bytesMax)
+  if (isWhole(incoming)) return wholeBody(incoming, limits)
+  return bodyOf(await readBytes(incoming, limits), limits.bytesMax)
+}
+
+/** As `readBody`, of what has come wholly. */
+export function wholeBody(incoming: WholeRequest, limits: BodyLimits): Buffer | Refusal {
+  return bodyOf(wholeBytes(incoming, limits), limits.bytesMax)
+}
+
+function bodyOf(
+  bytes: Buffer | 'too-large' | 'no-room' | 'aborted',
+  bytesMax: number,
+): Buffer | Refusal {
+  if (bytes === 'too-large') return tooLarge(bytesMax)
   if (bytes === 'no-room') {
     return refuse(
       503,
@@ -128,6 +151,7 @@ export function abandonBody(incoming: Incoming, bytesMax: number): boolean {
 }
 
 function isJsonType(contentType: string): boolean {
+  if (contentType === 'application/json') return true
   const [type = '', ...parameters] = contentType.split(';').map(part => part.trim())
   if (!TYPES.has(type.toLowerCase())) return false
   return parameters.every(parameter => !/^charset=/i.test(parameter) || CHARSET.test(parameter))

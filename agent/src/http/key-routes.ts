@@ -1,10 +1,11 @@
 import { encodeCommand } from '../machine/kv/command.ts'
-import type { AnswerTo } from '../machine/kv/query.ts'
+import type { AnswerTo, Scope } from '../machine/kv/query.ts'
 import type { NodeStatus } from '../node/node-api.ts'
 import { checkRead, checkWrite } from './acl/checks.ts'
-import { checkBodyHead, readText } from './body.ts'
+import { checkBodyHead, readText, wholeText } from './body.ts'
 import { parseDuration } from './consul/duration.ts'
 import { type Api, bodyLimits, type Exchange, type Handler } from './exchange.ts'
+import { isWhole } from './fast/whole-request.ts'
 import { awaitLevel } from './levels.ts'
 import { parsePairs } from './pairs.ts'
 import { propose } from './propose.ts'
@@ -18,19 +19,18 @@ export const postPairs: Handler = async (api, exchange) => {
   const { incoming, head } = exchange
   const refusal = checkBodyHead(head)
   if (refusal !== null) return refusal
-  const body = await readText(incoming, bodyLimits(api))
+  const limits = bodyLimits(api)
+  const body = isWhole(incoming) ? wholeText(incoming, limits) : await readText(incoming, limits)
   if (isRefusal(body)) return body
   const pairs = parsePairs(body.text, api.limits)
   if (isRefusal(pairs)) return pairs
-  const scopes = pairs.map(({ key }) => ({ kind: 'key' as const, bytes: key }))
-  const reserved = checkReserved(api, incoming, scopes)
-  if (reserved !== null) return reserved
-  const denied = checkWrite(
-    exchange,
-    pairs.map(({ key }) => key),
-  )
-  if (denied !== null) return denied
-  return write(api, exchange, encodeCommand({ kind: 'set', pairs }))
+  const keys = pairs.map(({ key }) => key)
+  const refused = checkReserved(api, incoming, scopesOf(api, keys)) ?? checkWrite(exchange, keys)
+  return refused ?? write(api, exchange, encodeCommand({ kind: 'set', pairs }))
+}
+
+function scopesOf({ reserved }: Api, keys: readonly Uint8Array[]): readonly Scope[] {
+  return reserved === null ? [] : keys.map(bytes => ({ kind: 'key', bytes }))
 }
 
 /** `DELETE /key/<k>`: 200 whether or not there was one. */
@@ -55,10 +55,11 @@ export const getKey: Handler = async (api, exchange) => {
   if (bound !== undefined && maxStaleMs === null) {
     return refuse(400, 'BAD_DURATION', 'max_stale is a duration like 500ms or 5s')
   }
-  const tooEarly = await awaitLevel(api, { consistent, minIndex: head.minIndex, maxStaleMs })
-  if (tooEarly !== null) return tooEarly
-  const deniedSince = checkRead(exchange, target.key)
-  if (deniedSince !== null) return deniedSince
+  if (consistent || head.minIndex !== null || maxStaleMs !== null) {
+    const tooEarly = await awaitLevel(api, { consistent, minIndex: head.minIndex, maxStaleMs })
+    const refused = tooEarly ?? checkRead(exchange, target.key)
+    if (refused !== null) return refused
+  }
   const answer = await readMachine(api, { kind: 'get', key: target.key })
   const reply = valueReply(target, answer, api.node.status())
   return consistent ? uncached(reply) : reply

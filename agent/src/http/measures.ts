@@ -10,6 +10,8 @@ export interface RouteMeasures {
   readonly codes: ReadonlyMap<number, number>
 }
 
+type Kept = RouteMeasures & { readonly codes: Map<number, number> }
+
 /** nginx's word for it: the client left before it was answered. */
 export const CLIENT_LEFT = 499
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE'])
@@ -25,10 +27,11 @@ export class HttpMeasures {
   connections = 0
   /** that were closed at once, since a listener had its fill */
   connectionsRefused = 0
-  readonly #routes = new Map<string, RouteMeasures & { codes: Map<number, number> }>()
+  /** by route, then by method: no name is put together for each request */
+  readonly #routes = new Map<string, Map<string, Kept>>()
 
   get routes(): readonly RouteMeasures[] {
-    return [...this.#routes.values()]
+    return [...this.#routes.values()].flatMap(methods => [...methods.values()])
   }
 
   /** @param route one of a fixed list, never a client's path */
@@ -41,13 +44,17 @@ export class HttpMeasures {
     this.#answered('malformed', '', code)
   }
 
-  #answered(route: string, given: string, code: number): RouteMeasures {
+  #answered(route: string, given: string, code: number): Kept {
     const method = METHODS.has(given) ? given : 'other'
-    const name = `${method} ${route}`
-    let measures = this.#routes.get(name)
+    let methods = this.#routes.get(route)
+    if (methods === undefined) {
+      methods = new Map()
+      this.#routes.set(route, methods)
+    }
+    let measures = methods.get(method)
     if (measures === undefined) {
       measures = { route, method, seconds: new Histogram(), codes: new Map() }
-      this.#routes.set(name, measures)
+      methods.set(method, measures)
     }
     measures.codes.set(code, (measures.codes.get(code) ?? 0) + 1)
     return measures

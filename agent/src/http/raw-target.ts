@@ -129,10 +129,16 @@ export function parseTarget(raw: string, limits: TargetLimits): Target | Refusal
   return path.startsWith(KEY_PREFIX) ? keyTarget(parts, limits) : pageTarget(parts, limits)
 }
 
+const METHODS_OF: ReadonlyMap<string, ReadonlySet<string>> = new Map(
+  Object.entries(METHODS).flatMap(([resource, allow]) =>
+    allow === null ? [] : [[resource, new Set(allow.split(', '))]],
+  ),
+)
+
 /** 405 with the methods that the resource has; null when it has this one. */
 export function checkMethod(resource: Resource, method: string): Refusal | null {
   const allow = METHODS[resource]
-  if (allow === null || allow.split(', ').includes(method)) return null
+  if (allow === null || METHODS_OF.get(resource)?.has(method) === true) return null
   return { ...refuse(405, 'METHOD_NOT_ALLOWED', `this resource takes ${allow}`), allow }
 }
 
@@ -143,11 +149,16 @@ function keyTarget(parts: Parts, limits: TargetLimits): Target | Refusal {
   if (encoded.includes('/')) return bad('a slash inside a key is written %2F')
   const key = percentDecode(encoded)
   if (key === null) return bad('a percent sign is followed by two hexadecimal digits')
-  return checkKey(key, limits.keyBytesMax) ?? { kind: 'target', resource: 'key', ...parts, key }
+  const { path, query, search } = parts
+  const refusal = checkKey(key, limits.keyBytesMax)
+  return refusal ?? { kind: 'target', resource: 'key', path, query, search, key }
 }
 
 function pageTarget(parts: Parts, limits: TargetLimits): Target | Refusal {
   const { path } = parts
+  // Spelt out in the table, so that there is nothing to decode.
+  const known = PAGES.get(path)
+  if (known !== undefined) return pageOf(known, parts)
   const decoded = percentDecode(path)
   if (decoded === null) return bad('a percent sign is followed by two hexadecimal digits')
   if (decoded.includes(0)) return bad('a path has no NUL')
@@ -157,14 +168,16 @@ function pageTarget(parts: Parts, limits: TargetLimits): Target | Refusal {
   // Else /%6bey/a would be another spelling of a route, which a guard in front may not know.
   if (first?.includes('%')) return bad('the first segment of a path is written plainly')
   const page = resourceOf(path)
-  if (page !== 'unknown') return { kind: 'target', resource: page, ...parts, key: NO_KEY }
+  if (page !== 'unknown') return pageOf(page, parts)
   const consul = consulResource(path, limits.keyBytesMax)
   return isRefusal(consul) ? consul : { kind: 'target', ...parts, ...consul }
 }
 
+function pageOf(resource: Resource, { path, query, search }: Parts): Target {
+  return { kind: 'target', resource, path, query, search, key: NO_KEY }
+}
+
 function resourceOf(path: string): Resource {
-  const page = PAGES.get(path)
-  if (page !== undefined) return page
   if (path.startsWith(FSM_PREFIX)) return 'fsm'
   if (TOKEN.test(path)) return 'acl-token'
   const match = MEMBER.exec(path)

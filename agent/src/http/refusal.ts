@@ -17,5 +17,5 @@ export function refuse(status: number, code: string, detail: string): Refusal {
 }
 
 export function isRefusal(value: object): value is Refusal {
-  return 'kind' in value && value.kind === 'refusal'
+  return (value as { readonly kind?: unknown }).kind === 'refusal'
 }

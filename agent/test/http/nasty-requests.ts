@@ -127,6 +127,8 @@ export const NASTY: readonly Nasty[] = [
   nasty('CONNECT', 'CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n'),
   nasty('no end', 'GET /key/a HTTP/1.1\r\nHost: a\r\n'),
   nasty('half a body', `POST /key HTTP/1.1\r\nHost: a\r\n${LENGTH}\r\n\r\n{"a"`),
+  nasty('half a body for nothing', `POST /kei HTTP/1.1\r\nHost: a\r\n${LENGTH}\r\n\r\n{"a"`),
+  post('half a body of a wrong type', ['Content-Type: text/plain', LENGTH], '{"a"'),
   nasty('DELETE with a body', `DELETE /key/a HTTP/1.1\r\nHost: a\r\n${LENGTH}\r\n\r\n${BODY}`),
   nasty('GET with a body', `GET /key/a HTTP/1.1\r\nHost: a\r\n${LENGTH}\r\n\r\n${BODY}`),
   nasty(

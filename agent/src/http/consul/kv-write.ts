@@ -1,8 +1,9 @@
 import { type Operation, operation } from '../../machine/kv/operation.ts'
 import { TREE_KEYS_MAX } from '../../machine/kv/tree-limits.ts'
 import { checkSteps } from '../acl/checks.ts'
-import { readBody } from '../body.ts'
+import { readBody, wholeBody } from '../body.ts'
 import { type Api, bodyLimits, type Exchange, type Handler } from '../exchange.ts'
+import { isWhole } from '../fast/whole-request.ts'
 import { isRefusal, type Refusal, refuse } from '../refusal.ts'
 import type { Reply } from '../reply.ts'
 import { jsonReply, textReply } from './consul-reply.ts'
@@ -19,7 +20,8 @@ export const putKv: Handler = async (api, exchange) => {
   }
   const step = putStep(exchange)
   if (isRefusal(step)) return step
-  const body = await readBody(incoming, bodyLimits(api))
+  const limits = bodyLimits(api)
+  const body = isWhole(incoming) ? wholeBody(incoming, limits) : await readBody(incoming, limits)
   if (isRefusal(body)) return body
   if (body.length > api.limits.valueBytesMax) {
     const detail = `Value exceeds ${api.limits.valueBytesMax} byte limit`

@@ -4,7 +4,7 @@ import { CLIENT_LEFT } from '../measures.ts'
 import type { Reply } from '../reply.ts'
 import type { AnswerWriter } from './answer-text.ts'
 import { PlainHead } from './plain-head.ts'
-import { answerTo, type Served, serve } from './served.ts'
+import { answerTo, type Served, serve, waitsForBody } from './served.ts'
 
 /** What a client sends before it has its answer is left in the kernel above this. */
 const BEHIND_BYTES_MAX = 16 * 1024
@@ -105,7 +105,7 @@ export class FastConnection {
     }
     const missing = head.bytes + head.contentLength - chunk.length
     if (missing === 0) this.#serve(head, [chunk])
-    else if (missing > 0 && head.contentLength <= this.#desk.api.limits.bodyBytesMax) {
+    else if (missing > 0 && waitsForBody(this.#desk.api, this.socket, head)) {
       const coming: Coming = { head, chunks: [], bytes: 0 }
       this.#coming = coming
       this.#more(coming, chunk)

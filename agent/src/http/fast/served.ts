@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { checkBodyHead } from '../body.ts'
 import { directHandler } from '../direct-routes.ts'
 import { type Api, admit, type Exchange, type Handler, refuseRequest, settle } from '../exchange.ts'
 import { headOf } from '../head.ts'
@@ -37,6 +38,20 @@ export function serve(
   const exchange = admit(api, request, { head, target })
   if (isRefusal(exchange)) return refused(request, began, exchange)
   return { request, route: target.resource, began, exchange, handler }
+}
+
+const NO_BODY = Buffer.alloc(0)
+
+/** Whether the rest of a body is worth waiting for: nothing is said of this request before all of it is here. */
+export function waitsForBody(api: Api, socket: Socket, plain: PlainHead): boolean {
+  if (plain.own !== null) return false
+  const head = headOf(plain)
+  const target = parseTarget(plain.target, api.limits)
+  if (isRefusal(head) || isRefusal(target)) return false
+  const request = new WholeRequest(socket, plain, NO_BODY)
+  if (isRefusal(admit(api, request, { head, target }))) return false
+  if (target.resource === 'keys') return checkBodyHead(head) === null
+  return target.resource === 'kv' && target.key.length > 0 && target.search === ''
 }
 
 /** Its answer; never rejects. */
