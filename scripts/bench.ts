@@ -22,6 +22,7 @@ import { measureLoads } from './benchmark/run.ts'
 import { measureBesideLoads, measureOtherShapes } from './benchmark/scenarios/scenarios.ts'
 import { summarize, summarizeScenarios } from './benchmark/summary.ts'
 
+const COMMAND = ['scripts/bench', ...process.argv.slice(2)].map(word => word || '""').join(' ')
 const STATE = join(ROOT, '.cluster')
 
 const load = new LoadProcess()
@@ -66,7 +67,7 @@ async function bench(options: Options, directory: string): Promise<Run> {
   try {
     const { skipped } = peers
     const versions = { ...describeVersions(peers.nginx?.program ?? null), ...peers.versions }
-    const head = { startedAt, machine, versions, options, skipped }
+    const head = { startedAt, command: COMMAND, machine, versions, options, skipped }
     console.log(`${headText(head)}\n`)
     for (const { what, reason } of skipped) console.log(`skipped: ${what}: ${reason}`)
     const measurements = await measureLoads({ options, peers, load, say })

@@ -6,6 +6,8 @@ import type { Measurement, Sample } from './summary.ts'
 /** What one run has found. */
 export interface Run {
   readonly startedAt: string
+  /** how it is run again */
+  readonly command: string
   readonly machine: Machine
   readonly versions: Readonly<Record<string, string>>
   readonly options: Options

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { chartOf } from '../../../scripts/benchmark/report/chart.ts'
 import { withFigures } from '../../../scripts/benchmark/report/docs.ts'
-import { scenariosText, tablesText } from '../../../scripts/benchmark/report/tables.ts'
+import { othersText, scenariosText, tablesText } from '../../../scripts/benchmark/report/tables.ts'
 import type { Summary } from '../../../scripts/benchmark/summary.ts'
 
 const AGENT: Summary = {
@@ -26,6 +26,44 @@ t.test('the longest bar is of the most, and the others are to scale', async t =>
   t.equal(widths.length, 2)
   t.ok(Math.abs((widths[0] ?? 0) / (widths[1] ?? 1) - 2) < 0.01)
   t.match(svg, /a &lt; b/)
+})
+
+t.test(
+  'the chart shows writes at every concurrency, and reads where most come close to their best',
+  async t => {
+    const at = (load: Summary['load'], concurrency: number) => ({ ...AGENT, load, concurrency })
+    const svg = chartOf(
+      [
+        at('writes', 1),
+        at('writes', 64),
+        at('local-reads', 1),
+        at('local-reads', 64),
+        at('edge-reads', 64),
+      ],
+      'all',
+    )
+    const groups = [...svg.matchAll(/>([a-z-]+, c = \d+)</g)].map(([, name]) => name)
+    t.same(groups, ['writes, c = 1', 'writes, c = 64', 'local-reads, c = 64'])
+    t.equal(svg.match(/<rect /g)?.length, 4, 'edge reads stand among local reads')
+    t.match(svg, /prefers-color-scheme: dark/)
+    t.notMatch(
+      svg.replace('http://www.w3.org/2000/svg', ''),
+      /https?:|url\(|@import/,
+      'nothing from elsewhere',
+    )
+  },
+)
+
+t.test('a busy machine is said to be one', async t => {
+  const measured = (othersShare: number) => ({
+    ...({ load: 'writes', concurrency: 64, target: 'agent', repetition: 0 } as const),
+    result: {
+      ...{ operations: 1, errors: 0, firstError: null, seconds: 1, p50Ms: 1, p99Ms: 1, maxMs: 1 },
+      ...{ gapMs: 1, serverCpuUs: 1, clientCpuUs: 1, othersShare },
+    },
+  })
+  t.match(othersText([measured(0.3)]), /median 30 % .*no figures to rely on/)
+  t.notMatch(othersText([measured(0.03)]), /rely/)
 })
 
 t.test('figures are put between their marks, again and again', async t => {

@@ -7,6 +7,7 @@ import { type ScenarioSummary, type Summary, summarize, summarizeScenarios } fro
 /** What `--json` prints: one object. */
 export interface Report {
   readonly startedAt: string
+  readonly command: string
   readonly machine: Machine
   readonly versions: Readonly<Record<string, string>>
   readonly results: readonly (Summary | ScenarioSummary)[]
@@ -20,8 +21,18 @@ export interface Report {
 }
 
 export function reportOf(run: Run): Report {
-  const { startedAt, machine, versions, skipped, failed, measurements, samples } = run
+  const { startedAt, command, machine, versions, skipped, failed, measurements, samples } = run
   const ratios = ratiosOf(measurements, samples)
   const results = [...summarize(measurements), ...summarizeScenarios(samples)]
-  return { startedAt, machine, versions, results, ratios, goals: goalsOf(ratios), skipped, failed }
+  return {
+    startedAt,
+    command,
+    machine,
+    versions,
+    results,
+    ratios,
+    goals: goalsOf(ratios),
+    skipped,
+    failed,
+  }
 }

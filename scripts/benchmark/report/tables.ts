@@ -19,6 +19,8 @@ const HEAD = [
   'errors',
 ]
 
+/** What else runs takes from each target what it likes: above this even ratios are chance. */
+const OTHERS_PERCENT_MAX = 10
 const GOALS_HEAD = ['ratio', 'aim', 'measured', 'etcd with a connection a client', '']
 
 /** Machine and versions. */
@@ -27,6 +29,7 @@ export function headText({
   versions,
   options,
   startedAt,
+  command,
 }: Omit<Run, 'measurements' | 'samples' | 'failed'>) {
   const { cpu, cores, memoryGiB, kernel, filesystem, fdatasyncUs } = machine
   const programs = Object.entries(versions).map(([name, version]) => `${name} ${version}`)
@@ -34,6 +37,7 @@ export function headText({
     `${startedAt} · ${cores} × ${cpu}, ${memoryGiB} GiB, Linux ${kernel}, ${filesystem}, fdatasync of 4 KiB ${fdatasyncUs} µs`,
     programs.join(' · '),
     `${options.nodes} nodes; ${options.repetitions} repetitions of ${options.seconds} s, ${options.keys} keys, values of ${options.valueBytes} bytes`,
+    `\`${command}\``,
   ].join('\n')
 }
 
@@ -93,7 +97,8 @@ export function othersText(measurements: readonly Measurement[]): string {
   if (measurements.length === 0) return ''
   const shares = measurements.map(({ result }) => result.othersShare * 100)
   const [middle, highest] = [median(shares), Math.max(...shares)].map(share => share.toFixed(0))
-  return `CPU that went to neither servers nor load generator: median ${middle} % of the machine, up to ${highest} %`
+  const warning = median(shares) > OTHERS_PERCENT_MAX ? ' **These are no figures to rely on.**' : ''
+  return `CPU that went to neither servers nor load generator: median ${middle} % of the machine, up to ${highest} %.${warning}`
 }
 
 /** One line for a point as soon as it is measured. */
