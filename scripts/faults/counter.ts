@@ -149,7 +149,7 @@ async function play(
   return { count, fleet, storm }
 }
 
-/** Rounds until there were kills enough, and each wanted point was reached. */
+/** Rounds until there were kills enough, each wanted point was reached, and a node was wiped and came back. */
 async function rage(storm: Storm, fleet: Fleet, options: CounterOptions): Promise<void> {
   const { kills, power, points, say, signal } = options
   const done = () => (power ? fleet.cuts : fleet.kills)
@@ -159,14 +159,21 @@ async function rage(storm: Storm, fleet: Fleet, options: CounterOptions): Promis
     signal?.throwIfAborted()
     const missing = points.filter(point => !fleet.reached.has(point))
     const [next] = missing
-    if (done() >= kills && next === undefined) return
+    const replaced = isReplaced(storm, options)
+    if (done() >= kills && next === undefined && replaced) return
     if (round >= roundsMax) throw new Error(`never reached: ${missing.join(', ') || 'the kills'}`)
-    if (next === undefined) await storm.play(storm.draw())
+    const mustReplace = !replaced && done() * 2 >= kills
+    if (next === undefined) await storm.play(mustReplace ? 'replace' : storm.draw())
     else await storm.seek(next)
     if (performance.now() - said < PROGRESS_MS) continue
     said = performance.now()
     say(`${done()} of ${kills} ${power ? 'power cuts' : 'kills'}`)
   }
+}
+
+/** Whether a node was wiped, removed and added again; or that cannot be done here. */
+function isReplaced(storm: Storm, options: CounterOptions): boolean {
+  return storm.rounds.has('replace') || weightsOf(options).replace === 0
 }
 
 /** Where the agents will have their data. */

@@ -62,6 +62,14 @@ t.test(
   },
 )
 
+t.test('answers that are remembered for retries are no table of clients', async t => {
+  const told = await Told.open(t)
+  await told.run('CREATE TABLE few(n)')
+  await told.run('INSERT INTO few VALUES(1), (2)')
+  await told.remember(LARGE)
+  t.strictSame(await told.run('INSERT INTO few SELECT a.n FROM few a, few b'), [{ changes: 4 }])
+})
+
 t.test('statements of one command share what it may take', async t => {
   const told = await Told.open(t)
   await filled(told)

@@ -32,6 +32,21 @@ export class Told {
     return shown(result ?? null)
   }
 
+  /** So many requests that were named, each of which is answered again when it comes again. */
+  async remember(requests: number): Promise<void> {
+    const command = encodeCommand({
+      statements: [{ sql: 'DROP TABLE none', params: [] }],
+      transaction: true,
+    })
+    const requestHash = new Uint8Array(32)
+    const entries = Array.from({ length: requests }, () => {
+      const index = ++this.#index
+      const idempotency = { key: `request ${index}`, requestHash }
+      return { ...entry(index, 1, command), timeMs: TIME_MS, idempotency }
+    })
+    await this.machine.apply(entries, NONE)
+  }
+
   run(sql: string, params: unknown = []): Promise<unknown> {
     return this.tell({ statements: [{ sql, params }] })
   }

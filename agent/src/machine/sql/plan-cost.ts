@@ -121,11 +121,14 @@ export class PlanCost {
     return columns === given.length
   }
 
-  /** Of the largest table. Counting is work too. */
+  /** Of the largest table of clients'. Counting is work too. */
   #table(): number {
     if (this.#largest !== null) return this.#largest
     const names = this.#db
-      .prepare<[], string>("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+      .prepare<[], string>(
+        `SELECT name FROM sqlite_schema
+         WHERE type = 'table' AND name NOT GLOB '_raft*' AND name NOT GLOB '_sessions*' ORDER BY name`,
+      )
       .pluck()
       .all()
     const counts = names.map(name => {
