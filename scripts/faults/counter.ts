@@ -10,7 +10,7 @@ import { Clients } from './clients.ts'
 import { Disks } from './disks.ts'
 import { Fleet } from './fleet.ts'
 import { keptRun, type Stage } from './kept-run.ts'
-import { Storm, weightsOf } from './storm.ts'
+import { type RoundKind, Storm, weightsOf } from './storm.ts'
 import { SUBJECTS, type Subject } from './subjects.ts'
 import { Tally } from './tally.ts'
 
@@ -162,13 +162,16 @@ async function rage(storm: Storm, fleet: Fleet, options: CounterOptions): Promis
     const replaced = isReplaced(storm, options)
     if (done() >= kills && next === undefined && replaced) return
     if (round >= roundsMax) throw new Error(`never reached: ${missing.join(', ') || 'the kills'}`)
-    const mustReplace = !replaced && done() * 2 >= kills
-    if (next === undefined) await storm.play(mustReplace ? 'replace' : storm.draw())
-    else await storm.seek(next)
+    if (next !== undefined) await storm.seek(next)
+    else await storm.play(drawn(storm, !replaced && done() * 2 >= kills))
     if (performance.now() - said < PROGRESS_MS) continue
     said = performance.now()
     say(`${done()} of ${kills} ${power ? 'power cuts' : 'kills'}`)
   }
+}
+
+function drawn(storm: Storm, mustReplace: boolean): RoundKind {
+  return mustReplace ? 'replace' : storm.draw()
 }
 
 /** Whether a node was wiped, removed and added again; or that cannot be done here. */

@@ -23,19 +23,6 @@ export function countApplied(applied: LogPosition, entries: readonly CommittedEn
   return skipped
 }
 
-/**
- * The same guard where a snapshot is to take the place of all that was applied: a machine is never taken back,
- * nor to another history. Changes nothing.
- * @throws Divergence
- */
-export function requireForward(applied: LogPosition, snapshot: LogPosition): void {
-  const same = snapshot.index === applied.index && snapshot.term === applied.term
-  if (same || (snapshot.index > applied.index && snapshot.term >= applied.term)) return
-  throw new Divergence(
-    `a snapshot at ${show(snapshot)} would take back the applied ${show(applied)}`,
-  )
-}
-
 function follow(previous: LogPosition, next: LogPosition): void {
   if (next.index !== previous.index + 1 || next.term < previous.term) {
     throw new Gap(`${show(next)} does not follow ${show(previous)}`)

@@ -71,6 +71,19 @@ export class Gap extends Error {
 }
 
 /**
+ * The last guard where a snapshot is to take the place of all that was applied: a machine is never taken back, nor
+ * to another history. Changes nothing.
+ * @throws Divergence
+ */
+export function requireForward(applied: LogPosition, snapshot: LogPosition): void {
+  const same = snapshot.index === applied.index && snapshot.term === applied.term
+  if (same || (snapshot.index > applied.index && snapshot.term >= applied.term)) return
+  throw new Divergence(
+    `a snapshot at (${snapshot.index}, term ${snapshot.term}) would take back the applied (${applied.index}, term ${applied.term})`,
+  )
+}
+
+/**
  * A file does not hold what was written to it: bytes have changed, or are missing. Nothing of it may be
  * served or sent; the other nodes have the data. A file of another identity, schema or machine is none.
  */
