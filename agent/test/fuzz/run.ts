@@ -84,7 +84,8 @@ function watch({ cases, seed, target }: Wanted): Promise<number> {
 
 async function run({ cases, seed, target: only }: Wanted): Promise<number> {
   say(`${cases} cases, seed ${seed}`)
-  const all = (await allTargets(seed)).filter(({ target }) => only === null || target.name === only)
+  const there = await allTargets(seed)
+  const all = there.filter(({ target }) => only === null || target.name === only)
   const shares = all.reduce((sum, { share }) => sum + share, 0)
   let found = all.length === 0 ? 1 : 0
   for (const { target, share } of all) {
@@ -102,7 +103,7 @@ async function run({ cases, seed, target: only }: Wanted): Promise<number> {
     }
     onProgress(own)
   }
-  for (const { target } of all) await target.close?.()
+  for (const { target } of there) await target.close?.()
   say(found === 0 ? 'nothing found' : `${found} found, seed ${seed}`)
   // What is left of connections need not be waited for.
   process.disconnect?.()
