@@ -174,6 +174,25 @@ t.test('a plain set leaves the lock on its key, and takes flags and lifetime', a
   await machine.close()
 })
 
+t.test('a key that was deleted, by itself or with a tree, is made anew', async t => {
+  const machine = await opened(null)
+  const tree = { kind: 'transaction', operations: [operation('delete-tree', text('k'))] } as const
+  const commands = [
+    setText('k', 'a'),
+    encodeCommand({ kind: 'delete', key: text('k') }),
+    setText('k', 'b'),
+    encodeCommand(tree),
+    setText('k', 'c'),
+  ]
+  const made = []
+  for (const [at, command] of commands.entries()) {
+    await machine.apply([entry(at + 1, 1, command)], NONE)
+    made.push(machine.query({ kind: 'get', key: text('k') }).row?.createIndex ?? null)
+  }
+  t.strictSame(made, [1, null, 3, null, 5])
+  await machine.close()
+})
+
 t.test('more keys than are remembered', async t => {
   const file = join(t.testdir(), 'kv.db')
   const machine = await opened(file)
