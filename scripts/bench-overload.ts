@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { parseAnswer } from './benchmark/http-loop.ts'
 import { quantile, rounded } from './benchmark/statistics.ts'
 import { agentPid, agentStatus } from './lib/agent-server.ts'
 import { DEFAULT_SHAPE, type NodePlace, placeOf } from './lib/layout.ts'
@@ -120,10 +121,9 @@ class Clients {
     })
     socket.on('data', bytes => {
       text += bytes.toString('latin1')
-      const end = text.indexOf('\r\n\r\n')
-      const length = Number(/\r\ncontent-length: *(\d+)/i.exec(text)?.[1] ?? 0)
-      if (end === -1 || text.length < end + 4 + length) return
-      answered(Number(text.slice(9, 12)))
+      const answer = parseAnswer(text)
+      if (answer === null) return
+      answered(answer.status)
       text = ''
       this.#idle.push(socket)
       this.onAnswer()

@@ -118,7 +118,7 @@ export class HttpLoop {
 }
 
 /** Null while the answer is not whole. */
-function parseAnswer(text: string): Answer | null {
+export function parseAnswer(text: string): Answer | null {
   const headEnd = text.indexOf('\r\n\r\n')
   if (headEnd < 0) return null
   const head = text.slice(0, headEnd)

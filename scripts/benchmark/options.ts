@@ -23,7 +23,7 @@ usage: scripts/bench [options]
   --loads LIST          of: ${LOAD_NAMES.join(', ')} ; none: "" (default: all)
   --scenarios LIST      of: ${SCENARIO_NAMES.join(', ')}; none: "" (default: all)
   --concurrency LIST    requests in flight (default 1,16,64,256)
-  --seconds N           measured per point, after a warm-up of a quarter of it (default 2; quick 1.5)
+  --seconds N           measured per point, after a warm-up of a quarter of it (default 2; quick 1.25)
   --repetitions N       of every point; the order of targets rotates (default 3)
   --failovers N         how often the leader is killed (default 10; quick 5)
   --million N           keys of the scenario million (default 1000000)
@@ -140,7 +140,7 @@ function read(values: ReturnType<typeof parse>): Options {
     loads: someOf('loads', values.loads, LOAD_NAMES),
     scenarios: scenariosOf(values.scenarios, quick),
     concurrency: values.concurrency.split(',').map(one => whole('concurrency', one, 4096)),
-    seconds: positive('seconds', values.seconds ?? (quick ? '1.5' : '2')),
+    seconds: positive('seconds', values.seconds ?? (quick ? '1.25' : '2')),
     repetitions: whole('repetitions', values.repetitions, 1000),
     failovers: whole('failovers', values.failovers ?? (quick ? '5' : '10'), 1000),
     idle: positive('idle', values.idle),
