@@ -1,3 +1,4 @@
+import { fastDoorTarget } from './fast-door-target.ts'
 import { httpTarget } from './http-target.ts'
 import { njsTargets } from './njs-targets.ts'
 import type { Target } from './target.ts'
@@ -9,10 +10,15 @@ export interface Weighted {
   readonly share: number
 }
 
-/** All of them. HTTP is slow, and has a fifth of the cases. */
+/** All of them. HTTP is slow, and has three tenths of the cases. */
 export async function allTargets(seed: number): Promise<readonly Weighted[]> {
   const quick = [...transportTargets(seed), ...njsTargets()]
   const http = await httpTarget()
-  const share = 0.8 / quick.length
-  return [...quick.map(target => ({ target, share })), { target: http, share: 0.2 }]
+  const fastDoor = await fastDoorTarget()
+  const share = 0.7 / quick.length
+  return [
+    ...quick.map(target => ({ target, share })),
+    { target: http, share: 0.2 },
+    { target: fastDoor, share: 0.1 },
+  ]
 }
