@@ -87,7 +87,7 @@ export class HotRows {
     if (hot === undefined || hot.bytes === null) return null
     const { createIndex, modifyIndex, lockIndex, session } = hot
     const value = contentOf(hot, hot.bytes)
-    const plain = { flags: 0n, ttlMs: 0, contentType: '' }
+    const plain = { ttlMs: 0, contentType: '', flags: 0n }
     return { key, value, createIndex, modifyIndex, lockIndex, session, ...plain }
   }
 

@@ -147,10 +147,12 @@ export class Rows {
     return rows
   }
 
-  #checked({ checksum, flags, ...row }: Found): KeptRow {
-    if (checksum !== checksumOf(row.key, row.value)) {
+  #checked(found: Found): KeptRow {
+    const { key, value, createIndex, modifyIndex, lockIndex, session, ttlMs, contentType } = found
+    if (found.checksum !== checksumOf(key, value)) {
       throw new MachineDamaged(this.#file, 'a value differs from its checksum')
     }
-    return { ...row, flags: BigInt(flags) }
+    const flags = BigInt(found.flags)
+    return { key, value, createIndex, modifyIndex, lockIndex, session, ttlMs, contentType, flags }
   }
 }
