@@ -128,3 +128,109 @@ t.test('in memory, where nobody could end it, a query has the same limit', async
   t.strictSame(await told.rows('SELECT count(*) FROM large'), [[LARGE]])
   t.match(await told.ask('EXPLAIN QUERY PLAN SELECT * FROM large x, large y'), { rows: [] })
 })
+
+t.test('what a statement does not say itself counts too: its views do', async t => {
+  const told = await Told.open(t)
+  await filled(told)
+  await told.run(`CREATE VIEW listed AS SELECT id FROM large
+    WHERE id IN (${Array.from({ length: 900 }, (_, at) => at)})`)
+  await told.run('CREATE TABLE unnamed(name UNIQUE, n)')
+  await told.run('INSERT INTO unnamed SELECT NULL, n FROM large')
+  await told.run('CREATE VIEW nameless AS SELECT n FROM unnamed WHERE name IS NULL')
+  await told.run('CREATE VIEW again AS SELECT n FROM nameless')
+  for (const sql of [
+    'INSERT INTO one(n) SELECT count(*) FROM listed a, listed b, listed c',
+    'INSERT INTO one(n) SELECT count(*) FROM again a, again b',
+  ]) {
+    t.equal(await told.run(sql), 'TOO_COSTLY', sql)
+  }
+  t.strictSame(await told.run('INSERT INTO one(n) SELECT id FROM listed'), [{ changes: 900 }])
+})
+
+t.test('views and parts of a WITH that are written out without end are refused', async t => {
+  const told = await Told.open(t)
+  await told.run('CREATE TABLE one(n)')
+  const view = (at: number) =>
+    `CREATE VIEW v${at} AS SELECT a.q FROM v${at - 1} a UNION ALL SELECT b.q FROM v${at - 1} b`
+  // From the last to the first: none of them is too much when it is made.
+  for (let at = 40; at > 0; at--) t.strictSame(await told.run(view(at)), [{ changes: 0 }])
+  await told.run('CREATE VIEW v0 AS SELECT 1 AS q')
+  t.equal(await told.run('INSERT INTO one SELECT q FROM v40'), 'TOO_COSTLY')
+  t.equal(await told.run('ALTER TABLE one RENAME TO two'), 'TOO_COSTLY')
+  t.match(await told.ask('SELECT q FROM v40'), { error: { code: 'TOO_COSTLY' } })
+  t.strictSame(await told.run('INSERT INTO one SELECT q FROM v3'), [{ changes: 8 }])
+  const noted = 'CREATE TRIGGER noted AFTER UPDATE ON one BEGIN SELECT q FROM v40; END'
+  t.equal(await told.run(noted), 'TOO_COSTLY')
+  for (let at = 1; at <= 40; at++) {
+    t.match(await told.run(`DROP VIEW v${at}`), [{}], 'whoever made them gets out')
+  }
+  t.match(await told.run('ALTER TABLE one ADD COLUMN m'), [{}])
+  const parts = Array.from(
+    { length: 40 },
+    (_, at) => `, c${at + 1} AS (SELECT a.q FROM c${at} a, c${at} b)`,
+  )
+  const written = `WITH c0 AS (SELECT 1 q)${parts.join('')} INSERT INTO one(n) SELECT q FROM c40`
+  t.equal(await told.run(written), 'TOO_COSTLY')
+  await told.run('CREATE VIEW round AS SELECT n FROM trip')
+  await told.run('CREATE VIEW trip AS SELECT n FROM round')
+  t.equal(await told.run('INSERT INTO one(n) SELECT n FROM trip'), 'TOO_COSTLY')
+})
+
+t.test('a name that reads like a part of a plan is refused, in any quotes', async t => {
+  const told = await Told.open(t)
+  await filled(told)
+  for (const name of ['"CONSTANT ROW"', '[2 constant rows]', "'1-ROW VALUES CLAUSE'"]) {
+    const sql = `INSERT INTO one(n) SELECT 1 FROM large ${name}, large b, large c`
+    t.equal(await told.run(sql), 'BAD_NAME', sql)
+  }
+  const searched = '`x USING INTEGER PRIMARY KEY (rowid=?)`'
+  t.equal(
+    await told.run(`DELETE FROM one WHERE id IN (SELECT 1 FROM large ${searched})`),
+    'BAD_NAME',
+  )
+  t.equal(await told.run('CREATE TABLE more("a=?" UNIQUE)'), 'BAD_NAME')
+})
+
+t.test('windows that go through all other rows for each', async t => {
+  const told = await Told.open(t)
+  await filled(told)
+  const all = 'ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING'
+  for (const what of [
+    `sum(n) OVER (${all} EXCLUDE CURRENT ROW)`,
+    'length(group_concat(n) OVER (ORDER BY id ROWS 4000 PRECEDING))',
+  ]) {
+    const sql = `INSERT INTO one(n) SELECT max(s) FROM (SELECT ${what} AS s FROM large)`
+    t.equal(await told.run(sql), 'TOO_COSTLY', sql)
+  }
+  const sql = `INSERT INTO one(n) SELECT max(s) FROM (SELECT sum(n) OVER (${all}) AS s FROM large)`
+  t.strictSame(await told.run(sql), [{ changes: 1 }])
+})
+
+t.test('foreign keys that have rows deleted whose own are found by no index', async t => {
+  const told = await Told.open(t)
+  for (const sql of [
+    'CREATE TABLE top(id INTEGER PRIMARY KEY)',
+    'CREATE TABLE middle(id INTEGER PRIMARY KEY, top INTEGER REFERENCES top ON DELETE CASCADE)',
+    'CREATE INDEX middle_top ON middle(top)',
+    'CREATE TABLE low(id INTEGER PRIMARY KEY, middle INTEGER REFERENCES middle ON DELETE CASCADE)',
+    'INSERT INTO top VALUES(1)',
+  ]) {
+    await told.run(sql)
+  }
+  const rows = JSON.stringify(Array.from({ length: LARGE }, (_, at) => at))
+  await told.run('INSERT INTO middle SELECT value, 1 FROM json_each(?)', [rows])
+  await told.run('INSERT INTO low SELECT id, id FROM middle')
+  t.equal(await told.run('DELETE FROM top WHERE id = 1'), 'TOO_COSTLY')
+  await told.run('CREATE INDEX low_middle ON low(middle)')
+  t.strictSame(await told.run('DELETE FROM top WHERE id = 1'), [{ changes: 1 }])
+  t.strictSame(await told.rows('SELECT count(*) FROM low'), [[0]])
+})
+
+t.test('what functions give row by row counts in a trigger as well', async t => {
+  const told = await Told.open(t)
+  await told.run('CREATE TABLE one(n)')
+  await told.run('INSERT INTO one VALUES(1)')
+  await told.run(`CREATE TRIGGER crossed AFTER UPDATE ON one
+    BEGIN INSERT INTO one SELECT 1 FROM json_each(new.n) x, json_each(new.n) y; END`)
+  t.equal(await told.run("UPDATE one SET n = '[1]'"), 'TOO_COSTLY')
+})

@@ -2,7 +2,14 @@ import type { Database } from 'better-sqlite3'
 import { PlanCost, STEPS_MAX } from './plan-cost.ts'
 import { type QueryRequest, type QueryResponse, ROWS_MAX } from './query-child.ts'
 import { objectionToWrite } from './rules.ts'
+import { ADDED_MAX, spreadOf } from './spread.ts'
 import { tokensOf } from './tokens.ts'
+
+const TOO_COSTLY = {
+  kind: 'refused',
+  code: 'TOO_COSTLY',
+  detail: 'not on a cluster in memory',
+} as const
 
 /**
  * Reads a database in memory, which no other process can see: on the writer's own connection, for
@@ -19,14 +26,18 @@ export class InlineReader {
     if (objectionToWrite(sql)?.code === 'RECURSION') {
       return { kind: 'refused', code: 'RECURSION', detail: 'not on a cluster in memory' }
     }
+    const tokens = tokensOf(sql) ?? []
+    const [first] = tokens
+    const explains = first?.kind === 'word' && first.word === 'explain'
+    const spread = spreadOf(this.#db, tokens)
     try {
+      if (spread.added > ADDED_MAX) return TOO_COSTLY
       const statement = this.#db.prepare<unknown[], unknown[]>(sql)
       if (!statement.reader || !statement.readonly) {
         return { kind: 'refused', code: 'STATEMENT_NOT_ALLOWED', detail: 'a query only reads' }
       }
-      if (this.#costOf({ sql, params }) > STEPS_MAX) {
-        return { kind: 'refused', code: 'TOO_COSTLY', detail: 'not on a cluster in memory' }
-      }
+      const cost = explains ? 0 : new PlanCost(this.#db, spread).of(sql, params, true)
+      if (cost > STEPS_MAX) return TOO_COSTLY
       const rows: unknown[][] = []
       for (const row of statement
         .raw()
@@ -43,11 +54,4 @@ export class InlineReader {
   }
 
   async close(): Promise<void> {}
-
-  #costOf({ sql, params }: QueryRequest): number {
-    const tokens = tokensOf(sql) ?? []
-    const [first] = tokens
-    const explains = first?.kind === 'word' && first.word === 'explain'
-    return explains ? 0 : new PlanCost(this.#db, tokens).of(sql, params, true)
-  }
 }

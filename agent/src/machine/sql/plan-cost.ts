@@ -1,4 +1,5 @@
 import type { Database } from 'better-sqlite3'
+import type { Spread } from './spread.ts'
 import type { Token } from './tokens.ts'
 
 /** What the loops of one command may come to, one inside another multiplied: some seconds of every node. */
@@ -14,6 +15,9 @@ interface Line {
   readonly parent: number
   readonly detail: string
 }
+
+/** What a window's rows cannot be taken out of one by one, or only by copying the others. */
+const NESTING = /^(?:exclude|group_concat|string_agg|jsonb?_group_(?:array|object))$/
 
 /** A step of EXPLAIN. */
 interface Step {
@@ -42,16 +46,27 @@ const SCANNED = /^(?:SCAN|SEARCH) /
  */
 export class PlanCost {
   readonly #db: Database
-  readonly #words: ReadonlySet<string>
-  readonly #commas: number
+  /** what one list of values may have */
+  readonly #values: number
+  /** what one IN, or OR, looks up at most */
+  readonly #list: number
+  readonly #asksForNull: boolean
+  /** each row of a window may go through all the others */
+  readonly #windowsNest: boolean
   /** rows of the largest table, or part of the plan: which one an alias means, a plan does not tell. Null: not counted yet */
   #largest: number | null = null
   #counted = 0
 
-  constructor(db: Database, tokens: readonly Token[]) {
+  constructor(db: Database, { texts, triggers }: Pick<Spread, 'texts' | 'triggers'>) {
     this.#db = db
-    this.#words = new Set(tokens.flatMap(token => (token.kind === 'word' ? [token.word] : [])))
-    this.#commas = tokens.filter(token => token.kind === 'sign' && token.sign === ',').length
+    this.#values = Math.max(...[...texts, ...triggers].map(text => valuesOf(text)))
+    this.#list = Math.max(...texts.map(text => listOf(text)))
+    this.#asksForNull = texts.some(text => count(text, 'is') + count(text, 'isnull') > 0)
+    this.#windowsNest = texts.some(
+      text =>
+        count(text, 'over') > 0 &&
+        text.some(token => token.kind === 'word' && NESTING.test(token.word)),
+    )
   }
 
   /**
@@ -63,52 +78,54 @@ export class PlanCost {
     const lines = this.#db.prepare<unknown[], Line>(`EXPLAIN QUERY PLAN ${sql}`).all(...params)
     const triggers = this.#fired(sql, params)
     const loops = lines.filter(({ detail }) => SCANNED.test(detail) && !FRAME.test(detail))
-    if (loops.length + triggers.loops < (alone ? 2 : 1) && triggers.calls === 1) return 0
-    const rows = this.#level(lines, FIRST)
-    const steps = rows * this.#table() ** triggers.loops * triggers.calls
+    const fires = triggers.rows > 1 || triggers.calls > 1
+    if (loops.length < (alone ? 2 : 1) && !fires) return 0
+    const rows = this.#level(childrenOf(lines), FIRST)
+    const steps = rows * triggers.rows * triggers.calls
     return alone ? steps : steps + this.#counted
   }
 
   /** Siblings are loops inside one another, but for what is done once. */
-  #level(lines: readonly Line[], parent: number): number {
+  #level(children: Children, parent: number): number {
     let [nested, once] = [1, 0]
-    for (const line of lines) {
-      if (line.parent !== parent || line.id === parent) continue
-      const rows = this.#line(lines, line)
-      if (ONCE.test(line.detail)) once += rows
+    for (const line of children.get(parent) ?? []) {
+      const rows = this.#line(children, line)
+      if (this.#isOnce(line)) once += rows
       else nested *= rows
     }
     return nested + once
   }
 
-  #line(lines: readonly Line[], { id, detail }: Line): number {
-    const rows = PARTS.test(detail) ? this.#parts(lines, id) : this.#level(lines, id)
+  #isOnce({ detail }: Line): boolean {
+    return ONCE.test(detail) && !(this.#windowsNest && detail.startsWith('CO-ROUTINE'))
+  }
+
+  #line(children: Children, { id, detail }: Line): number {
+    const rows = PARTS.test(detail) ? this.#parts(children, id) : this.#level(children, id)
     if (KEPT.test(detail)) this.#largest = Math.max(this.#table(), rows)
     const isLoop = ![ONCE, PARTS, FRAME].some(kind => kind.test(detail))
     return isLoop ? rows * this.#loop(detail) : rows
   }
 
-  #parts(lines: readonly Line[], parent: number): number {
-    const parts = lines.filter(line => line.parent === parent)
-    return parts.reduce((sum, part) => sum + this.#line(lines, part), 0)
+  #parts(children: Children, parent: number): number {
+    const parts = children.get(parent) ?? []
+    return parts.reduce((sum, part) => sum + this.#line(children, part), 0)
   }
 
   /** How often one loop goes round; one that is not known as much as any. */
   #loop(detail: string): number {
     const given = GIVEN.exec(detail)?.[1]
     if (given !== undefined) return Number(given)
-    if (detail.includes(' VIRTUAL TABLE ')) return Math.max(VIRTUAL_ROWS, this.#table())
+    if (detail.includes(' VIRTUAL TABLE ')) return this.#virtual()
     // An IN looks one up for each of its list; a list that is a query has a line of its own.
-    if (BY_ROWID.test(detail) || this.#isUnique(detail)) {
-      return this.#words.has('in') ? this.#commas + 1 : 1
-    }
+    if (BY_ROWID.test(detail) || this.#isUnique(detail)) return this.#list
     return this.#table()
   }
 
   /** Whether it finds one row at most: all columns of a unique index are given, and none of them as NULL. */
   #isUnique(detail: string): boolean {
     const [, name, terms = ''] = BY_INDEX.exec(detail) ?? []
-    if (name === undefined || this.#words.has('is') || this.#words.has('isnull')) return false
+    if (name === undefined || this.#asksForNull) return false
     const given = terms.split(' AND ')
     if (!given.every(term => term.endsWith('=?'))) return false
     const columns = this.#db
@@ -136,26 +153,80 @@ export class PlanCost {
       return Number(this.#db.prepare(`SELECT count(*) FROM ${quoted}`).pluck().get())
     })
     this.#counted = counts.reduce((sum, count) => sum + count, 0)
-    this.#largest = Math.max(2, this.#commas, ...counts)
+    this.#largest = Math.max(2, this.#values, ...counts)
     return this.#largest
   }
 
-  /**
-   * Triggers have no line in the plan, but each is a part of the program: how many loops stand inside one
-   * another in all of them, and how often they call one another.
-   */
-  #fired(sql: string, params: readonly unknown[]): { loops: number; calls: number } {
-    const any = this.#db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'trigger' LIMIT 1")
-    if (any.get() === undefined) return { loops: 0, calls: 1 }
-    const steps = this.#db.prepare<unknown[], Step>(`EXPLAIN ${sql}`).all(...params)
-    const [main = [], ...triggers] = programs(steps)
-    const fired = { loops: 0, calls: callsOf(main) }
-    for (const trigger of triggers) {
-      fired.loops += depthOf(trigger)
-      fired.calls *= callsOf(trigger)
-    }
-    return fired
+  #virtual(): number {
+    return Math.max(VIRTUAL_ROWS, this.#table())
   }
+
+  /**
+   * Triggers, and what foreign keys have done to other rows, have no line in the plan, but each is a part of the program:
+   * what the loops that stand inside one another in all of them come to, and how often they call one another.
+   */
+  #fired(sql: string, params: readonly unknown[]): { rows: number; calls: number } {
+    const any = this.#db
+      .prepare<[], string>(
+        `SELECT max(type) FROM sqlite_schema
+         WHERE type = 'trigger' OR type = 'table' AND sql LIKE '%references%'`,
+      )
+      .pluck()
+      .get()
+    if (typeof any !== 'string') return { rows: 1, calls: 1 }
+    const steps = this.#db.prepare<unknown[], Step>(`EXPLAIN ${sql}`).all(...params)
+    const [main = [], ...fired] = programs(steps)
+    if (any === 'table') return { rows: this.#cascaded(fired), calls: 1 }
+    return {
+      rows: fired.reduce((rows, program) => rows * this.#nested(program), 1),
+      calls: [main, ...fired].reduce((calls, program) => calls * callsOf(program), 1),
+    }
+  }
+
+  /** One table inside another for each that no index helps with; of the first of them the plan has a line. */
+  #cascaded(actions: readonly (readonly Step[])[]): number {
+    const whole = actions.filter(steps => steps.some(({ opcode }) => opcode === 'Rewind'))
+    return whole.length > 1 ? this.#table() ** (whole.length - 1) : 1
+  }
+
+  /** Loops inside one another; all of them, where a part of the program is called from elsewhere in it. */
+  #nested(program: readonly Step[]): number {
+    const loops = program.filter(({ opcode }) => /^(?:Next|Prev|VNext|SorterNext)$/.test(opcode))
+    const product = (all: readonly Step[]): number =>
+      all.reduce(
+        (rows, step) => rows * (step.opcode === 'VNext' ? this.#virtual() : this.#table()),
+        1,
+      )
+    if (program.some(({ opcode }) => /^(?:Gosub|Yield)$/.test(opcode))) return product(loops)
+    const around = (at: number) => product(loops.filter(loop => loop.p2 <= at && at <= loop.addr))
+    return Math.max(1, ...loops.map(({ p2 }) => around(p2)))
+  }
+}
+
+type Children = ReadonlyMap<number, readonly Line[]>
+
+function childrenOf(lines: readonly Line[]): Children {
+  const children = new Map<number, Line[]>()
+  for (const line of lines) {
+    if (line.parent === line.id) continue
+    const siblings = children.get(line.parent)
+    if (siblings === undefined) children.set(line.parent, [line])
+    else siblings.push(line)
+  }
+  return children
+}
+
+function count(text: readonly Token[], word: string): number {
+  return text.filter(token => token.kind === 'word' && token.word === word).length
+}
+
+function valuesOf(text: readonly Token[]): number {
+  return text.filter(token => token.kind === 'sign' && token.sign === ',').length
+}
+
+/** SQLite makes an IN of many an OR. */
+function listOf(text: readonly Token[]): number {
+  return (count(text, 'in') > 0 ? valuesOf(text) : 0) + count(text, 'or') + 1
 }
 
 /** The statement's own program, and that of each trigger it may fire. */
@@ -170,12 +241,4 @@ function programs(steps: readonly Step[]): readonly (readonly Step[])[] {
 
 function callsOf(program: readonly Step[]): number {
   return Math.max(1, program.filter(({ opcode }) => opcode === 'Program').length)
-}
-
-/** Of loops inside one another; all of them, where a part of the program is called from elsewhere in it. */
-function depthOf(program: readonly Step[]): number {
-  const loops = program.filter(({ opcode }) => /^(?:Next|Prev|VNext|SorterNext)$/.test(opcode))
-  if (program.some(({ opcode }) => /^(?:Gosub|Yield)$/.test(opcode))) return loops.length
-  const around = (at: number) => loops.filter(loop => loop.p2 <= at && at <= loop.addr).length
-  return Math.max(0, ...loops.map(({ p2 }) => around(p2)))
 }

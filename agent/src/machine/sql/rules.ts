@@ -19,6 +19,10 @@ const SCHEMA =
   /^(?:sqlite_(?:schema|master|version)|pragma_(?:table_(?:x?info|list)|index_(?:x?info|list)|foreign_key_list))$/
 /** The machine's own tables and functions. */
 const OWN = /^_(?:raft|sessions)/
+/** What would be read as something else where it stands as a name in a plan: see `PlanCost`. */
+const PLAN_LIKE = /constant row|-row values clause| using (?:integer|index|covering) |=\?/
+const PLAN_NAME = 'no name reads like a part of a plan; what is no name comes as a parameter'
+
 /**
  * The rules for one statement of a write, which every node runs: it must do the same on each, and leave
  * alone what is the machine's. Null: it may run. They are part of what replicas agree on: other rules
@@ -82,7 +86,7 @@ function objectionToWriteWord(
   if (word === 'temp' || word === 'temporary') {
     return objection('STATEMENT_NOT_ALLOWED', 'what is temporary is in no snapshot')
   }
-  if (quoted) return null
+  if (quoted) return PLAN_LIKE.test(word) ? objection('BAD_NAME', PLAN_NAME) : null
   if (word === 'rollback') {
     return objection('STATEMENT_NOT_ALLOWED', 'ROLLBACK would take back other commands: use ABORT')
   }
@@ -104,12 +108,19 @@ function objectionToReadWord({ word }: Extract<Token, { kind: 'word' }>): Object
 
 /** Whether some `name AS (…)` or `name(columns) AS (…)` reads its own name: WITH needs no RECURSIVE for that. */
 function callsItself(tokens: readonly Token[]): boolean {
-  return tokens.some((token, at) => {
-    if (!isWord(token, 'as')) return false
+  return withParts(tokens).some(({ name, body }) => body.some(inner => isWord(inner, name)))
+}
+
+/** What may be a part of a WITH: its name, and what stands between its parentheses, with them. */
+export function withParts(
+  tokens: readonly Token[],
+): readonly { readonly name: string; readonly body: readonly Token[] }[] {
+  return tokens.flatMap((token, at) => {
+    if (!isWord(token, 'as')) return []
     const name = nameBefore(tokens, at)
     const start = bodyAfter(tokens, at)
-    if (name === null || start === null) return false
-    return tokens.slice(start, closing(tokens, start)).some(inner => isWord(inner, name))
+    if (name === null || start === null) return []
+    return [{ name, body: tokens.slice(start, closing(tokens, start)) }]
   })
 }
 

@@ -5,6 +5,7 @@ import { decodeCommand, type SqlStatement } from './command.ts'
 import { FrozenFunctions, SqlRefusal } from './frozen-functions.ts'
 import { PlanCost, STEPS_MAX } from './plan-cost.ts'
 import { objectionToWrite } from './rules.ts'
+import { ADDED_MAX, type Spread, spreadOf } from './spread.ts'
 import { tokensOf } from './tokens.ts'
 import { type Bound, boundOf, type Rows, toJson } from './values.ts'
 
@@ -72,11 +73,13 @@ export class SqlExecutor {
   #run({ sql, params }: SqlStatement): StatementResult {
     const objection = objectionToWrite(sql)
     if (objection !== null) throw new SqlRefusal(objection.code, objection.detail)
+    const spread = spreadOf(this.#db, tokensOf(sql) ?? [])
+    if (spread.added > ADDED_MAX) throw new SqlRefusal('TOO_COSTLY', 'too much is written out')
     const prepared = this.#db.prepare<unknown[], Bound[]>(sql)
     if (prepared.readonly) throw new SqlRefusal('STATEMENT_NOT_ALLOWED', 'a query changes nothing')
     const bound = boundOf(params)
     if (!Array.isArray(bound)) throw new SqlRefusal('BAD_STATEMENT', bound.problem)
-    this.#afford(sql, bound)
+    this.#afford(spread, sql, bound)
     if (!prepared.reader) return { changes: prepared.run(...bound).changes }
     const rows = prepared
       .raw()
@@ -88,8 +91,8 @@ export class SqlExecutor {
   }
 
   /** Every node runs it to its end, and does nothing else meanwhile. @throws SqlRefusal */
-  #afford(sql: string, bound: readonly unknown[]): void {
-    this.#steps -= new PlanCost(this.#db, tokensOf(sql) ?? []).of(sql, bound, this.#isAlone)
+  #afford(spread: Spread, sql: string, bound: readonly unknown[]): void {
+    this.#steps -= new PlanCost(this.#db, spread).of(sql, bound, this.#isAlone)
     if (this.#steps < 0) throw new SqlRefusal('TOO_COSTLY', 'too many rows inside one another')
   }
 }
