@@ -23,9 +23,14 @@ export const replace: Maker = async field => {
   })
 }
 
-/** One more for a while. */
+/** One more for a while; one that could not leave at an earlier time leaves now. */
 export const addAndRemove: Maker = field => {
   const id = `node${field.spare}`
+  const left = field.agents.cluster.nodes.find(node => node.id === id)
+  if (left !== undefined) {
+    if (!field.free.includes(left)) return Promise.resolve(null)
+    return changing(field, `${id} goes`, [left], () => remove(field, left))
+  }
   return changing(field, `${id} comes and goes`, [], async () => {
     const node = await add(field, id)
     await sleep(field.chance.within(0, 3_000))
@@ -63,6 +68,7 @@ async function remove(field: Field, node: NodePlace): Promise<void> {
 
 async function add(field: Field, id: string): Promise<NodePlace> {
   const { agents } = field
+  await awaitOutside(agents.cluster, id)
   wipe(anyNodeOf(agents.cluster.place, id))
   const node = await agents.cluster.add(id, { settings: field.settings })
   const release = field.take(node)
@@ -71,6 +77,19 @@ async function add(field: Field, id: string): Promise<NodePlace> {
   await agents.start(node)
   release()
   return node
+}
+
+/**
+ * A disk that counts is not thrown away: an attempt to add this node that failed may have made it a member all the
+ * same, whose promises a majority then relies on.
+ * @throws Error while it is not certain that it is none
+ */
+async function awaitOutside(cluster: TestCluster, id: string): Promise<void> {
+  const members = await membersOf(cluster)
+  if (members.includes(id)) await askToRemove(cluster, id)
+  const after = await membersOf(cluster)
+  if (after.length === 0) throw new Error(`nobody leads who could say whether ${id} is a member`)
+  if (after.includes(id)) throw new Error(`${id} is a member still`)
 }
 
 function wipe({ dataDirectory }: NodePlace): void {
