@@ -18,6 +18,8 @@ interface Connection {
   paused: boolean
   /** an answer was written past Node's own bookkeeping: nothing more may follow it */
   refused: boolean
+  /** an answer said that it is the last: a client that sends again what it had sent behind it must have it once */
+  over: boolean
 }
 
 /**
@@ -31,6 +33,10 @@ export class Connections {
   began(incoming: IncomingMessage, start: () => void): void {
     const { socket } = incoming
     const connection = this.#of(socket)
+    if (connection.over) {
+      incoming.resume()
+      return
+    }
     connection.latest = incoming
     connection.begun++
     if (++connection.unanswered === 1) {
@@ -50,6 +56,7 @@ export class Connections {
   answered({ socket }: IncomingMessage, outgoing: ServerResponse): void {
     const connection = this.#of(socket)
     connection.unanswered--
+    if (!outgoing.shouldKeepAlive) connection.over = true
     if (connection.waiting.length === 0 || connection.starting) return
     if (outgoing.writableFinished) startWaiting(connection, socket)
     else outgoing.once('finish', () => startWaiting(connection, socket))
@@ -91,6 +98,7 @@ export class Connections {
         starting: false,
         paused: false,
         refused: false,
+        over: false,
       }
       this.#bySocket.set(socket, connection)
     }
@@ -101,7 +109,7 @@ export class Connections {
 /** A loop, since thousands of requests that are refused at once would be as many nested calls. */
 function startWaiting(connection: Connection, socket: Socket): void {
   connection.starting = true
-  while (connection.waiting.length === connection.unanswered) {
+  while (!connection.over && connection.waiting.length === connection.unanswered) {
     const next = connection.waiting.shift()
     if (next === undefined) break
     next()

@@ -30,7 +30,8 @@ export function createListener(options: ListenerOptions): Listener {
   const throughHono = honoListener(api)
 
   const send = (incoming: IncomingMessage, outgoing: ServerResponse, reply: Reply): void => {
-    if (closing()) outgoing.shouldKeepAlive = false
+    const { Connection: connection } = reply.headers
+    if (closing() || connection === 'close') outgoing.shouldKeepAlive = false
     outgoing.writeHead(reply.status, reply.headers)
     outgoing.end(incoming.method === 'HEAD' || reply.body === '' ? undefined : reply.body)
     connections.answered(incoming, outgoing)

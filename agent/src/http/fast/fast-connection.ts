@@ -164,7 +164,8 @@ export class FastConnection {
     this.#quietSince = performance.now()
     this.#count(this.#served, this.#quietSince)
     this.#hasAnswered = true
-    if (this.#behind.length > 0) this.#resume()
+    // Behind an answer that was the last one nothing is begun: a client that sends it again must have it once.
+    if (this.#behind.length > 0 && this.socket.writable) this.#resume()
   }
 
   #resume(): void {
