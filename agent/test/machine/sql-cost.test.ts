@@ -171,6 +171,17 @@ t.test('views and parts of a WITH that are written out without end are refused',
   )
   const written = `WITH c0 AS (SELECT 1 q)${parts.join('')} INSERT INTO one(n) SELECT q FROM c40`
   t.equal(await told.run(written), 'TOO_COSTLY')
+  const line = Array.from(
+    { length: 100 },
+    (_, at) => `, c${at + 1} AS (SELECT q + 1 AS q FROM c${at})`,
+  )
+  const once = `WITH c0 AS (SELECT n AS q FROM one)${line.join('')} INSERT INTO one(n) SELECT q FROM c100`
+  t.strictSame(await told.run(once), [{ changes: 8 }], 'each is named once')
+  const windows =
+    'INSERT INTO one(n) SELECT sum(1) OVER w FROM one WINDOW w AS (ORDER BY (SELECT q FROM v40))'
+  for (let at = 1; at <= 40; at++) await told.run(view(41 - at))
+  t.equal(await told.run(windows), 'TOO_COSTLY')
+  t.equal(await told.run(windows.replace('OVER w', 'OVER ()')), 'TOO_COSTLY', 'named or not')
   await told.run('CREATE VIEW round AS SELECT n FROM trip')
   await told.run('CREATE VIEW trip AS SELECT n FROM round')
   t.equal(await told.run('INSERT INTO one(n) SELECT n FROM trip'), 'TOO_COSTLY')

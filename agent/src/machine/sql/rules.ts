@@ -111,28 +111,36 @@ function callsItself(tokens: readonly Token[]): boolean {
   return withParts(tokens).some(({ name, body }) => body.some(inner => isWord(inner, name)))
 }
 
-/** What may be a part of a WITH: its name, and what stands between its parentheses, with them. */
-export function withParts(
-  tokens: readonly Token[],
-): readonly { readonly name: string; readonly body: readonly Token[] }[] {
+/** What may be a part of a WITH. */
+export interface WithPart {
+  readonly name: string
+  /** what stands between its parentheses, with them */
+  readonly body: readonly Token[]
+  /** places of its name, and behind the body */
+  readonly from: number
+  readonly to: number
+}
+
+export function withParts(tokens: readonly Token[]): readonly WithPart[] {
   return tokens.flatMap((token, at) => {
     if (!isWord(token, 'as')) return []
-    const name = nameBefore(tokens, at)
+    const from = nameBefore(tokens, at)
     const start = bodyAfter(tokens, at)
-    if (name === null || start === null) return []
-    return [{ name, body: tokens.slice(start, closing(tokens, start)) }]
+    const name = tokens[from]
+    if (name?.kind !== 'word' || start === null) return []
+    const body = tokens.slice(start, closing(tokens, start))
+    return [{ name: name.word, body, from, to: start + body.length }]
   })
 }
 
-/** The name that an AS is about: the word before it, or before a list of columns. */
-function nameBefore(tokens: readonly Token[], at: number): string | null {
+/** Where the name is that an AS is about: before it, or before a list of columns. */
+function nameBefore(tokens: readonly Token[], at: number): number {
   let place = at - 1
   if (isSign(tokens[place], ')')) {
     while (place >= 0 && !isSign(tokens[place], '(')) place -= 1
     place -= 1
   }
-  const token = tokens[place]
-  return token?.kind === 'word' ? token.word : null
+  return place
 }
 
 /** Where the parenthesis behind `AS [NOT] [MATERIALIZED]` opens. */

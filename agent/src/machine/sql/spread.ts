@@ -4,8 +4,8 @@ import { type Token, tokensOf } from './tokens.ts'
 
 /** Words and signs that views and parts of a WITH may add to one command: some 0.1 s of SQLite's. */
 export const ADDED_MAX = 10_000
-/** Views inside views. */
-const DEPTH_MAX = 100
+/** Views and parts inside one another. */
+const DEPTH_MAX = 200
 
 /** What a statement says where all that it names is written out. */
 export interface Spread {
@@ -86,7 +86,9 @@ class Meanings {
   /** By what a text names. */
   added(text: Text, own = '', depth = 0): number {
     let added = 0
-    for (const name of this.#named(text)) if (name !== own) added += this.#size(name, depth)
+    for (const name of this.#named(text, partsOf(text))) {
+      if (name !== own) added += this.#size(name, depth)
+    }
     return added
   }
 
@@ -94,7 +96,7 @@ class Meanings {
     const found = new Set<string>()
     const waiting = [text]
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-      for (const name of this.#named(next)) {
+      for (const name of this.#named(next, NONE)) {
         if (found.has(name)) continue
         found.add(name)
         waiting.push(...(this.#views.get(name) ?? []))
@@ -117,9 +119,9 @@ class Meanings {
   }
 
   /** Each name as often as it is there; none that is surely a column's or an alias. */
-  *#named(text: Text): Iterable<string> {
+  *#named(text: Text, except: ReadonlySet<number>): Iterable<string> {
     for (const [at, token] of text.entries()) {
-      if (token.kind !== 'word' || !this.#texts.has(token.word)) continue
+      if (except.has(at) || token.kind !== 'word' || !this.#texts.has(token.word)) continue
       const [scope, before] = [text[at - 2], text[at - 1]]
       if (before?.kind === 'word' && before.word === 'as') continue
       const isColumn = before?.kind === 'sign' && before.sign === '.'
@@ -127,4 +129,19 @@ class Meanings {
       yield token.word
     }
   }
+}
+
+const NONE: ReadonlySet<number> = new Set()
+
+/**
+ * Where the parts of a WITH stand: they are written out where they are named, and nowhere else. A WINDOW has parts that look
+ * alike, and are written out where they stand.
+ */
+function partsOf(text: Text): ReadonlySet<number> {
+  const places = new Set<number>()
+  if (text.some(token => token.kind === 'word' && token.word === 'window')) return places
+  for (const { from, to } of withParts(text)) {
+    for (let place = from; place < to; place++) places.add(place)
+  }
+  return places
 }
