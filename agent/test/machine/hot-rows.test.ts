@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import fc from 'fast-check'
 import t from 'tap'
+import { Prng } from '../../src/lib/prng.ts'
 import { encodeCommand } from '../../src/machine/kv/command.ts'
 import { KvMachine } from '../../src/machine/kv/kv-machine.ts'
 import { operation } from '../../src/machine/kv/operation.ts'
@@ -192,6 +193,36 @@ t.test('a key that was deleted, by itself or with a tree, is made anew', async t
   t.strictSame(made, [1, null, 3, null, 5])
   await machine.close()
 })
+
+t.test(
+  'what is written a slice at a time is answered as it was put, and is all in the file',
+  async t => {
+    const prng = new Prng(drawSeed(t))
+    const file = join(t.testdir(), 'kv.db')
+    const machine = await opened(file)
+    const expected = new Map<string, string>()
+    let index = 0
+    for (let round = 0; round < 200; round++) {
+      const batch = Array.from({ length: prng.between(1, 120) }, () => {
+        const [name, value] = [`k${prng.between(0, 2_000)}`, `${prng.between(0, 1e6)}`]
+        expected.set(name, value)
+        return entry(++index, 1, setText(name, value))
+      })
+      await machine.apply(batch, NONE)
+      for (let count = 0; count < 20; count++) {
+        const name = `k${prng.between(0, 2_000)}`
+        const { row } = machine.query({ kind: 'get', key: text(name) })
+        const found = row === null ? undefined : Buffer.from(row.value).toString()
+        if (found !== expected.get(name)) t.fail(`${name}: ${found}, not ${expected.get(name)}`)
+      }
+      if (prng.between(0, 20) === 0) await machine.checkpoint()
+    }
+    await machine.close()
+    const sql = "SELECT CAST(key AS TEXT) || ' ' || CAST(value AS TEXT) FROM kv ORDER BY key"
+    const all = [...expected].map(([name, value]) => `${name} ${value}`)
+    t.strictSame((inFile(file, sql) as string[]).sort(), all.sort())
+  },
+)
 
 t.test('more keys than are remembered', async t => {
   const file = join(t.testdir(), 'kv.db')

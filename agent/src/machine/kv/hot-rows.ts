@@ -5,8 +5,10 @@ import { checksumOf, type KeptRow, type Standing } from './row.ts'
 
 /** Keys of one generation: what was used since the last one is remembered, and the generation before it. */
 const GENERATION_KEYS = 16_384
-/** What waits to be written at most before the next batch is applied: keys, and bytes. */
-const UNWRITTEN_KEYS_MAX = 2_048
+/** Keys that wait to be written: so many may yet change again, and a commit has no more to write than them. */
+const UNWRITTEN_KEYS_MAX = 512
+/** Beyond it so many are written at once, the oldest: a stretch of a fraction of a millisecond. */
+const SLICE_KEYS = 64
 const UNWRITTEN_BYTES_MAX = 1024 * 1024
 
 /** A key that was put plainly a short while ago. */
@@ -48,13 +50,14 @@ export class HotRows {
     return this.#unwritten.length > 0
   }
 
-  /** Whether it is time to write. */
+  /** Whether it is time to write all of it. */
   get full(): boolean {
-    return (
-      this.#unwritten.length >= UNWRITTEN_KEYS_MAX ||
-      this.#unwrittenBytes >= UNWRITTEN_BYTES_MAX ||
-      this.#young.size >= GENERATION_KEYS
-    )
+    return this.#unwrittenBytes >= UNWRITTEN_BYTES_MAX || this.#young.size >= GENERATION_KEYS
+  }
+
+  /** Whether it is time to write a slice. */
+  get many(): boolean {
+    return this.#unwritten.length >= UNWRITTEN_KEYS_MAX + SLICE_KEYS
   }
 
   /**
@@ -72,6 +75,7 @@ export class HotRows {
   /** The set is carried out; the last bytes of `part` are its command. */
   put(hot: Hot, index: number, { bytes, length }: ChangePart, commandLength: number): void {
     if (hot.bytes === null) this.#unwritten.push(hot)
+    else this.#unwrittenBytes -= hot.commandLength
     hot.modifyIndex = index
     hot.bytes = bytes
     hot.commandAt = length - commandLength
@@ -93,19 +97,15 @@ export class HotRows {
 
   /** Writes what waits. After an error nothing of the transaction may stay. */
   write(): void {
-    for (const hot of this.#unwritten) {
-      if (hot.bytes === null) continue
-      const at = keyAt(hot.commandAt)
-      const key = hot.bytes.subarray(at, at + hot.keyLength)
-      const value = contentOf(hot, hot.bytes)
-      this.#put.run(key, value, hot.createIndex, hot.modifyIndex, checksumOf(key, value))
-      hot.bytes = null
-    }
-    this.#unwritten = []
-    this.#unwrittenBytes = 0
+    this.#write(this.#unwritten.length)
     if (this.#young.size < GENERATION_KEYS) return
     this.#old = this.#young
     this.#young = new Map()
+  }
+
+  /** The same for the oldest of it. */
+  writeSlice(): void {
+    this.#write(SLICE_KEYS)
   }
 
   /** The table is changed otherwise: of this key, null: of who knows which. Nothing waits. */
@@ -120,6 +120,18 @@ export class HotRows {
     this.#old = new Map()
     this.#unwritten = []
     this.#unwrittenBytes = 0
+  }
+
+  #write(keys: number): void {
+    for (const hot of this.#unwritten.splice(0, keys)) {
+      if (hot.bytes === null) continue
+      const at = keyAt(hot.commandAt)
+      const key = hot.bytes.subarray(at, at + hot.keyLength)
+      const value = contentOf(hot, hot.bytes)
+      this.#put.run(key, value, hot.createIndex, hot.modifyIndex, checksumOf(key, value))
+      hot.bytes = null
+      this.#unwrittenBytes -= hot.commandLength
+    }
   }
 
   #forget(name: string): void {

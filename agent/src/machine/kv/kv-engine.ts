@@ -80,6 +80,7 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
   /** In memory: the feed has a copy of the command, and the row that waits points to it. */
   #setPlain(command: Uint8Array, keyLength: number, index: number): Result {
     if (this.#hot.full) this.#flush()
+    else if (this.#hot.many) this.#hot.writeSlice()
     const key = Buffer.from(command.buffer, command.byteOffset + keyAt(0), keyLength)
     const name = key.toString('latin1')
     const hot = this.#hot.standing(name, key, index)
