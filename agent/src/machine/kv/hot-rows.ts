@@ -1,7 +1,7 @@
-import type { Database, Statement } from 'better-sqlite3'
 import type { ChangePart } from './change-part.ts'
+import type { PlainRows } from './plain-rows.ts'
 import { keyAt, valueAt } from './plain-set.ts'
-import { checksumOf, type KeptRow, type Standing } from './row.ts'
+import type { KeptRow, Standing } from './row.ts'
 
 /** Keys of one generation: what was used since the last one is remembered, and the generation before it. */
 const GENERATION_KEYS = 16_384
@@ -26,23 +26,15 @@ export interface Hot extends Standing {
  * is committed or anything but a key is asked for. What they leave as it was is remembered for the next ones.
  */
 export class HotRows {
-  readonly #put: Statement<[Uint8Array, Uint8Array, number, number, number]>
-  readonly #standing: Statement<[Uint8Array], Standing>
+  readonly #table: PlainRows
   /** by key, one character a byte */
   #young = new Map<string, Hot>()
   #old = new Map<string, Hot>()
   #unwritten: Hot[] = []
   #unwrittenBytes = 0
 
-  constructor(db: Database) {
-    this.#put = db.prepare(
-      `INSERT INTO kv(key, value, create_index, modify_index, checksum) VALUES(?, ?, ?, ?, ?)
-       ON CONFLICT(key) DO UPDATE SET value = excluded.value, modify_index = excluded.modify_index,
-         checksum = excluded.checksum, flags = '0', ttl_ms = 0, content_type = ''`,
-    )
-    this.#standing = db.prepare(
-      'SELECT create_index AS createIndex, lock_index AS lockIndex, session FROM kv WHERE key = ?',
-    )
+  constructor(table: PlainRows) {
+    this.#table = table
   }
 
   /** Whether the table lacks something. */
@@ -128,7 +120,7 @@ export class HotRows {
       const at = keyAt(hot.commandAt)
       const key = hot.bytes.subarray(at, at + hot.keyLength)
       const value = contentOf(hot, hot.bytes)
-      this.#put.run(key, value, hot.createIndex, hot.modifyIndex, checksumOf(key, value))
+      this.#table.put(key, value, hot)
       hot.bytes = null
       this.#unwrittenBytes -= hot.commandLength
     }
@@ -140,7 +132,7 @@ export class HotRows {
   }
 
   #read(key: Uint8Array, index: number): Hot {
-    const row = this.#standing.get(key)
+    const row = this.#table.standing(key)
     return {
       createIndex: row?.createIndex ?? index,
       lockIndex: row?.lockIndex ?? 0,

@@ -3,10 +3,11 @@ import { assert } from '../../lib/assert.ts'
 import { MachineDamaged } from '../state-machine.ts'
 import { HotRows } from './hot-rows.ts'
 import { Names } from './names.ts'
+import { PlainRows } from './plain-rows.ts'
 import type { Scope } from './query.ts'
 import { Ranged } from './ranged.ts'
 import { isReserved, RESERVED_END } from './reserved.ts'
-import { checksumOf, type KeptRow, type KvRow, type Standing } from './row.ts'
+import { checksumOf, type KeptRow, type KvRow } from './row.ts'
 import { Tombstones } from './tombstones.ts'
 import { ROWS_BYTES_MAX, rowBytes, TREE_KEYS_MAX } from './tree-limits.ts'
 
@@ -25,8 +26,7 @@ export class Rows {
   readonly #put: Statement<
     [Uint8Array, Uint8Array, number, number, number, string, number, string, number, string]
   >
-  readonly #plain: Statement<[Uint8Array, Uint8Array, number, number, number]>
-  readonly #standing: Statement<[Uint8Array], Standing>
+  readonly #plain: PlainRows
   readonly #delete: Statement<[Uint8Array]>
   readonly #held: Statement<[string], Found>
   readonly #list: Ranged<Found>
@@ -36,18 +36,11 @@ export class Rows {
 
   constructor(db: Database) {
     this.tombstones = new Tombstones(db)
-    this.hot = new HotRows(db)
+    this.#plain = new PlainRows(db)
+    this.hot = new HotRows(this.#plain)
     this.#file = db.name
     this.#get = db.prepare(`SELECT ${COLUMNS} FROM kv WHERE key = ?`)
     this.#put = db.prepare('INSERT OR REPLACE INTO kv VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
-    this.#plain = db.prepare(
-      `INSERT INTO kv(key, value, create_index, modify_index, checksum) VALUES(?, ?, ?, ?, ?)
-       ON CONFLICT(key) DO UPDATE SET value = excluded.value, modify_index = excluded.modify_index,
-         checksum = excluded.checksum, flags = '0', ttl_ms = 0, content_type = ''`,
-    )
-    this.#standing = db.prepare(
-      'SELECT create_index AS createIndex, lock_index AS lockIndex, session FROM kv WHERE key = ?',
-    )
     this.#delete = db.prepare('DELETE FROM kv WHERE key = ?')
     this.#held = db.prepare(
       `SELECT ${COLUMNS} FROM kv WHERE session = ? AND session <> '' ORDER BY key`,
@@ -88,8 +81,8 @@ export class Rows {
   /** As a `put` of the value alone, whatever was there; a lock on it stays. @returns the row that this makes */
   putPlain(key: Uint8Array, value: Uint8Array, index: number): KvRow {
     this.hot.forget(key)
-    this.#plain.run(key, value, index, index, checksumOf(key, value))
-    const standing = this.#standing.get(key)
+    this.#plain.put(key, value, { createIndex: index, modifyIndex: index })
+    const standing = this.#plain.standing(key)
     assert(standing !== undefined, 'a key that was put is there')
     return { ...standing, value, modifyIndex: index, flags: 0n, contentType: '' }
   }

@@ -10,43 +10,19 @@ import { KvMachine } from '../../../src/machine/kv/kv-machine.ts'
 import { decodeEnvelope } from '../../../src/node/envelope.ts'
 import { encodeConfiguration, initialConfiguration } from '../../../src/raft/configuration.ts'
 import { asLogIndex, asNodeId, asTerm, type Entry, ORIGIN } from '../../../src/raft/types.ts'
-import { MemoryNetwork } from '../../../src/transport/memory-transport.ts'
+import type { MemoryNetwork } from '../../../src/transport/memory-transport.ts'
 import { Recorder } from '../../transport/harness.ts'
 import { eventually } from '../in-process-cluster.ts'
-import {
-  contactOf,
-  type End,
-  entriesOf,
-  IDENTITY,
-  isNew,
-  LAST,
-  NAMES,
-  nodeOn,
-  onDisk,
-  reign,
-  SELF,
-  startAgain,
-} from './story.ts'
+import { contactOf, entriesOf, IDENTITY, NAMES, SELF, story } from './story.ts'
 
 const OTHER = { leader: asNodeId('c'), term: 2, value: 'new', prev: ORIGIN }
 const TERM = asTerm(OTHER.term)
 
-process.stdout.write(`${JSON.stringify(await install(process.argv[2] ?? ''))}\n`)
-
-async function install(directory: string): Promise<End> {
-  const network = new MemoryNetwork()
-  const fatal: unknown[] = []
-  const node = nodeOn(network, fatal)
-  await node.start()
-  const first = { leader: asNodeId('b'), term: 1, value: 'old', prev: ORIGIN }
-  await reign(network, fatal, first)
-  await eventually('all is applied', () => node.status().appliedIndex === LAST || undefined)
-  await bring(network, fatal, await snapshotIn(join(directory, 'theirs')))
-  await eventually('an end', async () => fatal.length > 0 || (await isNew(node)) || undefined)
-  await node.stop()
-  const stopped = fatal.length > 0 ? String(fatal[0]) : null
-  return { stopped, refused: await startAgain(), ...(await onDisk()) }
-}
+const directory = process.argv[2] ?? ''
+const end = await story(async (network, fatal) =>
+  bring(network, fatal, await snapshotIn(join(directory, 'theirs'))),
+)
+process.stdout.write(`${JSON.stringify(end)}\n`)
 
 /** Of the other history, as its leader would have built it. */
 async function snapshotIn(directory: string): Promise<StoredSnapshot> {

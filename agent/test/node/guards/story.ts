@@ -14,6 +14,7 @@ import {
   type Entry,
   type LogPosition,
   type NodeId,
+  ORIGIN,
 } from '../../../src/raft/types.ts'
 import { MemoryNetwork } from '../../../src/transport/memory-transport.ts'
 import { Recorder } from '../../transport/harness.ts'
@@ -41,7 +42,7 @@ export interface Reign {
 export const NAMES = ['a', 'b', 'c'] as const
 export const SELF = asNodeId('a')
 const KEY = Buffer.from('k')
-export const LAST = asLogIndex(3)
+const LAST = asLogIndex(3)
 export const IDENTITY = { clusterId: 'test', nodeId: SELF, incarnation: 'a-1' }
 const silent = { info: () => {}, warn: () => {}, error: () => {} }
 
@@ -49,7 +50,7 @@ const directory = process.argv[2] ?? ''
 const openLog = () => new SegmentLogStore({ directory: join(directory, 'log') })
 const openMachine = () => new KvMachine({ file: join(directory, 'kv.sqlite') })
 
-export function nodeOn(network: MemoryNetwork, fatal: unknown[]) {
+function nodeOn(network: MemoryNetwork, fatal: unknown[]) {
   return new RaftNode({
     identity: IDENTITY,
     contact: contactOf('a'),
@@ -71,6 +72,23 @@ export function nodeOn(network: MemoryNetwork, fatal: unknown[]) {
     checkIntervalMs: 0,
     onFatal: error => fatal.push(error),
   })
+}
+
+/** The node holds its three entries; then `meet` brings it another history. What has become of it. */
+export async function story(
+  meet: (network: MemoryNetwork, fatal: readonly unknown[]) => Promise<void>,
+): Promise<End> {
+  const network = new MemoryNetwork()
+  const fatal: unknown[] = []
+  const node = nodeOn(network, fatal)
+  await node.start()
+  await reign(network, fatal, { leader: asNodeId('b'), term: 1, value: 'old', prev: ORIGIN })
+  await eventually('all is applied', () => node.status().appliedIndex === LAST || undefined)
+  await meet(network, fatal)
+  await eventually('an end', async () => fatal.length > 0 || (await isNew(node)) || undefined)
+  await node.stop()
+  const stopped = fatal.length > 0 ? String(fatal[0]) : null
+  return { stopped, refused: await startAgain(), ...(await onDisk()) }
 }
 
 /** Sends the whole history, and says that it is committed; until the node has acknowledged it or stopped. */
@@ -107,13 +125,13 @@ export function entriesOf({ term, value, prev }: Reign): Entry[] {
   })
 }
 
-export async function isNew(node: ReturnType<typeof nodeOn>): Promise<boolean> {
+async function isNew(node: ReturnType<typeof nodeOn>): Promise<boolean> {
   const answer = await node.query({ kind: 'get', key: KEY })
   return textOf(answer) === 'new'
 }
 
 /** Why not; null: it has. */
-export async function startAgain(): Promise<string | null> {
+async function startAgain(): Promise<string | null> {
   const node = nodeOn(new MemoryNetwork(), [])
   try {
     await node.start()
@@ -125,7 +143,7 @@ export async function startAgain(): Promise<string | null> {
   }
 }
 
-export async function onDisk(): Promise<Pick<End, 'terms' | 'value'>> {
+async function onDisk(): Promise<Pick<End, 'terms' | 'value'>> {
   const log = openLog()
   const { base, last } = await log.open(IDENTITY)
   const first = asLogIndex(base.index + 1)

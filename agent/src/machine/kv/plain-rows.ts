@@ -1,0 +1,33 @@
+import type { Database, Statement } from 'better-sqlite3'
+import { checksumOf, type KvRow, type Standing } from './row.ts'
+
+/** How a plain write reaches the table of keys: the value is replaced, a lock stays, flags and lifetime go. */
+export class PlainRows {
+  readonly #put: Statement<[Uint8Array, Uint8Array, number, number, number]>
+  readonly #standing: Statement<[Uint8Array], Standing>
+
+  constructor(db: Database) {
+    this.#put = db.prepare(
+      `INSERT INTO kv(key, value, create_index, modify_index, checksum) VALUES(?, ?, ?, ?, ?)
+       ON CONFLICT(key) DO UPDATE SET value = excluded.value, modify_index = excluded.modify_index,
+         checksum = excluded.checksum, flags = '0', ttl_ms = 0, content_type = ''`,
+    )
+    this.#standing = db.prepare(
+      'SELECT create_index AS createIndex, lock_index AS lockIndex, session FROM kv WHERE key = ?',
+    )
+  }
+
+  /** @param indexes `createIndex` counts only where there is no such key */
+  put(
+    key: Uint8Array,
+    value: Uint8Array,
+    { createIndex, modifyIndex }: Pick<KvRow, 'createIndex' | 'modifyIndex'>,
+  ): void {
+    this.#put.run(key, value, createIndex, modifyIndex, checksumOf(key, value))
+  }
+
+  /** What a plain write leaves as it is; undefined: there is no such key. */
+  standing(key: Uint8Array): Standing | undefined {
+    return this.#standing.get(key)
+  }
+}
