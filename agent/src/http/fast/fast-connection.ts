@@ -43,6 +43,7 @@ export class FastConnection {
   #coming: Coming | null = null
   /** came while an earlier request had no answer */
   #behind: Buffer[] = []
+  #behindBytes = 0
   #quietSince = this.beganAt
   #hasAnswered = false
 
@@ -93,8 +94,8 @@ export class FastConnection {
 
   #keep(chunk: Buffer): void {
     this.#behind.push(chunk)
-    const bytes = this.#behind.reduce((sum, { length }) => sum + length, 0)
-    if (bytes > BEHIND_BYTES_MAX) this.socket.pause()
+    this.#behindBytes += chunk.length
+    if (this.#behindBytes > BEHIND_BYTES_MAX) this.socket.pause()
   }
 
   #begin(chunk: Buffer): void {
@@ -171,6 +172,7 @@ export class FastConnection {
   #resume(): void {
     const behind = Buffer.concat(this.#behind)
     this.#behind = []
+    this.#behindBytes = 0
     if (this.socket.isPaused()) this.socket.resume()
     this.#begin(behind)
   }

@@ -1,6 +1,6 @@
 /**
  * A strict subset of HTTP/1.1, which every reader of HTTP understands in the same way: see decision 0004. What is not
- * in it is not refused here: `null` says "not mine", and Node's parser judges it.
+ * in it is not refused here: `read` says "not mine", and Node's parser judges it.
  */
 import type { HeaderName } from '../head.ts'
 
