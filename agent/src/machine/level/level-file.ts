@@ -107,8 +107,9 @@ async function readAll(
     hash.update(head)
     if (before !== null) {
       await take(some)
-      const account = decodeAccount(await next((await next(4)).readUInt32LE()))
+      const encoded = Buffer.from(await next((await next(4)).readUInt32LE()))
       await requireEnd(reader, hash)
+      const account = decodeAccount(encoded)
       if (!sameTally(account.tally, tally)) throw new DecodeError('entries are missing')
       return { account, at, hash: before }
     }
