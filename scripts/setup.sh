@@ -180,6 +180,8 @@ packages_fit() {
 
 ensure_packages() {
   packages_fit && return
+  # npm ci begins by emptying it, and would empty what others use.
+  [ ! -L node_modules ] || fail "node_modules is a link, and what it leads to ($(readlink node_modules)) is not what package-lock.json asks for: remove the link, or run this there."
   say 'fetching packages: npm ci'
   # Install scripts come after: the driver needs a compiler only where its binary cannot be had.
   npm ci --ignore-scripts --loglevel=error || fail 'npm ci failed: see above.'

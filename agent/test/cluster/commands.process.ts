@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -173,3 +173,19 @@ async function outputOf(child: ChildProcess): Promise<() => string> {
   }
   return () => text
 }
+
+t.test('set-up leaves alone what a node_modules that is a link leads to', async t => {
+  const checkout = temporaryDirectory(t)
+  const [scripts, elsewhere] = [join(checkout, 'scripts'), join(checkout, 'elsewhere')]
+  mkdirSync(scripts)
+  mkdirSync(elsewhere)
+  for (const name of ['package.json', 'package-lock.json', 'scripts/setup.sh']) {
+    copyFileSync(join(ROOT, name), join(checkout, name))
+  }
+  writeFileSync(join(elsewhere, 'theirs'), '')
+  symlinkSync(elsewhere, join(checkout, 'node_modules'))
+  const { status, stderr } = spawnSync(join(scripts, 'setup.sh'), { encoding: 'utf8' })
+  t.equal(status, 1)
+  t.match(stderr, /node_modules is a link/)
+  t.ok(existsSync(join(elsewhere, 'theirs')))
+})
