@@ -8,6 +8,7 @@ import type { NodePlace } from '../../lib/layout.ts'
 import { parseLogLine } from '../../lib/log-tail.ts'
 import { kill, stop } from '../../lib/operations.ts'
 import type { Started } from '../../lib/processes.ts'
+import { Excuses } from './excuses.ts'
 
 /** pino's level of what ends an agent */
 const FATAL = 60
@@ -26,8 +27,7 @@ export class Agents {
   readonly #started = new Map<string, Started>()
   /** ended on purpose */
   readonly #down = new Set<string>()
-  /** those that may end by themselves, and for how many reasons */
-  readonly #frail = new Map<string, number>()
+  readonly #excuses = new Excuses()
   /** how those ended that did so by themselves, and were allowed to */
   readonly endings = new Map<string, number>()
 
@@ -68,10 +68,7 @@ export class Agents {
 
   /** From now on, and until what it returns is called, it may end by itself. */
   allowEnd(node: NodePlace): () => void {
-    this.#frail.set(node.id, (this.#frail.get(node.id) ?? 0) + 1)
-    return () => {
-      this.#frail.set(node.id, (this.#frail.get(node.id) ?? 1) - 1)
-    }
+    return this.#excuses.allow(node.id)
   }
 
   /** Others end and start it. */
@@ -114,7 +111,7 @@ export class Agents {
     const how = started === undefined ? 'nobody knows how' : (started.ended() ?? 'just now')
     const last = lastFatal(node)
     const ending = `${how}: ${last}`
-    if ((this.#frail.get(node.id) ?? 0) > 0) {
+    if (this.#excuses.cover(node.id, last)) {
       this.endings.set(ending, (this.endings.get(ending) ?? 0) + 1)
       return
     }

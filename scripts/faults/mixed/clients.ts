@@ -15,8 +15,8 @@ export interface Scene {
   readonly gateways: () => readonly string[]
   /** once true, clients begin nothing more */
   readonly isOver: () => boolean
-  /** While a disk fails a read may be answered 500. */
-  readonly disksFail: () => boolean
+  /** Whether a disk has failed since then: a read may be answered 500. */
+  readonly disksFailed: (since: number) => boolean
 }
 
 export class Actor {
@@ -59,15 +59,17 @@ export class Actor {
 
   /**
    * With an Idempotency-Key, through any gateway, until it is answered for sure; what was refused begins anew.
-   * @returns null when the run was over first; its `called` is that of the first try
+   * @returns null when it is not answered in its time after the run was over; its `called` is that of the first try
    */
   async once(request: Request, patienceMs: number): Promise<Reply | null> {
     const headers = { ...request.headers, 'Idempotency-Key': `${this.scene.seed}-${this.unique()}` }
     const called = performance.now()
+    let deadline = Number.POSITIVE_INFINITY
     for (;;) {
       const reply = await this.#ask({ ...request, headers }, true)
       if (reply.conclusion === 'sure') return { ...reply, called }
-      if (this.scene.isOver() && performance.now() > called + patienceMs) return null
+      if (performance.now() > deadline) return null
+      if (this.scene.isOver()) deadline = Math.min(deadline, performance.now() + patienceMs)
       await sleep(RETRY_MS)
     }
   }
@@ -90,8 +92,8 @@ export class Actor {
     const reply = await call(this.chance.oneOf(urls), request)
     const what = `${request.method ?? 'GET'} ${request.path}`
     this.ledger.answered(what, reply, writes)
-    const { status, conclusion, body } = reply
-    const excused = status === 500 && this.scene.disksFail()
+    const { status, conclusion, body, called } = reply
+    const excused = status === 500 && this.scene.disksFailed(called)
     if (conclusion === 'strange' && !excused) {
       this.ledger.violation(`${what} was answered ${status}: ${body.slice(0, 200)}`)
     }

@@ -2,6 +2,7 @@
 
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Chance } from '../../../agent/test/simulation/chance.ts'
 import type { NodePlace } from '../../lib/layout.ts'
 import type { Hosts } from '../../net/hosts.ts'
@@ -9,6 +10,8 @@ import type { Disks } from '../disks.ts'
 import type { Agents } from './agents.ts'
 import type { Certificates } from './certificates.ts'
 import type { Ledger } from './record.ts'
+
+const POLL_MS = 20
 
 /** One that lasts until it is healed. */
 export interface Fault {
@@ -34,16 +37,16 @@ export class Field {
   readonly tell: (what: string) => void
   /** of an agent that is added */
   readonly settings: Readonly<Record<string, unknown>>
-  /** ids that have to be left alone: something is being done to their processes */
-  readonly #busy = new Set<string>()
+  /** by id, how much is being done to its processes: it has to be left alone */
+  readonly #busy = new Map<string, number>()
   /** number of a node that may come beside the others */
   readonly spare: number
   /** members are being changed */
   changing = false
   /** certificates are being replaced */
   rotating = false
-  /** faults of disks under way */
-  diskFaults = 0
+  /** faults of disks under way, and when one was over last */
+  readonly #broken = { disks: 0, until: Number.NEGATIVE_INFINITY }
 
   constructor(
     parts: Pick<
@@ -74,24 +77,52 @@ export class Field {
 
   /** Those that nothing is being done to. */
   get free(): readonly NodePlace[] {
-    return this.agents.running.filter(({ id }) => !this.#busy.has(id))
+    return this.agents.running.filter(node => !this.#isTaken(node))
   }
 
   /** One of them, the leader as often as `share` says. */
   async victim(share = 0.6): Promise<NodePlace | null> {
+    const leader = this.chance.happens(share) ? await this.agents.leader() : null
     const free = this.free
     if (free.length === 0) return null
-    const leader = this.chance.happens(share) ? await this.agents.leader() : null
     const found = free.find(({ id }) => id === leader?.id)
     return found ?? this.chance.oneOf(free)
   }
 
   /** Until what it returns is called nobody else touches it. */
   take({ id }: NodePlace): () => void {
-    this.#busy.add(id)
+    this.#busy.set(id, (this.#busy.get(id) ?? 0) + 1)
     return () => {
-      this.#busy.delete(id)
+      this.#busy.set(id, (this.#busy.get(id) ?? 1) - 1)
     }
+  }
+
+  /** Once nobody else does anything to it. @throws Error when that takes longer */
+  async takeOnceFree(node: NodePlace, withinMs: number): Promise<() => void> {
+    const deadline = performance.now() + withinMs
+    while (this.#isTaken(node)) {
+      if (performance.now() > deadline) throw new Error(`something is being done to ${node.id}`)
+      await sleep(POLL_MS)
+    }
+    return this.take(node)
+  }
+
+  /** A disk fails until what it returns is called. */
+  breakDisk(): () => void {
+    this.#broken.disks += 1
+    return () => {
+      this.#broken.disks -= 1
+      this.#broken.until = performance.now()
+    }
+  }
+
+  /** Whether a disk has failed since then. */
+  disksFailed(since: number): boolean {
+    return this.#broken.disks > 0 || this.#broken.until >= since
+  }
+
+  #isTaken({ id }: Pick<NodePlace, 'id'>): boolean {
+    return (this.#busy.get(id) ?? 0) > 0
   }
 }
 

@@ -109,7 +109,7 @@ export class Nemesis {
       const now = performance.now()
       const isQuiet = (now - begin) % MINUTE_MS > MINUTE_MS - QUIET_MS
       this.#heal(isQuiet ? Number.POSITIVE_INFINITY : now)
-      if (isQuiet && this.#healing.size === 0) await bringBack(this.#options.field)
+      if (isQuiet && this.#healing.size === 0) this.#await(bringBack(this.#options.field))
       await this.#options.field.agents.look()
       if (!isQuiet && now >= next) {
         await this.#strike()
@@ -131,10 +131,19 @@ export class Nemesis {
   #heal(now: number): void {
     const over = this.#lasting.filter(({ until }) => until <= now)
     this.#lasting = this.#lasting.filter(({ until }) => until > now)
-    for (const lasting of over) {
-      const healing = this.#healOne(lasting).finally(() => this.#healing.delete(healing))
-      this.#healing.add(healing)
-    }
+    for (const lasting of over) this.#await(this.#healOne(lasting))
+  }
+
+  #await(work: Promise<unknown>): void {
+    const { ledger } = this.#options.field
+    const healing = work.then(
+      () => void this.#healing.delete(healing),
+      error => {
+        this.#healing.delete(healing)
+        ledger.violation(`what was done is not undone: ${error?.message ?? error}`)
+      },
+    )
+    this.#healing.add(healing)
   }
 
   async #healOne({ kind, fault }: Lasting): Promise<void> {

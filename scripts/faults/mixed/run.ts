@@ -159,7 +159,7 @@ class Play {
       ...{ seed, ledger },
       gateways: () => cluster.gateways,
       isOver: () => crowd.isOver,
-      disksFail: () => field.diskFaults > 0,
+      disksFailed: since => field.disksFailed(since),
     })
     this.#crowd = crowd
     lifetime.teardown(() => crowd.end())

@@ -4,6 +4,7 @@ import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { agentPid } from '../../../lib/agent-server.ts'
 import type { NodePlace } from '../../../lib/layout.ts'
+import { anyNodeOf } from '../../../lib/membership.ts'
 import { catches, isPaused, signalGroup } from '../../../lib/processes.ts'
 import type { Field, Maker } from '../field.ts'
 
@@ -26,18 +27,23 @@ export const rotate: Maker = async field => {
   return { what: 'a new CA, and certificates by it', heal: () => done }
 }
 
-async function rereadAll({ agents }: Field): Promise<void> {
-  await Promise.all(agents.cluster.nodes.map(reread))
+/** Also whoever waits to be added, and is none of the cluster's nodes yet: nobody would know it later. */
+async function rereadAll({ agents, spare }: Field): Promise<void> {
+  const { place } = agents.cluster
+  const all = Array.from({ length: spare + 1 }, (_, at) => anyNodeOf(place, `node${at}`))
+  await Promise.all(all.map(reread))
 }
 
 /** Whoever does not run reads them when it starts; whoever stands still has the signal waiting for it. */
 async function reread(node: NodePlace): Promise<void> {
   const pid = agentPid(node)
   if (pid === null) return
-  const deadline = performance.now() + REREAD_MS
+  let deadline = performance.now() + REREAD_MS
   const ended = () => agentPid(node) !== pid
   while (!catches(pid, 'SIGHUP')) {
     if (ended()) return
+    // Before it listens the signal would end it.
+    if (isPaused(pid)) deadline = performance.now() + REREAD_MS
     if (performance.now() > deadline) throw new Error(`${node.id} does not listen to SIGHUP`)
     await sleep(POLL_MS)
   }

@@ -30,7 +30,7 @@ export const powerCut: Maker = async field => {
   const all = chance.happens(0.25)
   const nodes = all ? field.free : [first]
   const releases = nodes.flatMap(node => [field.take(node), agents.allowEnd(node)])
-  field.diskFaults += 1
+  releases.push(field.breakDisk())
   await disks.cut(nodes.map(diskOf))
   await sleep(chance.within(0, LINGER_MS))
   await Promise.all(nodes.map(node => agents.kill(node)))
@@ -39,7 +39,6 @@ export const powerCut: Maker = async field => {
     heal: async () => {
       for (const node of nodes) await disks.restore(diskOf(node))
       for (const node of nodes) await agents.start(node)
-      field.diskFaults -= 1
       for (const release of releases) release()
     },
   }
@@ -55,8 +54,7 @@ async function filled(field: Field, leave: number): Promise<Fault | null> {
   const { disks } = field
   const node = await field.victim()
   if (disks === null || node === null) return null
-  const releases = [field.take(node), field.agents.allowEnd(node)]
-  field.diskFaults += 1
+  const releases = [field.take(node), field.agents.allowEnd(node), field.breakDisk()]
   const file = join(diskOf(node), 'fill')
   await fill(file, diskOf(node), leave)
   return {
@@ -64,7 +62,6 @@ async function filled(field: Field, leave: number): Promise<Fault | null> {
     heal: async () => {
       rmSync(file, { force: true })
       await field.agents.revive(node, REVIVED_MS)
-      field.diskFaults -= 1
       for (const release of releases) release()
     },
   }
@@ -82,28 +79,21 @@ async function traced(field: Field, what: string, injection: string) {
   const node = await field.victim()
   const pid = node === null ? null : agentPid(node)
   if (node === null || pid === null) return null
-  const releases = [field.take(node), field.agents.allowEnd(node)]
-  field.diskFaults += 1
+  const releases = [field.take(node), field.agents.allowEnd(node), field.breakDisk()]
+  // Maybe it has ended of it by now.
   const detach = await attach(pid, injection)
-  if (detach === null) {
-    // It has just ended.
-    field.diskFaults -= 1
-    for (const release of releases) release()
-    return null
-  }
   return {
     what: `${node.id}: ${what}`,
     heal: async () => {
       await detach()
       await field.agents.revive(node, REVIVED_MS)
-      field.diskFaults -= 1
       for (const release of releases) release()
     },
   }
 }
 
-/** @returns ends it; null where there is nobody to trace */
-async function attach(pid: number, injection: string): Promise<(() => Promise<void>) | null> {
+/** @returns ends it */
+async function attach(pid: number, injection: string): Promise<() => Promise<void>> {
   const args = ['-f', '-o', '/dev/null', '-e', `trace=${CALLS}`, '-p', String(pid)]
   const child = spawn('strace', [...args, '-e', `inject=${CALLS}:${injection}`], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -118,7 +108,6 @@ async function attach(pid: number, injection: string): Promise<(() => Promise<vo
     })
   })
   await Promise.race([attached, ended, sleep(ATTACH_MS, undefined, { ref: false })])
-  if (child.exitCode !== null) return null
   return async () => {
     child.kill('SIGTERM')
     await ended

@@ -12,6 +12,10 @@ import type { Field, Maker } from '../field.ts'
 const RETRY_MS = 100
 const REPAIR_MS = 30_000
 const REMOVAL_MS = 5_000
+/** Longer than any other fault lasts, and its healing. */
+const FREE_MS = 45_000
+/** For somebody to lead who can be asked who is a member. */
+const LEADER_MS = 10_000
 
 /** It goes, its disk is lost, and it comes back as a new one. */
 export const replace: Maker = async field => {
@@ -34,7 +38,7 @@ export const addAndRemove: Maker = field => {
   return changing(field, `${id} comes and goes`, [], async () => {
     const node = await add(field, id)
     await sleep(field.chance.within(0, 3_000))
-    await remove(field, node)
+    await leave(field, node)
   })
 }
 
@@ -57,6 +61,16 @@ async function changing(
       for (const release of releases) release()
     })
   return { what, heal: () => done }
+}
+
+/** Once nothing else is being done to it: what is healed is started again, and it would come back on its own. */
+export async function leave(field: Field, node: NodePlace): Promise<void> {
+  const release = await field.takeOnceFree(node, FREE_MS)
+  try {
+    await remove(field, node)
+  } finally {
+    release()
+  }
 }
 
 async function remove(field: Field, node: NodePlace): Promise<void> {
@@ -85,7 +99,12 @@ async function add(field: Field, id: string): Promise<NodePlace> {
  * @throws Error while it is not certain that it is none
  */
 async function awaitOutside(cluster: TestCluster, id: string): Promise<void> {
-  const members = await membersOf(cluster)
+  const deadline = performance.now() + LEADER_MS
+  let members = await membersOf(cluster)
+  while (members.length === 0 && performance.now() < deadline) {
+    await sleep(RETRY_MS)
+    members = await membersOf(cluster)
+  }
   if (members.includes(id)) await askToRemove(cluster, id)
   const after = await membersOf(cluster)
   if (after.length === 0) throw new Error(`nobody leads who could say whether ${id} is a member`)
@@ -96,34 +115,45 @@ function wipe({ dataDirectory }: NodePlace): void {
   rmSync(dataDirectory, { recursive: true, force: true })
 }
 
-/** Founders that could not be added again when something else was wrong. */
-export async function bringBack(field: Field): Promise<void> {
+/** Founders that could not be added again when something else was wrong. @returns why one could not now */
+export async function bringBack(field: Field): Promise<string | null> {
   const { cluster } = field.agents
+  let why: string | null = null
   for (let number = 0; number < field.spare; number++) {
     const id = `node${number}`
     if (field.changing || cluster.nodes.some(node => node.id === id)) continue
-    const fault = await changing(field, `${id} comes back`, [], async () => {
-      await add(field, id)
-    })
+    const fault = await changing(field, `${id} comes back`, [], () =>
+      add(field, id).then(
+        () => undefined,
+        error => {
+          why = `${id} does not come back: ${error instanceof Error ? error.message : error}`
+          throw error
+        },
+      ),
+    )
     await fault?.heal()
   }
+  return why
 }
 
-/** Once nothing else is wrong: who is a member runs, and who is none does not. */
-export async function repairMembers(field: Field): Promise<void> {
-  const { cluster } = field.agents
-  const deadline = performance.now() + REPAIR_MS
+/** Once nothing else is wrong: who is a member runs, and who is none does not. @throws Error with what keeps it from that */
+export async function repairMembers(field: Field, withinMs = REPAIR_MS): Promise<void> {
+  const { agents } = field
+  const { cluster } = agents
+  const deadline = performance.now() + withinMs
   for (;;) {
+    await agents.look()
     const members = await membersOf(cluster)
-    const ids = new Set(members)
     const strays = members.filter(id => !cluster.nodes.some(node => node.id === id))
-    const gone = cluster.nodes.filter(({ id }) => members.length > 0 && !ids.has(id))
-    if (members.length > 0 && strays.length + gone.length === 0) {
-      await bringBack(field)
+    const gone = cluster.nodes.filter(({ id }) => members.length > 0 && !members.includes(id))
+    let why = `members ${members.join(' ')}, and ${strays} does not run`
+    if (members.length === 0) why = await whyNoLeader(cluster)
+    else if (strays.length + gone.length === 0) {
+      why = (await bringBack(field)) ?? 'somebody is missing'
       if (cluster.nodes.length >= field.spare) return
     }
     if (performance.now() > deadline) {
-      throw new Error(`members ${members.join(' ')} are not those that run`)
+      throw new Error(`${withinMs / 1000} s after the last fault was healed: ${why}`)
     }
     for (const id of strays) await askToRemove(cluster, id)
     for (const node of gone) await remove(field, node)
@@ -144,4 +174,14 @@ async function askToRemove({ nodes }: TestCluster, id: string): Promise<void> {
     const answer = await operate(node, `/v1/cluster/members/${id}`, request).catch(() => null)
     if (answer?.status === 200) return
   }
+}
+
+/** What each says of itself. */
+async function whyNoLeader({ nodes }: TestCluster): Promise<string> {
+  const all = await Promise.all(nodes.map(agentStatus))
+  const said = all.map((status, at) => {
+    const how = status === null ? 'no answer' : `${status.role} in term ${status.term}`
+    return `${nodes[at]?.id} ${how}${status?.notReady ? `, ${status.notReady}` : ''}`
+  })
+  return `nobody leads: ${said.join('; ')}`
 }
