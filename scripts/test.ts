@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ensureEdgeNginx } from './lib/matrix.ts'
+import { oneLine, printable } from './lib/one-line.ts'
 import { runStage, type Sandbox, Sandboxes, type StageEnd } from './lib/stage.ts'
 import { type TapFailure, TapReader } from './lib/tap-reader.ts'
 import { matrixPlan, type TestStage, testPlan } from './lib/test-plan.ts'
@@ -22,6 +23,8 @@ The last line is "N passed, N failed". Exit status: 0 all passed, 1 something fa
 `
 
 const DIAGNOSTIC_LINES_MAX = 40
+/** Of what failed, with the tests around it. */
+const NAME_CHARACTERS_MAX = 500
 /** What runs at the same time; each has ports of its own. */
 const LANES = [0, 1, 2]
 
@@ -132,13 +135,13 @@ async function runTap(stage: TestStage, sandbox: Sandbox, { total, say }: Report
   }
   const end = await runStage({ ...stage, onLine }, sandbox)
   for (const failure of reader.failures.slice(shown)) say(failureText(failure))
-  for (const comment of comments) say(`  ${comment}`)
+  for (const comment of comments) say(`  ${printable(comment)}`)
   const { passed, failed, skipped } = reader.counts
   const crash = crashOf(end, passed + skipped, failed)
   total.passed += passed
   total.failed += failed + (crash === null ? 0 : 1)
   total.skipped += skipped
-  total.failures.push(...reader.failures.map(({ path }) => `${stage.name}: ${path.join(' > ')}`))
+  total.failures.push(...reader.failures.map(({ path }) => `${stage.name}: ${nameOf(path)}`))
   if (end.leftovers > 0) say(`  ended ${end.leftovers} processes that were left running`)
   if (crash === null) return
   total.failures.push(`${stage.name}: ${crash}`)
@@ -153,7 +156,11 @@ function crashOf({ problem }: StageEnd, fine: number, failed: number): string | 
 
 function failureText({ path, diagnostics }: TapFailure): string {
   const shown = diagnostics.slice(0, DIAGNOSTIC_LINES_MAX)
-  return [`  not ok: ${path.join(' > ')}`, ...shown.map(line => `    ${line}`)].join('\n')
+  return [`  not ok: ${nameOf(path)}`, ...shown.map(line => `    ${printable(line)}`)].join('\n')
+}
+
+function nameOf(path: TapFailure['path']): string {
+  return oneLine(path.join(' > '), NAME_CHARACTERS_MAX)
 }
 
 function secondsSince(begin: number): string {
