@@ -79,6 +79,11 @@ export class Applier {
     this.#queue.push(apply)
   }
 
+  /** Something is submitted that is not begun. */
+  get waiting(): boolean {
+    return this.#running === null && this.#queue.length > 0
+  }
+
   /** Applies what was submitted, unless that is under way; to be called once a turn. */
   kick(): void {
     if (this.#running !== null || this.#queue.length === 0) return

@@ -110,7 +110,8 @@ export class Effects {
       this.#options.transport.send(messages)
     }
     this.#writer.kick(this.#loop.state().applied)
-    this.#applier.kick()
+    // A machine that works on this thread is not to hold up what others wait for: the messages and the write leave first.
+    if (this.#applier.waiting) queueMicrotask(() => this.#applier.kick())
   }
 
   /** Resolves when nothing of it is under way; what is queued is not begun. */
@@ -132,8 +133,10 @@ export class Effects {
     )
   }
 
+  /** Who waits for it need not wait for a turn as well. */
   #onDurable(persists: readonly Persist[]): void {
-    for (const { whenDurable } of persists) this.#outgoing.push(...whenDurable)
+    const messages = persists.flatMap(({ whenDurable }) => whenDurable)
+    if (messages.length > 0) this.#options.transport.send(messages)
     // The last receipt speaks for all before it.
     const receipt = persists.at(-1)?.receipt
     if (receipt !== undefined) this.#loop.post({ kind: 'persisted', receipt })
