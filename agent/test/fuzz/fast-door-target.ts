@@ -1,4 +1,5 @@
 import { NASTY } from '../http/nasty-requests.ts'
+import { PIPELINED } from '../http/pipelined-requests.ts'
 import { type Sent, TwoWays } from '../http/two-ways.ts'
 import { HTTP_SEEDS } from './http-target.ts'
 import type { Target } from './target.ts'
@@ -14,7 +15,7 @@ export async function fastDoorTarget(): Promise<Target> {
   const free = [...all]
   return {
     name: 'fast-door',
-    seeds: [...HTTP_SEEDS, ...NASTY.map(({ bytes }) => bytes)].filter(isRepeatable),
+    seeds: [...HTTP_SEEDS, ...NASTY.map(({ bytes }) => bytes), ...PIPELINED].filter(isRepeatable),
     width: WIDTH,
     take: async bytes => {
       const ways = free.pop()

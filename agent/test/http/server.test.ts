@@ -64,7 +64,7 @@ t.test('an idle connection outlives the limits of a request', async t => {
 })
 
 t.test('an error never looks like the answer to an earlier request', async t => {
-  const { node, tcp } = await serve(t)
+  const { node, tcp } = await serve(t, { fast: false })
   let open = (): void => {}
   node.gate = new Promise(resolve => {
     open = resolve
@@ -76,6 +76,18 @@ t.test('an error never looks like the answer to an earlier request', async t => 
   )
   open()
   t.equal((await request(tcp, 'GET /key/a')).status, 200)
+})
+
+t.test('an error behind a write that was plain waits for its answer', async t => {
+  const { node, tcp } = await serve(t)
+  let open = (): void => {}
+  node.gate = new Promise(resolve => {
+    open = resolve
+  })
+  const received = until(tcp, `${POST}NONSENSE\r\n\r\n`)
+  while (node.proposals === 0) await new Promise(resolve => setImmediate(resolve))
+  open()
+  t.strictSame((await received).match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 200', 'HTTP/1.1 400'])
 })
 
 t.test('thousands of pipelined requests are answered in turn, none by another', async t => {

@@ -12,10 +12,19 @@ const STATUS_LINES: ReadonlyMap<number, string> = new Map(
   ]),
 )
 
-export interface Ending {
-  /** The connection ends with this answer. */
-  readonly closes: boolean
+/** What is to be written. */
+export interface Answered {
+  /** Null: nothing, nor anything behind it. */
+  readonly reply: Reply | null
+  /** It is the answer to a HEAD. */
   readonly bodiless: boolean
+}
+
+export interface Ending {
+  /** The connection ends with the last of them. */
+  readonly closes: boolean
+  /** once the kernel has them, or the connection is gone */
+  readonly done: () => void
 }
 
 /** Writes answers as node:http does: the same headers in the same order. */
@@ -32,30 +41,39 @@ export class AnswerWriter {
   }
 
   /**
-   * In one packet where it fits.
-   * @param done once the kernel has it, or the connection is gone
-   * @throws TypeError where a header has characters that no header has; then nothing is written
+   * All in one system call.
+   * @returns how many; fewer where the next one has a header with characters that no header has
    */
-  write(socket: Socket, reply: Reply, { closes, bodiless }: Ending, done: () => void): void {
-    const head = this.#head(reply, closes)
-    const { headers, body } = reply
-    if (bodiless || body.length === 0) socket.write(head, 'latin1', done)
-    // Its announced length shows that all of it is ASCII, and may be written byte for byte.
-    else if (typeof body === 'string' && headers['Content-Length'] === String(body.length)) {
-      socket.write(head + body, 'latin1', done)
-    } else {
-      socket.cork()
-      socket.write(head, 'latin1')
-      socket.write(body, done)
-      socket.uncork()
+  write(socket: Socket, answers: readonly Answered[], { closes, done }: Ending): number {
+    const parts: (string | Uint8Array)[] = []
+    let text = ''
+    let count = 0
+    for (const { reply, bodiless } of answers) {
+      const head = reply && this.#head(reply, closes && count === answers.length - 1)
+      if (reply === null || head === null) break
+      const { body, headers } = reply
+      count++
+      text += head
+      if (bodiless || body.length === 0) continue
+      // Its announced length shows that all of it is ASCII, and may be written byte for byte.
+      if (typeof body === 'string' && headers['Content-Length'] === String(body.length)) {
+        text += body
+        continue
+      }
+      parts.push(text, typeof body === 'string' ? Buffer.from(body) : body)
+      text = ''
     }
+    if (text !== '') parts.push(text)
+    writeParts(socket, parts, done)
+    return count
   }
 
-  #head({ status, headers }: Reply, closes: boolean): string {
+  /** Null: it cannot be written. */
+  #head({ status, headers }: Reply, closes: boolean): string | null {
     let text = STATUS_LINES.get(status) ?? `HTTP/1.1 ${status} unknown\r\n`
     for (const name in headers) {
       const value = headers[name] as string
-      if (UNSAFE.test(value)) throw new TypeError(`a character that no header has, in ${name}`)
+      if (UNSAFE.test(value)) return null
       text += `${name}: ${value}\r\n`
     }
     return `${text}Date: ${this.#now()}\r\n${closes ? 'Connection: close\r\n\r\n' : this.#kept}`
@@ -70,4 +88,21 @@ export class AnswerWriter {
     }
     return this.#date
   }
+}
+
+function writeParts(
+  socket: Socket,
+  parts: readonly (string | Uint8Array)[],
+  done: () => void,
+): void {
+  const last = parts.at(-1)
+  if (last === undefined) return
+  if (parts.length === 1) {
+    socket.write(last, 'latin1', done)
+    return
+  }
+  socket.cork()
+  for (const part of parts.slice(0, -1)) socket.write(part, 'latin1')
+  socket.write(last, 'latin1', done)
+  socket.uncork()
 }

@@ -3,16 +3,27 @@ import type { Api } from '../exchange.ts'
 import { CLIENT_LEFT } from '../measures.ts'
 import type { Reply } from '../reply.ts'
 import type { AnswerWriter } from './answer-text.ts'
+import { type Ahead, Line } from './line.ts'
 import { PlainHead } from './plain-head.ts'
-import { answerTo, type Served, serve, waitsForBody } from './served.ts'
+import {
+  type Asked,
+  answerTo,
+  askedBy,
+  isRefusedNow,
+  mayComeLater,
+  type Served,
+  serve,
+} from './served.ts'
+import { Unread } from './unread.ts'
 
-/** What a client sends before it has its answer is left in the kernel above this. */
-const BEHIND_BYTES_MAX = 16 * 1024
+/** What a client sends before it has its answers is left in the kernel above this. */
+const UNREAD_BYTES_MAX = 16 * 1024
 
 /** What a connection needs of the door that it came through. */
 export interface Desk {
   readonly api: Api
   readonly writer: AnswerWriter
+  readonly ahead: Ahead
   /** Whether answers should close their connections, since the server ends. */
   closing(): boolean
   /** Takes the connection to Node, with what came and was not answered. `ended`: nothing comes after it. */
@@ -20,36 +31,40 @@ export interface Desk {
   closed(connection: FastConnection): void
 }
 
-/** A request whose body has not come wholly. */
-interface Coming {
-  readonly head: PlainHead
-  readonly chunks: Buffer[]
-  bytes: number
-}
-
 /**
- * A connection while all that comes on it are requests that are surely well-formed: answers one after the other. With
- * anything else it becomes Node's, for good.
+ * A connection while all that comes on it are requests that are surely well-formed: begun in their order, several at once
+ * where that makes no difference, and answered in their order. With anything else it becomes Node's, for good.
  */
 export class FastConnection {
   readonly socket: Socket
   /** monotonic ms */
   readonly beganAt = performance.now()
   readonly #desk: Desk
-  /** is being answered */
-  #served: Served | null = null
-  /** of its answer */
-  #status = CLIENT_LEFT
-  #coming: Coming | null = null
-  /** came while an earlier request had no answer */
-  #behind: Buffer[] = []
-  #behindBytes = 0
+  readonly #unread = new Unread()
+  readonly #line: Line
+  /** Their answers were written; the kernel has not taken them. */
+  readonly #leaving: (readonly Served[])[] = []
+  /** The first of what is unread, where its head is whole. */
+  #next: Asked | null = null
+  /** The first of what is unread is not mine. */
+  #isForeign = false
+  /** What is unread is a request whose body has not come wholly, and counts as such. */
+  #isComing = false
+  /** will happen in this turn */
+  #flushes = false
+  /** will happen in the next turn */
+  #advances = false
   #quietSince = this.beganAt
   #hasAnswered = false
+  /** for the rest of a request, at the latest look */
+  #waited = false
+  /** It is Node's, or closed. */
+  #isGone = false
 
   constructor(socket: Socket, desk: Desk) {
     this.socket = socket
     this.#desk = desk
+    this.#line = new Line(desk.ahead)
     socket.on('data', this.#onData)
     socket.on('end', this.#onEnd)
     socket.on('error', ignore)
@@ -58,145 +73,207 @@ export class FastConnection {
 
   /** Since when nothing of a request is here, monotonic ms; null: something is. */
   get quietSince(): number | null {
-    return this.#served === null && this.#coming === null ? this.#quietSince : null
+    return this.#isIdle && this.#unread.bytes === 0 ? this.#quietSince : null
   }
 
-  /** The body of a request is waited for. */
-  get isWaiting(): boolean {
-    return this.#coming !== null
+  /** The rest of a request is waited for, and nothing else. */
+  get #isWaiting(): boolean {
+    return this.#isIdle && this.#unread.bytes > 0 && this.socket.writable
+  }
+
+  /** Asked at each look: whether the rest of the same request was waited for at the look before. */
+  waitsStill(): boolean {
+    const waited = this.#waited
+    this.#waited = this.#isWaiting
+    return waited && this.#waited
   }
 
   get hasAnswered(): boolean {
     return this.#hasAnswered
   }
 
-  /** Leaves the connection to Node; not while a request is answered. */
-  handOver(): void {
-    this.#handOver(this.#coming?.chunks ?? [], false)
+  /** All that was begun has its answer, and the answers have left. */
+  get #isIdle(): boolean {
+    return this.#line.length === 0 && this.#leaving.length === 0
   }
 
-  #handOver(bytes: readonly Buffer[], ended: boolean): void {
+  /** Leaves the connection to Node; not while a request is answered. */
+  handOver(ended = false): void {
     const { socket } = this
     socket.off('data', this.#onData)
     socket.off('end', this.#onEnd)
     socket.off('error', ignore)
     socket.off('close', this.#onClose)
-    if (this.#coming !== null) this.#desk.api.bodies.release(this)
-    this.#coming = null
-    this.#desk.handOver(this, bytes, ended)
+    this.#isGone = true
+    this.#desk.api.bodies.release(this)
+    if (socket.isPaused()) socket.resume()
+    this.#desk.handOver(this, this.#unread.takeAll(), ended)
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    if (this.#served !== null) this.#keep(chunk)
-    else if (this.#coming !== null) this.#more(this.#coming, chunk)
-    else this.#begin(chunk)
+    const fits = !this.#isComing || this.#desk.api.bodies.take(this, chunk.length)
+    this.#unread.push(chunk)
+    if (fits) this.#advance()
+    else this.handOver()
   }
 
-  #keep(chunk: Buffer): void {
-    this.#behind.push(chunk)
-    this.#behindBytes += chunk.length
-    if (this.#behindBytes > BEHIND_BYTES_MAX) this.socket.pause()
-  }
-
-  #begin(chunk: Buffer): void {
-    const head = new PlainHead()
-    if (!head.read(chunk)) {
-      this.#handOver([chunk], false)
+  /** Begins what may begin. */
+  #advance(): void {
+    const { socket } = this
+    // Behind an answer that was the last one nothing is begun: a client that sends it again must have it once.
+    if (!socket.writable) return
+    while (this.#unread.bytes > 0 && this.#mayBegin()) {
+      if (this.#next === null && !this.#look()) break
+      if (!this.#beginNext()) break
+    }
+    if (this.#isForeign && this.#isIdle) {
+      this.handOver()
       return
     }
-    const missing = head.bytes + head.contentLength - chunk.length
-    if (missing === 0) this.#serve(head, [chunk])
-    else if (missing > 0 && waitsForBody(this.#desk.api, this.socket, head)) {
-      const coming: Coming = { head, chunks: [], bytes: 0 }
-      this.#coming = coming
-      this.#more(coming, chunk)
-    } else this.#handOver([chunk], false)
+    if (this.#unread.bytes > UNREAD_BYTES_MAX && !this.#isIdle) socket.pause()
+    else if (socket.isPaused()) socket.resume()
   }
 
-  #more(coming: Coming, chunk: Buffer): void {
-    const { head, chunks } = coming
-    const { bodies } = this.#desk.api
-    chunks.push(chunk)
-    coming.bytes += chunk.length
-    const missing = head.bytes + head.contentLength - coming.bytes
-    if (missing < 0 || !bodies.take(this, chunk.length)) this.handOver()
-    else if (missing === 0) {
-      bodies.release(this)
-      this.#coming = null
-      this.#serve(head, chunks)
-    }
+  /** So much for this turn: the other connections have theirs. */
+  #advanceSoon(): void {
+    if (this.#advances || this.#unread.bytes === 0) return
+    this.#advances = true
+    setImmediate(this.#onNextTurn)
   }
 
-  #serve(head: PlainHead, chunks: readonly Buffer[]): void {
+  readonly #onNextTurn = (): void => {
+    this.#advances = false
+    if (!this.#isGone) this.#advance()
+  }
+
+  /**
+   * Not while answers wait for their reader, so that nobody has many kept here. Once the server ends, only what can be
+   * the last.
+   */
+  #mayBegin(): boolean {
+    if (this.#isForeign) return false
+    return this.#isIdle || (this.#leaving.length === 0 && !this.#desk.closing())
+  }
+
+  /** Reads the head of what is next. False: it is not here, or none of mine. */
+  #look(): boolean {
+    const plain = new PlainHead()
+    const found = plain.read(this.#unread.front())
+    if (found === 'whole') this.#next = askedBy(this.#desk.api.limits, plain)
+    this.#isForeign = found === 'other' || (found === 'whole' && this.#next === null)
+    return this.#next !== null
+  }
+
+  /** False: it has to wait. */
+  #beginNext(): boolean {
+    const next = this.#next as Asked
+    const { bytes, contentLength } = next.plain
     const { api } = this.#desk
-    const served = serve(api, this.socket, head, chunks)
-    if (served === null) {
-      this.#handOver(chunks, false)
-      return
+    if (bytes + contentLength > this.#unread.bytes) {
+      if (!this.#isComing) this.#awaitBody(next)
+      return false
     }
-    this.#served = served
-    this.#status = CLIENT_LEFT
+    if (!this.#line.admits(next.order, bytes + contentLength)) return false
+    this.#next = null
+    if (this.#isComing) api.bodies.release(this)
+    this.#isComing = false
+    const body = this.#unread.take(bytes + contentLength).subarray(bytes)
+    this.#begin(serve(api, this.socket, next, body))
+    return true
+  }
+
+  /** Behind others it is among what is unread; by itself its memory is counted. */
+  #awaitBody(next: Asked): void {
+    const { api } = this.#desk
+    this.#isForeign = !mayComeLater(next)
+    if (this.#isForeign || !this.#isIdle) return
+    this.#isComing =
+      !isRefusedNow(api, this.socket, next) && api.bodies.take(this, this.#unread.bytes)
+    this.#isForeign = !this.#isComing
+  }
+
+  #begin(served: Served): void {
+    const { api } = this.#desk
+    this.#line.begin(served)
+    this.#waited = false
     api.measures.inFlight++
     const reply = answerTo(api, served)
-    if (reply instanceof Promise) void reply.then(this.#onReply)
-    else this.#onReply(reply)
+    if (reply instanceof Promise) void reply.then(reply => this.#settle(served, reply))
+    else this.#settle(served, reply)
   }
 
-  readonly #onReply = (reply: Reply): void => {
+  #settle(served: Served, reply: Reply): void {
+    if (this.#isGone) return
+    served.reply = reply
+    this.#line.settled()
+    this.#advanceSoon()
+    if (this.#flushes) return
+    if (this.#line.length === 1 && this.#unread.bytes === 0) {
+      this.#flush()
+      return
+    }
+    // What else is answered in this turn leaves with it.
+    this.#flushes = true
+    process.nextTick(this.#onTurnsEnd)
+  }
+
+  readonly #onTurnsEnd = (): void => {
+    this.#flushes = false
+    if (!this.#isGone) this.#flush()
+  }
+
+  /** Writes the answers that are next. */
+  #flush(): void {
     const { socket } = this
     // The client has left; of an answer to nobody no more is said than that.
-    if (this.#served === null || !socket.writable) return
+    if (!socket.writable) return
+    const served = this.#line.takeSettled()
+    if (served.length === 0) return
     const { writer, api } = this.#desk
-    const closes = this.#desk.closing()
-    const bodiless = this.#served.request.method === 'HEAD'
-    try {
-      writer.write(socket, reply, { closes, bodiless }, this.#onWritten)
-      this.#status = reply.status
-      if (closes) socket.destroySoon()
-    } catch (error) {
-      api.log.error({ err: error }, 'an answer could not be written')
-      socket.destroy()
+    const closes = this.#line.length === 0 && this.#desk.closing()
+    this.#leaving.push(served)
+    const count = writer.write(socket, served, { closes, done: this.#onLeft })
+    for (const each of served.slice(0, count)) each.code = each.reply?.status ?? CLIENT_LEFT
+    if (count < served.length) {
+      api.log.error({}, 'an answer could not be written')
+      if (count === 0) socket.destroy()
     }
+    if (closes || count < served.length) socket.destroySoon()
   }
 
-  /** The next request begins when the answer has left: nobody has more than one answer kept here. */
-  readonly #onWritten = (): void => {
-    if (this.#served === null || this.socket.destroyed) return
-    this.#quietSince = performance.now()
-    this.#count(this.#served, this.#quietSince)
+  /** The kernel has the answers that were written first of those that it had not. */
+  readonly #onLeft = (): void => {
+    if (this.#isGone || this.socket.destroyed) return
+    const now = performance.now()
+    this.#quietSince = now
     this.#hasAnswered = true
-    // Behind an answer that was the last one nothing is begun: a client that sends it again must have it once.
-    if (this.#behind.length > 0 && this.socket.writable) this.#resume()
-  }
-
-  #resume(): void {
-    const behind = Buffer.concat(this.#behind)
-    this.#behind = []
-    this.#behindBytes = 0
-    if (this.socket.isPaused()) this.socket.resume()
-    this.#begin(behind)
+    for (const served of this.#leaving.shift() ?? []) this.#count(served, now)
+    this.#advanceSoon()
   }
 
   readonly #onEnd = (): void => {
-    if (this.#coming !== null) this.#handOver(this.#coming.chunks, true)
+    this.#flush()
+    if (this.#isWaiting) this.handOver(true)
     // Node takes a client that ends its side for one that has left.
     else this.socket.end()
   }
 
   readonly #onClose = (): void => {
-    if (this.#coming !== null) this.#desk.api.bodies.release(this)
-    if (this.#served !== null) this.#count(this.#served, performance.now())
+    this.#isGone = true
+    this.#desk.api.bodies.release(this)
+    const now = performance.now()
+    for (const served of [...this.#leaving.flat(), ...this.#line.takeAll()]) {
+      this.#count(served, now)
+    }
     this.#desk.closed(this)
   }
 
   /** What was asked has its end, whichever. */
-  #count({ request, route, began }: Served, now: number): void {
+  #count({ request, route, began, code }: Served, now: number): void {
     const { measures, bodies } = this.#desk.api
-    this.#served = null
     measures.inFlight--
     bodies.release(request)
-    const seconds = (now - began) / 1000
-    measures.ended(route, request.method, { code: this.#status, seconds })
+    measures.ended(route, request.method, { code, seconds: (now - began) / 1000 })
   }
 }
 

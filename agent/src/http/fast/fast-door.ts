@@ -36,6 +36,7 @@ export function openFastDoor(server: Server, options: FastDoorOptions): FastDoor
   const desk: Desk = {
     api,
     writer: new AnswerWriter(limits.keepAliveMs),
+    ahead: { count: 0 },
     closing,
     handOver(connection, bytes, ended) {
       const { socket, hasAnswered, beganAt } = connection
@@ -77,8 +78,8 @@ function takeConnections(server: Server): (socket: Socket) => void {
 
 /** What is slow is Node's, which has the time-outs for it; what was idle for too long ends. */
 function lookAt(connection: FastConnection, limits: HttpLimits, now: number): void {
-  const { socket, quietSince, hasAnswered, isWaiting } = connection
-  if (isWaiting) connection.handOver()
+  const { socket, quietSince, hasAnswered } = connection
+  if (connection.waitsStill()) connection.handOver()
   else if (quietSince === null) return
   else if (!hasAnswered && now - quietSince > limits.headTimeoutMs) connection.handOver()
   else if (hasAnswered && now - quietSince > limits.keepAliveMs) socket.destroy()

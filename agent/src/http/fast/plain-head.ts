@@ -14,6 +14,9 @@ const LF = 0x0a
 const COLON = 0x3a
 const ZERO = 0x30
 const VERSION = Buffer.from(' HTTP/1.1\r\n')
+/** between a header's name and its value */
+const BETWEEN = Buffer.from(': ')
+const LINE_END = Buffer.from('\r\n')
 
 /** Whether a byte is one of these characters; of a byte that is not there: no. */
 function bytesOf(...parts: readonly (string | readonly [number, number])[]): Uint8Array {
@@ -37,7 +40,7 @@ const IN_HOST = bytesOf(...LETTERS, DIGITS, '._~-')
 const IN_TARGET = bytesOf(...LETTERS, DIGITS, "._~!$&'()*+,;=:@/%-?")
 
 const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'HEAD'] as const
-const STARTS = METHODS.map(method => ({ method, bytes: Buffer.from(`${method} /`) }))
+const STARTS = METHODS.map(method => ({ method, start: Buffer.from(`${method} /`) }))
 
 /** How a header is read; `own`: by whoever asks for it, `never`: it may change what the other bytes are. */
 type Reading = 'host' | 'length' | 'type' | 'connection' | 'hop' | 'own' | 'never'
@@ -92,6 +95,13 @@ function slotOf(length: number, first: number): number {
   return length * 32 + (first & 0x1f)
 }
 
+/** What some bytes begin with: `cut`: they are the beginning of a plain head, and of nothing else so far. */
+export type Found = 'whole' | 'cut' | 'other'
+
+/** In place of where something begins. */
+const OTHER = -1
+const CUT = -2
+
 /** The head at the beginning of some bytes. */
 export class PlainHead {
   method = ''
@@ -106,42 +116,49 @@ export class PlainHead {
   own: Map<HeaderName, string> | null = null
   #seen = 0
 
-  /** False: not mine. */
-  read(bytes: Buffer): boolean {
-    const end = Math.min(bytes.length, HEAD_BYTES_MAX)
-    let at = this.#readLine(bytes, end)
-    while (at !== -1 && at < end && bytes[at] !== CR) at = this.#readHeader(bytes, at, end)
-    if (at === -1 || at + 1 >= end || bytes[at + 1] !== LF) return false
-    this.bytes = at + 2
+  /** `other`: not mine. What is cut is read anew, by another one, when more has come. */
+  read(bytes: Buffer, from = 0): Found {
+    const end = Math.min(bytes.length, from + HEAD_BYTES_MAX)
+    let at = this.#readLine(bytes, from, end)
+    while (at >= 0 && at < end && bytes[at] !== CR) at = this.#readHeader(bytes, at, end)
+    if (at === OTHER) return 'other'
+    if (at === CUT || at + 1 >= end) return end < from + HEAD_BYTES_MAX ? 'cut' : 'other'
+    if (bytes[at + 1] !== LF) return 'other'
+    this.bytes = at + 2 - from
     const sends = this.method === 'POST' || this.method === 'PUT'
-    return (this.#seen & HOST_SEEN) !== 0 && ((this.#seen & LENGTH_SEEN) !== 0) === sends
+    const isPlain = (this.#seen & HOST_SEEN) !== 0 && ((this.#seen & LENGTH_SEEN) !== 0) === sends
+    return isPlain ? 'whole' : 'other'
   }
 
-  /** Where the first header begins; -1: not mine. The next two likewise. */
-  #readLine(bytes: Buffer, end: number): number {
-    const start = STARTS.find(each => beginsWith(bytes, 0, each.bytes))
-    if (start === undefined) return -1
-    const from = start.bytes.length - 1
+  /** Where the first header begins; or `OTHER`, or `CUT`. The next two likewise. */
+  #readLine(bytes: Buffer, first: number, end: number): number {
+    let from = OTHER
+    for (const { method, start } of STARTS) {
+      from = behind(bytes, { from: first, to: end }, start)
+      this.method = method
+      if (from !== OTHER) break
+    }
+    if (from < 0) return from
     let at = from
     while (at < end && IN_TARGET[bytes[at] as number] === 1) at++
-    if (!beginsWith(bytes, at, VERSION)) return -1
-    this.method = start.method
-    this.target = latin1(bytes, from, at)
-    return at + VERSION.length
+    this.target = latin1(bytes, from - 1, at)
+    return behind(bytes, { from: at, to: end }, VERSION)
   }
 
   #readHeader(bytes: Buffer, from: number, end: number): number {
     let colon = from
     while (colon < end && IN_NAME[bytes[colon] as number] === 1) colon++
-    const start = colon + 2
-    if (colon === from || start >= end) return -1
-    if (bytes[colon] !== COLON || bytes[colon + 1] !== SPACE || bytes[start] === SPACE) return -1
+    if (colon === from && colon < end) return OTHER
+    const start = behind(bytes, { from: colon, to: end }, BETWEEN)
+    if (start < 0) return start
     let at = start
     while (at < end && IN_VALUE[bytes[at] as number] === 1) at++
-    if (at === start || at + 1 >= end || bytes[at - 1] === SPACE) return -1
-    if (bytes[at] !== CR || bytes[at + 1] !== LF) return -1
+    if (at === end) return bytes[start] === SPACE ? OTHER : CUT
+    if (at === start || bytes[start] === SPACE || bytes[at - 1] === SPACE) return OTHER
+    const next = behind(bytes, { from: at, to: end }, LINE_END)
+    if (next < 0) return next
     const known = knownName(bytes, from, colon)
-    return known === null || this.#take(known, bytes, { from: start, to: at }) ? at + 2 : -1
+    return known === null || this.#take(known, bytes, { from: start, to: at }) ? next : OTHER
   }
 
   #take({ name, reading }: Known, bytes: Buffer, { from, to }: Part): boolean {
@@ -188,10 +205,11 @@ interface Part {
   readonly to: number
 }
 
-function beginsWith(bytes: Buffer, at: number, beginning: Buffer): boolean {
-  if (at + beginning.length > bytes.length) return false
-  for (let i = 0; i < beginning.length; i++) if (bytes[at + i] !== beginning[i]) return false
-  return true
+/** Where what follows these words begins; `CUT` where the bytes end within them. */
+function behind(bytes: Buffer, { from, to }: Part, words: Buffer): number {
+  const end = Math.min(to, from + words.length)
+  for (let at = from; at < end; at++) if (bytes[at] !== words[at - from]) return OTHER
+  return end < from + words.length ? CUT : end
 }
 
 function latin1(bytes: Buffer, from: number, to: number): string {
