@@ -49,11 +49,13 @@ export interface Cluster {
 
 /** What can be measured. The order is the table's. */
 export const TARGETS = [
+  'agent-pipelined',
   'agent',
   'agent-socket',
   'gateway',
   'gateway-follower',
   'gateway-redirect',
+  'edge-pipelined',
   'edge',
   'compared',
   'etcd',
@@ -76,11 +78,17 @@ interface TargetSpec {
   readonly loads: readonly LoadName[] | null
   /** each client has a connection of its own also where the protocol could do with fewer */
   readonly connectionEach?: true
+  /** all clients share a few connections also where the protocol has no streams */
+  readonly pipelined?: true
 }
 
 const PLAIN: readonly LoadName[] = ['writes', 'writes-1k', 'writes-64k', 'local-reads']
 
 export const TARGET_SPECS: Readonly<Record<Target, TargetSpec>> = {
+  'agent-pipelined': {
+    ...{ peer: 'ours', loads: null, pipelined: true },
+    text: "the leader's agent, HTTP pipelined, all clients on at most 4 connections",
+  },
   agent: { peer: 'ours', loads: null, text: "the leader's agent, HTTP over loopback TCP" },
   'agent-socket': {
     ...{ peer: 'ours', loads: null },
@@ -94,6 +102,10 @@ export const TARGET_SPECS: Readonly<Record<Target, TargetSpec>> = {
   'gateway-redirect': {
     ...{ peer: 'ours', loads: ['writes'] },
     text: 'the nginx that a follower in redirect mode points at, by a client that remembers it',
+  },
+  'edge-pipelined': {
+    ...{ peer: 'ours', loads: ['edge-reads'], pipelined: true },
+    text: 'the same as edge, HTTP pipelined, all clients on at most 4 connections',
   },
   edge: {
     ...{ peer: 'ours', loads: ['edge-reads'] },

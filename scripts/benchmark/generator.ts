@@ -6,6 +6,7 @@ import { GrpcStreamLoop } from './grpc-stream-loop.ts'
 import { HttpLoop } from './http-loop.ts'
 import { REQUEST_BYTES_MAX } from './http2-frames.ts'
 import type { Job, JobResult, Reply } from './job.ts'
+import { PipelineLoop } from './pipeline-loop.ts'
 import { othersShare, processesUs, readCpu } from './process-cpu.ts'
 import { Requests } from './requests.ts'
 import { RespLoop } from './resp-loop.ts'
@@ -15,8 +16,8 @@ import { percentile, Tally } from './tally.ts'
 const DRAIN_MS = 10_000
 /** How long each key once may take. */
 const FILL_MS = 600_000
-/** Few: each costs the server two goroutines and its client's batching. */
-const GRPC_CONNECTIONS_MAX = 4
+/** Of clients that share them. Few: each costs etcd two goroutines and its client's batching. */
+const SHARED_CONNECTIONS_MAX = 4
 /** Larger values go by a client that keeps windows. */
 const GRPC_LEAN_BYTES_MAX = 8_192
 /** Of a request beside its value, at most: frames, headers, key. */
@@ -83,6 +84,12 @@ async function run(job: Job): Promise<JobResult> {
 function buildLoops(job: Job, tally: Tally): Loop[] {
   const { dialect, endpoint, concurrency } = job
   const common = { endpoint, tally, requests: new Requests(job) }
+  if (job.pipelined) {
+    const connections = Math.min(concurrency, SHARED_CONNECTIONS_MAX)
+    return Array.from({ length: connections }, (_, at) => {
+      return new PipelineLoop({ ...common, inFlight: shareOf(concurrency, connections, at) })
+    })
+  }
   if (dialect !== 'etcd-grpc') {
     const Kind = dialect === 'redis' ? RespLoop : HttpLoop
     return Array.from({ length: concurrency }, () => new Kind(common))
@@ -91,16 +98,19 @@ function buildLoops(job: Job, tally: Tally): Loop[] {
   const connections = grpcConnections(job)
   const methods = job.load === 'mixed' ? [0, 1] : [common.requests.at(0).method]
   return Array.from({ length: connections }, (_, at) => {
-    // the first connections carry one stream more where it does not divide
-    const streams = Math.ceil((concurrency - at) / connections)
-    return new Kind({ ...common, methods, streams })
+    return new Kind({ ...common, methods, streams: shareOf(concurrency, connections, at) })
   })
+}
+
+/** The first connections carry one more where it does not divide. */
+function shareOf(concurrency: number, connections: number, at: number): number {
+  return Math.ceil((concurrency - at) / connections)
 }
 
 /** So many that none has more in flight than the server's first window: the lean loop keeps none. */
 function grpcConnections({ concurrency, valueBytes, connectionEach }: Job): number {
   if (connectionEach) return concurrency
-  const few = Math.min(concurrency, GRPC_CONNECTIONS_MAX)
+  const few = Math.min(concurrency, SHARED_CONNECTIONS_MAX)
   if (valueBytes > GRPC_LEAN_BYTES_MAX) return few
   const streamsMax = Math.floor(REQUEST_BYTES_MAX / (valueBytes + GRPC_OVERHEAD_BYTES))
   return Math.max(few, Math.ceil(concurrency / streamsMax))

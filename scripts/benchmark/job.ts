@@ -22,11 +22,13 @@ export interface Job {
   readonly load: Load
   readonly dialect: Dialect
   readonly endpoint: Endpoint
-  /** requests in flight, never more than one a connection (HTTP/1.1) or a stream (gRPC) */
+  /** requests in flight, never more than one a stream (gRPC) or, unless pipelined, a connection (HTTP/1.1) */
   readonly concurrency: number
   readonly extent: Extent
   /** each of them has a connection of its own, also by gRPC; default: gRPC multiplexes */
   readonly connectionEach?: boolean
+  /** all of them share a few connections by HTTP/1.1 as well: they are pipelined */
+  readonly pipelined?: boolean
   /** how many different keys */
   readonly keys: number
   readonly valueBytes: number

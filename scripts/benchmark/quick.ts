@@ -8,14 +8,17 @@ export const QUICK: readonly {
   readonly concurrency: readonly number[]
   readonly targets: readonly Target[]
 }[] = [
-  { load: 'writes', concurrency: [1, 16, 64, 256], targets: ['agent', 'gateway', 'etcd'] },
-  { load: 'writes', concurrency: [64, 256], targets: ['etcd-conns'] },
-  { load: 'linearizable-reads', concurrency: [64], targets: ['agent', 'etcd', 'etcd-conns'] },
+  { load: 'writes', concurrency: [1, 16, 64, 256], targets: ['agent-pipelined', 'etcd'] },
+  { load: 'writes', concurrency: [64, 256], targets: ['agent', 'gateway', 'etcd-conns'] },
+  {
+    ...{ load: 'linearizable-reads', concurrency: [64] },
+    targets: ['agent-pipelined', 'agent', 'etcd', 'etcd-conns'],
+  },
   {
     ...{ load: 'local-reads', concurrency: [64] },
-    targets: ['agent', 'gateway', 'etcd', 'etcd-conns', 'nginx-file'],
+    targets: ['agent-pipelined', 'gateway', 'etcd', 'etcd-conns', 'nginx-file'],
   },
-  { load: 'edge-reads', concurrency: [64], targets: ['edge'] },
+  { load: 'edge-reads', concurrency: [64], targets: ['edge-pipelined', 'edge'] },
 ]
 
 /** Targets that `--quick` needs. */

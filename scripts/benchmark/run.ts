@@ -78,9 +78,9 @@ export async function measurePoint(bench: Bench, point: Point, extent: Extent): 
   // what the one before left in the page cache is not this one's to flush
   spawnSync('sync')
   const { concurrency } = point
-  const { connectionEach = false } = TARGET_SPECS[point.target]
+  const { connectionEach = false, pipelined = false } = TARGET_SPECS[point.target]
   const job = jobOf(options, point.load)
-  return load.run({ ...aim, ...job, concurrency, connectionEach, extent })
+  return load.run({ ...aim, ...job, concurrency, connectionEach, pipelined, extent })
 }
 
 function jobOf({ keys, valueBytes, rate }: Options, name: LoadName) {

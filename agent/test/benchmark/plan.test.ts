@@ -13,7 +13,9 @@ t.test('quick measures what the aims name', async t => {
   const options = optionsOf('--quick')
   const names = groupsOf(options, options.targets).flat().map(pointName)
   for (const name of [
-    'writes/c1/agent',
+    'writes/c1/agent-pipelined',
+    'writes/c64/agent',
+    'edge-reads/c64/edge-pipelined',
     'writes/c256/etcd',
     'writes/c64/gateway',
     'writes/c256/etcd-conns',

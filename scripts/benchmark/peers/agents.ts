@@ -107,7 +107,7 @@ export class AgentCluster implements Cluster {
     const leader = await this.#leader()
     const follower = this.nodes.find(node => node !== leader) ?? leader
     const gateways = THROUGH_NGINX.has(target) ? this.#gateways : []
-    if (target === 'edge' && load === 'edge-reads') await untilFromMemory(follower)
+    if (EDGES.has(target) && load === 'edge-reads') await untilFromMemory(follower)
     return {
       dialect: 'raft-nginx',
       endpoint: await endpointOf(target, leader, follower),
@@ -200,7 +200,10 @@ const THROUGH_NGINX: ReadonlySet<Target> = new Set([
   'gateway-follower',
   'gateway-redirect',
   'edge',
+  'edge-pipelined',
 ])
+/** Out of nginx's memory. */
+const EDGES: ReadonlySet<Target> = new Set(['edge', 'edge-pipelined'])
 
 function memberOf(basePort: number, at: number) {
   return {
@@ -236,6 +239,7 @@ async function endpointOf(target: Target, leader: Node, follower: Node): Promise
       return tcp(leader.gatewayPort)
     case 'gateway-follower':
     case 'edge':
+    case 'edge-pipelined':
       return tcp(follower.gatewayPort)
     case 'gateway-redirect':
       return tcp(await redirectedFrom(follower.redirectPort))

@@ -157,12 +157,12 @@ function needsNginx({ targets }: Options): boolean {
 }
 
 function isThroughNginx(target: Target): boolean {
-  return target === 'edge' || target === 'nginx-file' || target.startsWith('gateway')
+  return target.startsWith('edge') || target === 'nginx-file' || target.startsWith('gateway')
 }
 
 function whyNot(target: Target, nginx: NginxProgram | null): string | null {
   if (!isThroughNginx(target)) return null
   if (nginx === null) return 'nginx is not installed'
-  if (target === 'edge' && !nginx.memory) return 'this nginx has no js_shared_dict_zone'
+  if (target.startsWith('edge') && !nginx.memory) return 'this nginx has no js_shared_dict_zone'
   return null
 }

@@ -18,11 +18,13 @@ const STYLE = `text { fill: #1f2937 } @media (prefers-color-scheme: dark) { text
 const USUAL_CONCURRENCY = 64
 /** Ours are blue, the others warm or grey; readable on white and on black, and for the colour-blind. */
 const COLOURS: Readonly<Record<Target, string>> = {
+  'agent-pipelined': '#1e40af',
   agent: '#2563eb',
   'agent-socket': '#1d4ed8',
   gateway: '#60a5fa',
   'gateway-follower': '#93c5fd',
   'gateway-redirect': '#7dd3fc',
+  'edge-pipelined': '#0e7490',
   edge: '#06b6d4',
   compared: '#a78bfa',
   etcd: '#f59e0b',

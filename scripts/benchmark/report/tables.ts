@@ -21,7 +21,14 @@ const HEAD = [
 
 /** What else runs takes from each target what it likes: above this even ratios are chance. */
 const OTHERS_PERCENT_MAX = 10
-const GOALS_HEAD = ['ratio', 'aim', 'measured', 'etcd with a connection a client', '']
+const GOALS_HEAD = [
+  'ratio',
+  'aim',
+  'measured',
+  'a connection a client, both',
+  "ours so, etcd's on few",
+  '',
+]
 
 /** Machine and versions. */
 export function headText({
@@ -82,11 +89,12 @@ function spread(result: ScenarioSummary | undefined): string {
 
 export function goalsText(goals: readonly GoalResult[]): string {
   if (goals.length === 0) return ''
-  const rows = goals.map(({ ratio, bound, value, measured, ownConnections, reached }) => [
+  const rows = goals.map(({ ratio, bound, value, measured, ownConnections, crossed, reached }) => [
     ratio,
     `${bound === 'at least' ? '≥' : '≤'} ${value}`,
     measured.toFixed(2),
     ownConnections?.toFixed(2) ?? '',
+    crossed?.toFixed(2) ?? '',
     reached ? 'reached' : 'not reached',
   ])
   return `### Aims\n\n${table([GOALS_HEAD, ...rows])}\n`
