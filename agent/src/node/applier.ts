@@ -18,7 +18,7 @@ type Apply = Extract<Effect, { kind: 'apply' }>
 const BATCH_ENTRIES_MAX = 1024
 const READ_BYTES_MAX = 1024 * 1024
 /** Payload between two checkpoints of the machine. */
-const CHECKPOINT_BYTES = 4 * 1024 * 1024
+const CHECKPOINT_BYTES = 16 * 1024 * 1024
 
 /** What the machine has taken at once. */
 export interface AppliedBatch {

@@ -224,6 +224,72 @@ t.test(
   },
 )
 
+/** Plain sets of many keys, and now and then what needs the table while others wait; answers as `asked` gives them. */
+function commandsOf(prng: Prng, index: number, count: number): Uint8Array[] {
+  return Array.from({ length: count }, (_, at) => {
+    const name = `k${prng.between(0, 4_000)}`
+    const kind = prng.between(0, 400)
+    if (kind === 0) return encodeCommand({ kind: 'delete', key: text(name) })
+    if (kind === 1) {
+      const operations = [operation('delete-tree', text(name.slice(0, 4)))]
+      return encodeCommand({ kind: 'transaction', operations })
+    }
+    if (kind === 2) {
+      // What precedes the step that fails is taken back, and what waited before is not.
+      const operations = [
+        operation('set', text(name), { value: text('taken back') }),
+        operation('check-not-exists', text(name)),
+      ]
+      return encodeCommand({ kind: 'transaction', operations })
+    }
+    return setText(name, `${index + at}`)
+  })
+}
+
+t.test(
+  'killed while a commit is prepared, it comes back as it was, with entries by the thousand',
+  async t => {
+    const prng = new Prng(drawSeed(t))
+    const root = t.testdir()
+    const [machine, direct] = [await opened(join(root, 'kv.db')), await opened(null)]
+    const log: CommittedEntry[] = []
+    const rowsOf = (one: KvMachine) =>
+      one.query({ kind: 'page', after: null, bytesMax: Number.MAX_SAFE_INTEGER }).rows.map(shown)
+    const found = new Set<number>()
+    let checkpoint: Promise<unknown> = Promise.resolve()
+    for (let round = 0; round < 600; round++) {
+      const from = log.length
+      const batch = commandsOf(prng, from, prng.between(1, 200)).map((command, at) =>
+        entry(from + at + 1, 1, command),
+      )
+      log.push(...batch)
+      deepEqual(await machine.apply(batch, NONE), await direct.apply(batch, NONE))
+      if (prng.between(0, 100) === 0) checkpoint = machine.checkpoint()
+      if (prng.between(0, 60) !== 0) continue
+      // Its thread would write while the files are copied.
+      await checkpoint
+      const copy = mkdtempSync(join(root, 'killed-'))
+      execFileSync('cp', [
+        '-a',
+        ...['kv.db', 'kv.db-wal', 'kv.db.sums'].map(name => join(root, name)),
+        copy,
+      ])
+      const again = await opened(join(copy, 'kv.db'))
+      const { index } = again.applied()
+      found.add(index)
+      t.ok(log.length - index <= 25_000, `${log.length - index} entries to replay`)
+      for (let at = Number(index); at < log.length; at += 1_000)
+        await again.apply(log.slice(at, at + 1_000), NONE)
+      deepEqual(rowsOf(again), rowsOf(direct))
+      deepEqual(again.applied().chainHash, direct.applied().chainHash)
+      await again.close()
+    }
+    t.ok(found.size > 1, `commits at ${[...found].join(', ')}`)
+    deepEqual(rowsOf(machine), rowsOf(direct))
+    await Promise.all([machine.close(), direct.close()])
+  },
+)
+
 t.test('more keys than are remembered', async t => {
   const file = join(t.testdir(), 'kv.db')
   const machine = await opened(file)

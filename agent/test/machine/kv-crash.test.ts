@@ -15,7 +15,7 @@ const FULL_CHILD = fileURLToPath(new URL('./kv-full-child.ts', import.meta.url))
 const FULL_SNAPSHOT_CHILD = fileURLToPath(new URL('./kv-full-snapshot-child.ts', import.meta.url))
 const ROUNDS = 6
 /** Those that begin one more, included. */
-const TRANSACTION_ENTRIES_MAX = 6_000
+const TRANSACTION_ENTRIES_MAX = 21_000
 
 /** Lets the child run until `batches` were acknowledged, kills it, and returns the last it acknowledged. */
 async function runAndKill(file: string, seed: number, batches: number): Promise<number> {

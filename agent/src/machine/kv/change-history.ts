@@ -15,7 +15,7 @@ export const CHANGES_TABLE = `CREATE TABLE kv_changes(
 
 const EXTENT = 0
 /** What one commit adds at most, bytes: where more than that is changed at a time, little of it would be kept for long. */
-const PART_BYTES_MAX = 4 * 1024 * 1024
+const PART_BYTES_MAX = 8 * 1024 * 1024
 
 interface Part {
   readonly upto: number
@@ -61,6 +61,11 @@ export class ChangeHistory {
     this.#since = this.#feed.since
     this.#floor = this.#since
     this.#foreign = history === undefined
+  }
+
+  /** Bytes that the feed was given since the last `save`. */
+  get unsaved(): number {
+    return this.#feed.published - this.#savedBytes
   }
 
   /** The transaction is about to be committed, as of `index`. */

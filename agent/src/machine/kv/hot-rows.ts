@@ -1,3 +1,4 @@
+import { assert } from '../../lib/assert.ts'
 import type { ChangePart } from './change-part.ts'
 import type { PlainRows } from './plain-rows.ts'
 import { keyAt, valueAt } from './plain-set.ts'
@@ -5,14 +6,15 @@ import type { KeptRow, Standing } from './row.ts'
 
 /** Keys of one generation: what was used since the last one is remembered, and the generation before it. */
 const GENERATION_KEYS = 16_384
-/** Keys that wait to be written: so many may yet change again, and a commit has no more to write than them. */
-const UNWRITTEN_KEYS_MAX = 512
-/** Beyond it so many are written at once, the oldest: a stretch of a fraction of a millisecond. */
-const SLICE_KEYS = 64
-const UNWRITTEN_BYTES_MAX = 1024 * 1024
+/** Between two commits it may grow by what they let wait. Beyond this all of it is written at once. */
+const YOUNG_KEYS_MAX = 4 * GENERATION_KEYS
+/** Commands that wait: beyond it the oldest are written. */
+const UNWRITTEN_BYTES_MAX = 8 * 1024 * 1024
 
 /** A key that was put plainly a short while ago. */
 export interface Hot extends Standing {
+  /** the key, one character a byte */
+  readonly name: string
   modifyIndex: number
   /** what holds its last command, while that is not in the table */
   bytes: Buffer | null
@@ -23,33 +25,33 @@ export interface Hot extends Standing {
 
 /**
  * Plain values on their way into the table: the last one of a key is written, with others, before the transaction
- * is committed or anything but a key is asked for. What they leave as it was is remembered for the next ones.
+ * is committed or the table is looked at where it is. What they leave as it was is remembered for the next ones.
  */
 export class HotRows {
   readonly #table: PlainRows
   /** by key, one character a byte */
   #young = new Map<string, Hot>()
   #old = new Map<string, Hot>()
+  /** in the order in which they began to wait; some were written since, and may be in it twice */
   #unwritten: Hot[] = []
+  /** of `#unwritten`: all before it are written */
+  #next = 0
+  #waiting = 0
   #unwrittenBytes = 0
+  #written = 0
 
   constructor(table: PlainRows) {
     this.#table = table
   }
 
-  /** Whether the table lacks something. */
-  get waiting(): boolean {
-    return this.#unwritten.length > 0
+  /** How many keys the table lacks the last value of. */
+  get waiting(): number {
+    return this.#waiting
   }
 
-  /** Whether it is time to write all of it. */
-  get full(): boolean {
-    return this.#unwrittenBytes >= UNWRITTEN_BYTES_MAX || this.#young.size >= GENERATION_KEYS
-  }
-
-  /** Whether it is time to write a slice. */
-  get many(): boolean {
-    return this.#unwritten.length >= UNWRITTEN_KEYS_MAX + SLICE_KEYS
+  /** How many were ever written. */
+  get written(): number {
+    return this.#written
   }
 
   /**
@@ -59,15 +61,17 @@ export class HotRows {
   standing(key: string, bytes: Uint8Array, index: number): Hot {
     const young = this.#young.get(key)
     if (young !== undefined) return young
-    const hot = this.#old.get(key) ?? this.#read(bytes, index)
+    const hot = this.#old.get(key) ?? this.#read(key, bytes, index)
     this.#young.set(key, hot)
     return hot
   }
 
   /** The set is carried out; the last bytes of `part` are its command. */
   put(hot: Hot, index: number, { bytes, length }: ChangePart, commandLength: number): void {
-    if (hot.bytes === null) this.#unwritten.push(hot)
-    else this.#unwrittenBytes -= hot.commandLength
+    if (hot.bytes === null) {
+      this.#unwritten.push(hot)
+      this.#waiting += 1
+    } else this.#unwrittenBytes -= hot.commandLength
     hot.modifyIndex = index
     hot.bytes = bytes
     hot.commandAt = length - commandLength
@@ -75,11 +79,16 @@ export class HotRows {
     this.#unwrittenBytes += commandLength
   }
 
+  /** To be called now and then: writes what is too much to wait. */
+  bound(): void {
+    if (this.#young.size >= YOUNG_KEYS_MAX) this.write()
+    while (this.#unwrittenBytes > UNWRITTEN_BYTES_MAX) this.#writeNext()
+  }
+
   /** What waits to be written of one key; null: the table has it, or there is none. */
   find(key: Uint8Array): KeptRow | null {
-    if (!this.waiting) return null
-    const name = latin1(key)
-    const hot = this.#young.get(name)
+    if (this.#waiting === 0) return null
+    const hot = this.#known(latin1(key))
     if (hot === undefined || hot.bytes === null) return null
     const { createIndex, modifyIndex, lockIndex, session } = hot
     const value = contentOf(hot, hot.bytes)
@@ -87,23 +96,56 @@ export class HotRows {
     return { key, value, createIndex, modifyIndex, lockIndex, session, ...plain }
   }
 
-  /** Writes what waits. After an error nothing of the transaction may stay. */
-  write(): void {
-    this.#write(this.#unwritten.length)
+  /** Writes what waits, at most so many keys, the oldest first. After an error nothing of the transaction may stay. */
+  write(keys: number = Number.POSITIVE_INFINITY): void {
+    for (let count = 0; count < keys && this.#waiting > 0; count++) this.#writeNext()
+    if (this.#waiting > 0) return
+    this.#unwritten = []
+    this.#next = 0
     if (this.#young.size < GENERATION_KEYS) return
     this.#old = this.#young
     this.#young = new Map()
   }
 
-  /** The same for the oldest of it. */
-  writeSlice(): void {
-    this.#write(SLICE_KEYS)
+  /** The same for one key. */
+  writeKey(key: Uint8Array): void {
+    if (this.#waiting === 0) return
+    const hot = this.#known(latin1(key))
+    if (hot !== undefined) this.#writeOne(hot)
   }
 
-  /** The table is changed otherwise: of this key, null: of who knows which. Nothing waits. */
-  forget(key: Uint8Array | null): void {
-    if (key === null) this.clear()
-    else if (this.#young.size > 0 || this.#old.size > 0) this.#forget(latin1(key))
+  /** The same for those that begin with `prefix`. */
+  writeWithin(prefix: Uint8Array): void {
+    const begin = latin1(prefix)
+    this.#writeThose(({ name }) => name.startsWith(begin))
+  }
+
+  /** The same for those that a session holds. */
+  writeHeldBy(id: string): void {
+    this.#writeThose(({ session }) => session === id)
+  }
+
+  /** The table is changed otherwise, in this key, which does not wait. */
+  forget(key: Uint8Array): void {
+    if (this.#young.size === 0 && this.#old.size === 0) return
+    const name = latin1(key)
+    const hot = this.#known(name)
+    if (hot === undefined) return
+    assert(hot.bytes === null, 'a key that is changed otherwise does not wait to be written')
+    this.#young.delete(name)
+    this.#old.delete(name)
+  }
+
+  /** The same for those that begin with `prefix`. */
+  forgetWithin(prefix: Uint8Array): void {
+    const begin = latin1(prefix)
+    for (const generation of [this.#young, this.#old]) {
+      for (const [name, { bytes }] of generation) {
+        if (!name.startsWith(begin)) continue
+        assert(bytes === null, 'a key that is changed otherwise does not wait to be written')
+        generation.delete(name)
+      }
+    }
   }
 
   /** What waits is lost, with the transaction that it would have been written in. */
@@ -111,29 +153,48 @@ export class HotRows {
     this.#young = new Map()
     this.#old = new Map()
     this.#unwritten = []
+    this.#next = 0
+    this.#waiting = 0
     this.#unwrittenBytes = 0
   }
 
-  #write(keys: number): void {
-    for (const hot of this.#unwritten.splice(0, keys)) {
+  #known(name: string): Hot | undefined {
+    return this.#young.get(name) ?? this.#old.get(name)
+  }
+
+  #writeNext(): void {
+    while (this.#next < this.#unwritten.length) {
+      const hot = this.#unwritten[this.#next++] as Hot
       if (hot.bytes === null) continue
-      const at = keyAt(hot.commandAt)
-      const key = hot.bytes.subarray(at, at + hot.keyLength)
-      const value = contentOf(hot, hot.bytes)
-      this.#table.put(key, value, hot)
-      hot.bytes = null
-      this.#unwrittenBytes -= hot.commandLength
+      this.#writeOne(hot)
+      return
+    }
+    assert(this.#waiting === 0, 'whatever waits has its turn')
+  }
+
+  #writeThose(meant: (hot: Hot) => boolean): void {
+    if (this.#waiting === 0) return
+    for (let at = this.#next; at < this.#unwritten.length; at++) {
+      const hot = this.#unwritten[at] as Hot
+      if (hot.bytes !== null && meant(hot)) this.#writeOne(hot)
     }
   }
 
-  #forget(name: string): void {
-    this.#young.delete(name)
-    this.#old.delete(name)
+  #writeOne(hot: Hot): void {
+    if (hot.bytes === null) return
+    const at = keyAt(hot.commandAt)
+    const key = hot.bytes.subarray(at, at + hot.keyLength)
+    this.#table.put(key, contentOf(hot, hot.bytes), hot)
+    hot.bytes = null
+    this.#waiting -= 1
+    this.#written += 1
+    this.#unwrittenBytes -= hot.commandLength
   }
 
-  #read(key: Uint8Array, index: number): Hot {
+  #read(name: string, key: Uint8Array, index: number): Hot {
     const row = this.#table.standing(key)
     return {
+      name,
       createIndex: row?.createIndex ?? index,
       lockIndex: row?.lockIndex ?? 0,
       session: row?.session ?? '',

@@ -1,6 +1,6 @@
 import { DecodeError } from '../../lib/bytes.ts'
 import type { LogPosition } from '../../raft/types.ts'
-import type { Connection, Engine, Moment } from '../sqlite/engine.ts'
+import type { Changed, Connection, Engine, Moment } from '../sqlite/engine.ts'
 import type { Result } from '../state-machine.ts'
 import { ChangeRecorder } from './change.ts'
 import type { ChangeFeed } from './change-feed.ts'
@@ -12,6 +12,7 @@ import type { HotRows } from './hot-rows.ts'
 import { keyAt, plainKeyLength } from './plain-set.ts'
 import type { KvAnswer, KvQuery } from './query.ts'
 import { answer } from './reader.ts'
+import { rowsOf, writeAsked, writeConcerned } from './waiting.ts'
 
 const DONE: Result = { kind: 'done', value: null }
 const UNDECODABLE: Result = { kind: 'rejected', code: 'UNDECODABLE' }
@@ -24,12 +25,16 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
   readonly #executor: Executor
   readonly #history: ChangeHistory
   readonly #hot: HotRows
-  readonly #flush: () => void
+  readonly #guarded: Connection['guarded']
+  /** of commands that were not plain, since the last commit */
+  #otherRows = 0
+  /** of `hot`, as of the last commit */
+  #writtenRows = 0
 
-  constructor({ db, flush }: Connection, feed: ChangeFeed) {
+  constructor({ db, guarded }: Connection, feed: ChangeFeed) {
     forbidNondeterminism(db)
     this.#feed = feed
-    this.#flush = flush
+    this.#guarded = guarded
     this.#executor = new Executor(db, this.#recorder)
     this.#hot = this.#executor.rows.hot
     this.#history = new ChangeHistory(db, feed)
@@ -42,9 +47,10 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
   execute(command: Uint8Array, { index }: Moment): Result {
     const keyLength = plainKeyLength(command)
     if (keyLength !== -1) return this.#setPlain(command, keyLength, index)
-    if (this.#hot.waiting) this.#flush()
     const decoded = tryDecode(command)
     if (decoded === null) return UNDECODABLE
+    if (this.#hot.waiting > 0) writeConcerned(decoded, this.#hot)
+    this.#otherRows += rowsOf(decoded)
     const result = this.#executor.run(decoded, index)
     const made = this.#recorder.take(index)
     if (made !== null) this.#feed.add(made)
@@ -56,8 +62,17 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
     this.#feed.publish(index)
   }
 
-  flush(): void {
-    this.#hot.write()
+  get waiting(): number {
+    return this.#hot.waiting
+  }
+
+  get changed(): Changed {
+    const rows = this.#otherRows + this.#hot.written - this.#writtenRows + this.#hot.waiting
+    return { rows, bytes: this.#history.unsaved }
+  }
+
+  flush(rows: number): void {
+    this.#hot.write(rows)
   }
 
   lost(): void {
@@ -66,10 +81,13 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
 
   committing({ index }: LogPosition): void {
     this.#history.save(index)
+    this.#otherRows = 0
+    this.#writtenRows = this.#hot.written
   }
 
   query(query: KvQuery, applied: LogPosition): KvAnswer {
-    if (this.#hot.waiting && !isOfOneKey(query)) this.#flush()
+    const asks = query.kind !== 'get' && this.#hot.waiting > 0
+    if (asks) this.#guarded(() => writeAsked(query, this.#hot))
     return answer(this.#executor, applied, query)
   }
 
@@ -79,8 +97,7 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
 
   /** In memory: the feed has a copy of the command, and the row that waits points to it. */
   #setPlain(command: Uint8Array, keyLength: number, index: number): Result {
-    if (this.#hot.full) this.#flush()
-    else if (this.#hot.many) this.#hot.writeSlice()
+    this.#hot.bound()
     const key = Buffer.from(command.buffer, command.byteOffset + keyAt(0), keyLength)
     const name = key.toString('latin1')
     const hot = this.#hot.standing(name, key, index)
@@ -97,9 +114,4 @@ function tryDecode(command: Uint8Array): KvCommand | null {
     if (error instanceof DecodeError) return null
     throw error
   }
-}
-
-/** Such a query finds what waits to be written, too; any other looks at the tables only. */
-function isOfOneKey(query: KvQuery): boolean {
-  return query.kind === 'get' || (query.kind === 'rows' && query.scope.kind === 'key')
 }

@@ -1,6 +1,6 @@
 import type { LogPosition } from '../../raft/types.ts'
 import type { PlugInAnswer } from '../plug-in/host.ts'
-import type { Connection, Engine, Moment } from '../sqlite/engine.ts'
+import type { Changed, Connection, Engine, Moment } from '../sqlite/engine.ts'
 import type { Result } from '../state-machine.ts'
 import { parseQuery } from './command.ts'
 import { InlineReader } from './inline-reader.ts'
@@ -18,9 +18,12 @@ export type SqlAnswer =
 /** Statements on tables that clients make. Queries run in a process of their own; in memory, here. */
 export class SqlEngine implements Engine<Uint8Array, Promise<PlugInAnswer>> {
   readonly keepsInMemory = false
+  readonly waiting = 0
   readonly #connection: Connection
   readonly #executor: SqlExecutor
   readonly #reader: QueryProcess | InlineReader
+  /** since the last commit */
+  #commands = 0
 
   constructor(connection: Connection) {
     this.#connection = connection
@@ -32,16 +35,23 @@ export class SqlEngine implements Engine<Uint8Array, Promise<PlugInAnswer>> {
   opened(): void {}
 
   execute(command: Uint8Array, moment: Moment): Result {
+    this.#commands += 1
     return this.#executor.execute(command, moment)
   }
 
   applied(): void {}
 
+  get changed(): Changed {
+    return { rows: this.#commands, bytes: 0 }
+  }
+
   flush(): void {}
 
   lost(): void {}
 
-  committing(): void {}
+  committing(): void {
+    this.#commands = 0
+  }
 
   async query(query: Uint8Array, applied: LogPosition): Promise<PlugInAnswer> {
     const value = Buffer.from(JSON.stringify(await this.#answer(query)))

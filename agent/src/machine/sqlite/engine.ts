@@ -10,8 +10,16 @@ export interface Connection {
   readonly file: string | null
   /** Puts what was applied into the file, for readers on connections of their own to see. */
   readonly commit: () => void
-  /** Has the engine's `flush` called. @throws its error; everything since the last commit is lost, and the machine ends */
-  readonly flush: () => void
+  /** For writes beside those that the engine is asked for. @throws its error; everything since the last commit is lost, and the machine ends */
+  readonly guarded: (write: () => void) => void
+}
+
+/** Since the last commit, roughly. */
+export interface Changed {
+  /** with those that wait in memory */
+  readonly rows: number
+  /** of what is kept beside them */
+  readonly bytes: number
 }
 
 /** What a command may know beside the data. */
@@ -38,8 +46,12 @@ export interface Engine<Query, Answer> {
   execute(command: Uint8Array, moment: Moment): Result
   /** The batch is visible, up to here; `timeMs` is the log's time. */
   applied(applied: LogPosition, timeMs: number): void
-  /** Whatever was applied and waits in memory goes into the tables. */
-  flush(): void
+  /** Rows that were applied and wait in memory. */
+  readonly waiting: number
+  /** What the next commit has to write. */
+  readonly changed: Changed
+  /** At most so many of those that wait go into the tables. */
+  flush(rows: number): void
   /** All batches since the last commit are taken back. */
   lost(): void
   /** The transaction that holds the batches since the last one is about to be committed: the last to be written in it. */

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
+import { setImmediate } from 'node:timers/promises'
 import { writeSynced } from '../../os/durable-file.ts'
 import { type FileLock, lockOwner } from '../../os/file-lock.ts'
 import { type Identity, type LogPosition, ORIGIN } from '../../raft/types.ts'
@@ -22,12 +23,12 @@ import { SqliteStore } from './sqlite-store.ts'
 import { PageGuard } from './sums/page-guard.ts'
 import { sealed, unsealed, verifySeal } from './sums/seal.ts'
 
-/**
- * A transaction is committed after so many entries, or so long after it began, ms: what a kill makes the log replay.
- * A page, and a plain value, that changes again before then is written once.
- */
-const COMMIT_ENTRIES = 5_000
-const COMMIT_MS = 1_000
+/** A transaction is committed so long after it began, ms, unless that is due before: see `CommitPolicy`. */
+const COMMIT_MS = 2_000
+/** Once it is due, so many rows that wait in memory are written for each entry: then soon none is left. */
+const ROWS_PER_ENTRY = 8
+/** Where no entries come, so many a turn. */
+const ROWS_PER_TURN = 256
 
 /** What exists between `open` and `close`. */
 interface Open<Query, Answer> {
@@ -50,6 +51,8 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
   #gate: Promise<void> | null = null
   #checkpoint: Promise<LogPosition> | null = null
   #commitTimer: NodeJS.Timeout | null = null
+  /** who waits for a commit to have little to write */
+  #settling = 0
   /** of a restore or a checkpoint, after which nothing can be done with the machine; see also `SqliteStore.failure` */
   #failure: unknown = null
   /** applied before the last complete checkpoint began: power loss takes back nothing up to here */
@@ -88,8 +91,12 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     while (this.#gate !== null) await this.#gate
     const { store } = this.#opened()
     const results = store.apply(entries, configuration)
-    if (store.uncommitted >= COMMIT_ENTRIES) store.commit()
-    else this.#commitSoon()
+    const { due } = store
+    if (!due) this.#commitSoon()
+    if (due || this.#settling > 0) {
+      const settled = store.settle(ROWS_PER_ENTRY * entries.length)
+      if (due && settled) this.#commit(store)
+    }
     return results
   }
 
@@ -120,6 +127,7 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
 
   /** Commits first, so that the view is of all that was applied. One thread and one connection for each view. */
   async snapshot(): Promise<SnapshotView> {
+    await this.#settle()
     while (this.#gate !== null) await this.#gate
     const { store } = this.#opened()
     store.commit()
@@ -198,11 +206,13 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     const { store, checkpointer, guard } = this.#opened()
     const done = store.position === this.#durable
     if (checkpointer === null || guard === null || done) return this.#durable
+    await this.#settle()
     store.commit()
     await checkpointer.pin()
     await guard.record()
     await checkpointer.copy()
     if (this.#views.size > 0) return this.#durable
+    await this.#settle()
     store.commit()
     const restart = this.#restartWal(checkpointer, guard).finally(() => {
       this.#gate = null
@@ -272,12 +282,26 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
   #commitSoon(): void {
     this.#commitTimer ??= setTimeout(() => {
       this.#commitTimer = null
-      try {
-        this.#open?.store.commit()
-      } catch {
-        // for whoever comes next
-      }
+      // A failure of it is for whoever comes next.
+      void settled(this.#settle().then(() => this.#open?.store.commit()))
     }, COMMIT_MS).unref()
+  }
+
+  #commit(store: SqliteStore<Query, Answer>): void {
+    store.commit()
+    if (this.#commitTimer !== null) clearTimeout(this.#commitTimer)
+    this.#commitTimer = null
+  }
+
+  /** Leaves little for a commit to write: turn by turn, and applies do their part. */
+  async #settle(): Promise<void> {
+    this.#settling += 1
+    try {
+      while (this.#open !== null && !this.#opened().store.settle(ROWS_PER_TURN))
+        await setImmediate()
+    } finally {
+      this.#settling -= 1
+    }
   }
 
   #opened(): Open<Query, Answer> {

@@ -4,9 +4,13 @@ import { asLogIndex, asTerm, type LogPosition } from '../../raft/types.ts'
 import { Chain, type ChainMark } from '../chain.ts'
 import { countApplied } from '../position.ts'
 import type { Applied, CommittedEntry, Result } from '../state-machine.ts'
+import { CommitPolicy } from './commit-policy.ts'
 import type { Engine, EngineKind } from './engine.ts'
 import { Sessions } from './sessions.ts'
 import { SCHEMA_SQL } from './snapshot-worker.ts'
+
+/** A commit may have so many rows to write that waited in memory. */
+const LEFT_ROWS = 256
 
 const DONE: Result = { kind: 'done', value: null }
 
@@ -51,6 +55,7 @@ export class SqliteStore<Query, Answer> {
   /** one batch in a savepoint of the transaction that is open */
   readonly #batch: Transaction<Run>
   readonly #chain: Chain
+  readonly #policy: CommitPolicy
   /** what queries see */
   #applied: Account
   /** what `_raft` holds; changes only after a COMMIT */
@@ -66,7 +71,7 @@ export class SqliteStore<Query, Answer> {
       db,
       file,
       commit: () => this.commit(),
-      flush: () => this.#flush(),
+      guarded: write => this.#wholly(write),
     })
     this.#stored = db.prepare(
       `SELECT applied_index AS "index", applied_term AS term, configuration, chain,
@@ -81,6 +86,7 @@ export class SqliteStore<Query, Answer> {
     this.#commit = db.prepare('COMMIT')
     this.#rollback = db.prepare('ROLLBACK')
     this.#batch = db.transaction<Run>((entries, skipped) => this.#run(entries, skipped))
+    this.#policy = new CommitPolicy(db)
     const stored = this.#stored.get()
     assert(stored !== undefined, 'the position has one row')
     const { index, term, configuration, chain, nowMs, sessions } = stored
@@ -101,9 +107,10 @@ export class SqliteStore<Query, Answer> {
     return { ...position, configuration, chainHash: this.#chain.hash() }
   }
 
-  /** Entries that queries see and a crash would take back: the log gives them again. */
-  get uncommitted(): number {
-    return this.#applied.position.index - this.#committed.position.index
+  /** Whether it is time to commit: what was applied since would be taken back by a crash, and given again by the log. */
+  get due(): boolean {
+    const entries = this.#applied.position.index - this.#committed.position.index
+    return this.#policy.isDue(entries, this.#engine.changed)
   }
 
   /** What took back more than one batch; null: nothing did. That was answered, so nothing may be read any more. */
@@ -136,19 +143,29 @@ export class SqliteStore<Query, Answer> {
     }
   }
 
+  /**
+   * Brings the next commit nearer: so many rows that wait in memory are written.
+   * @returns whether it has few left to write itself
+   */
+  settle(rows: number): boolean {
+    if (this.#engine.waiting > LEFT_ROWS) this.#wholly(() => this.#engine.flush(rows))
+    return this.#engine.waiting <= LEFT_ROWS
+  }
+
   /** Puts what was applied, and its position, into the file. */
   commit(): void {
     if (!this.#db.inTransaction) return
     this.#wholly(() => {
       const { position, configuration, nowMs, sessions } = this.#applied
       const { index, term } = position
-      this.#engine.flush()
+      this.#engine.flush(Number.POSITIVE_INFINITY)
       this.#engine.committing(position)
       const chain = this.#chain.bytes()
       const { changes } = this.#advance.run(index, term, configuration, chain, nowMs, sessions)
       assert(changes === 1, 'the position has one row')
       this.#commit.run()
       this.#committed = this.#applied
+      this.#policy.committed()
     })
   }
 
@@ -183,10 +200,6 @@ export class SqliteStore<Query, Answer> {
   close(): void {
     this.#engine.close()
     this.#db.close()
-  }
-
-  #flush(): void {
-    this.#wholly(() => this.#engine.flush())
   }
 
   /** If it fails, all that was not committed is taken back. */

@@ -16,7 +16,8 @@ export interface WalState {
 
 const HEADER_BYTES = 32
 const FRAME_HEADER_BYTES = 24
-const CHUNK_FRAMES = 512
+/** Read and looked at in one stretch. */
+const CHUNK_BYTES = 256 * 1024
 const MAGIC = 0x377f0682
 const HOST_IS_LITTLE = endianness() === 'LE'
 const NOTHING = { name: null, frames: 0, pages: 0 } as const
@@ -73,14 +74,15 @@ export class WalScan {
       this.#checksum = start
     }
     const frameBytes = FRAME_HEADER_BYTES + this.#pageBytes
-    const chunk = Buffer.allocUnsafe(CHUNK_FRAMES * frameBytes)
+    const chunkFrames = Math.ceil(CHUNK_BYTES / frameBytes)
+    const chunk = Buffer.allocUnsafe(chunkFrames * frameBytes)
     const little = header.readUInt32BE(0) === MAGIC
     const walk = new Walk(salts, little, this.#checksum)
     for (let next = this.#state.frames, whole = true; whole; ) {
       const at = HEADER_BYTES + next * frameBytes
       const read = await handle.read(chunk, 0, chunk.length, at)
       const frames = Math.floor(read.bytesRead / frameBytes)
-      whole = frames === CHUNK_FRAMES
+      whole = frames === chunkFrames
       for (let frame = 0; frame < frames; frame++) {
         const bytes = chunk.subarray(frame * frameBytes, (frame + 1) * frameBytes)
         if (!walk.take(bytes)) return
