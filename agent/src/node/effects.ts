@@ -35,6 +35,8 @@ export class Effects {
   readonly #applier: Applier
   readonly snapshots: Snapshots
   #outgoing: Message[] = []
+  /** leave once this turn's answers have */
+  #patient: Message[] = []
 
   constructor(options: NodeOptions<never, unknown>, concerned: Concerned, loop: Loop) {
     this.#options = options
@@ -68,7 +70,8 @@ export class Effects {
     const { requests } = this.#concerned
     switch (effect.kind) {
       case 'send':
-        this.#outgoing.push(effect.message)
+        if (effect.patient === true) this.#patient.push(effect.message)
+        else this.#outgoing.push(effect.message)
         break
       case 'persist':
         this.#writer.submit(effect)
@@ -112,6 +115,11 @@ export class Effects {
     this.#writer.kick(this.#loop.state().applied)
     // A machine that works on this thread is not to hold up what others wait for: the messages and the write leave first.
     if (this.#applier.waiting) queueMicrotask(() => this.#applier.kick())
+    if (this.#patient.length > 0) {
+      const messages = this.#patient
+      this.#patient = []
+      this.#options.clock.soon(() => this.#options.transport.send(messages))
+    }
   }
 
   /** Resolves when nothing of it is under way; what is queued is not begun. */

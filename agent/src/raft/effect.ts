@@ -50,7 +50,8 @@ export type RejectReason =
  * An order that safety needs is a field, never a duty of whoever carries the effects out.
  */
 export type Effect =
-  | { readonly kind: 'send'; readonly message: Message }
+  /** `patient`: nobody waits for it, so that what others wait for may go first. */
+  | { readonly kind: 'send'; readonly message: Message; readonly patient?: true }
   | Persist
   /** Read entries that are no longer in memory, at least one, up to `bytesMax` of payload. */
   | {

@@ -24,7 +24,11 @@ export function onAppendEntries(core: Core, message: AppendEntries): void {
   store(core, message)
   const proved = asLogIndex(message.prev.index + message.entries.length)
   // Only what this very message proves: a tail behind it may be another history's (Figure 2, step 5).
-  advanceCommit(core, asLogIndex(Math.min(message.commit, proved)))
+  const commit = asLogIndex(Math.min(message.commit, proved))
+  const isNotice = message.entries.length === 0 && commit > state.commit
+  advanceCommit(core, commit)
+  // What it would be answered was said before. Should that be lost, the leader asks again after a heartbeat, with no news.
+  if (isNotice && state.accepted === proved) return
   acceptUpTo(core, message, proved)
 }
 
@@ -88,6 +92,7 @@ export function acceptUpTo(
   message: AppendEntries | InstallSnapshot,
   match: LogIndex,
 ): void {
+  state.accepted = match
   out.sendAfterEntries(
     {
       kind: 'append-entries-reply',

@@ -60,6 +60,11 @@ export class Outbox {
     this.#effects.push({ kind: 'send', message })
   }
 
+  /** For an append that only tells the commit index. */
+  sendSoon(message: Message): void {
+    this.#effects.push({ kind: 'send', message, patient: true })
+  }
+
   /** For everything that speaks in the name of a term or a vote. */
   sendAfterVote(message: Message): void {
     this.#afterVote.push(message)

@@ -75,7 +75,7 @@ export function send(core: Core, to: NodeId, peer: Progress, entries: readonly E
   const prevIndex = asLogIndex(peer.next - 1)
   const prevTerm = log.termAt(prevIndex)
   assert(prevTerm !== null, 'a leader holds every entry before the next one it sends')
-  out.sendNow({
+  const message = {
     kind: 'append-entries',
     from: options.id,
     to,
@@ -83,7 +83,9 @@ export function send(core: Core, to: NodeId, peer: Progress, entries: readonly E
     prev: { index: prevIndex, term: prevTerm },
     entries,
     commit: state.commit,
-  })
+  } as const
+  if (entries.length === 0 && peer.state === 'replicate' && peer.idle) out.sendSoon(message)
+  else out.sendNow(message)
   peer.commitSent = asLogIndex(Math.min(state.commit, prevIndex + entries.length))
   const last = entries.at(-1)
   if (last !== undefined) {

@@ -1,6 +1,6 @@
 import { assert } from '../lib/assert.ts'
 import { type Core, drawElectionTimeout } from './state.ts'
-import type { NodeId, Term } from './types.ts'
+import { type NodeId, ORIGIN, type Term } from './types.ts'
 
 /** Starts the wait for a leader anew. */
 export function restartElectionTimer({ options, state, prng }: Core): void {
@@ -14,6 +14,7 @@ export function enterTerm({ state }: Core, term: Term): void {
   state.term = term
   state.vote = null
   state.leader = null
+  state.accepted = ORIGIN.index
 }
 
 /** Follows `leader` in `term`, or nobody yet. A deposed leader keeps its entries: they may still commit. */

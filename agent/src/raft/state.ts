@@ -11,6 +11,7 @@ import {
   type LogIndex,
   type LogPosition,
   type NodeId,
+  ORIGIN,
   type RequestId,
   type SnapshotHeader,
   type Term,
@@ -131,6 +132,8 @@ export interface State {
   /** whom this node follows in `term`; itself while it leads */
   leader: NodeId | null
   role: Role
+  /** what the last acceptance of an append in `term` said, or will say once it is durable; 0: none */
+  accepted: LogIndex
   /** never decreases; ≤ log.last.index */
   commit: LogIndex
   /** entries up to here were handed to the machine; ≤ commit and ≤ log.durable */
@@ -183,6 +186,7 @@ export function createCore(options: RaftOptions, recovered: Recovered): Core {
     vote: hardState.vote,
     leader: null,
     role: { kind: 'follower' },
+    accepted: ORIGIN.index,
     commit,
     applying: applied.index,
     applied: applied.index,

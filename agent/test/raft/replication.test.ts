@@ -196,6 +196,44 @@ t.test('scylladb#10578, A6: an empty append proves nothing behind prev', async t
   t.equal(a.raft.state.commit, 1)
 })
 
+t.test(
+  'a notice of the commit index is answered unless its very answer was given in this term',
+  async t => {
+    const acceptance = ['a→b match t2 3']
+    const notice = (commit: number) => append({ from: 'b', term: 2, prev: [3, 1], commit })
+    const a = follower({ log: [1, 1, 1], term: 2, vote: 'b' })
+    t.strictSame(a.receive(notice(1)).at(-1), acceptance[0], 'a new leader does not know it yet')
+    t.strictSame(a.receive(notice(2)), ['apply 2..2: from disk'], 'now it does')
+    t.strictSame(a.receive(notice(2)), acceptance, 'it asks again, with no news')
+    t.strictSame(a.receive(append({ from: 'b', term: 2, prev: [3, 1], entries: [2] })), [
+      'write t2 vote b commit 2 add 4@2 last 4@2',
+      '  then a→b match t2 4',
+    ])
+    t.strictSame(a.fsync(), ['a→b match t2 4'])
+    t.strictSame(
+      a.receive(notice(3)).at(-1),
+      acceptance[0],
+      'of another position than was accepted last',
+    )
+  },
+)
+
+t.test(
+  'a leader that lost the acceptance asks again after each heartbeat, until it is answered',
+  async t => {
+    const a = settled()
+    a.propose('x')
+    a.fsync()
+    a.receive(matched('c', 2, 2))
+    a.raft.step({ kind: 'unreachable', peer: asNodeId('b') })
+    const probe = ['a→b append t2 after 1@2: 2@2=x commit 2']
+    t.strictSame(toB(a.receive(alive('b', 2))), probe)
+    t.strictSame(a.tick(1), [], 'one at a time')
+    t.strictSame(toB(a.receive(alive('b', 2))), probe)
+    t.strictSame(toB(a.receive(matched('b', 2, 2))), [], 'and it has nothing more to ask')
+  },
+)
+
 t.test('A6 a heartbeat commits no further than the match it was sent with', async t => {
   const a = settled()
   a.propose('x')

@@ -101,4 +101,13 @@ export const REPLICATION_MUTANTS: readonly Mutant[] = [
     scenario: null,
     seeds: 200,
   },
+  {
+    id: 'M70',
+    change: 'no notice of the commit index is answered, whatever its sender knows',
+    file: 'src/raft/following.ts',
+    find: 'if (isNotice && state.accepted === proved) return',
+    replace: 'if (isNotice) return',
+    scenario: 'raft/replication.test.ts',
+    seeds: 0,
+  },
 ]
