@@ -2,6 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Chance } from '../../../agent/test/simulation/chance.ts'
+import { Calm } from './calm.ts'
 import type { Fault, Field, Maker } from './field.ts'
 import { rotate } from './kinds/certificates.ts'
 import { clockJump } from './kinds/clocks.ts'
@@ -94,10 +95,19 @@ export class Nemesis {
   #lasting: Lasting[] = []
   /** those that are being healed: one may have to wait for another */
   readonly #healing = new Set<Promise<void>>()
+  readonly #calm: Calm
+  #isCalm = false
 
   constructor(options: NemesisOptions) {
     this.#options = options
     this.#chance = new Chance(options.seed, 'nemesis')
+    const { agents } = options.field
+    this.#calm = new Calm(async () => (await agents.leader()) !== null)
+  }
+
+  /** the longest that it took in quiet times */
+  get leaderlessMs(): number {
+    return this.#calm.longestMs
   }
 
   /** For so long, ms; in the end nothing lasts any more. */
@@ -109,7 +119,10 @@ export class Nemesis {
       const now = performance.now()
       const isQuiet = (now - begin) % MINUTE_MS > MINUTE_MS - QUIET_MS
       this.#heal(isQuiet ? Number.POSITIVE_INFINITY : now)
-      if (isQuiet && this.#healing.size === 0) this.#await(bringBack(this.#options.field))
+      const isHealed = isQuiet && this.#healing.size === 0
+      this.#isCalm = isQuiet && (this.#isCalm || isHealed)
+      await this.#calm.look(this.#isCalm)
+      if (isHealed) this.#await(bringBack(this.#options.field))
       await this.#options.field.agents.look()
       if (!isQuiet && now >= next) {
         await this.#strike()

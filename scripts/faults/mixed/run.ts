@@ -76,6 +76,8 @@ export interface MixedReport {
   /** kinds of faults that could not be made, and why */
   readonly notTried: readonly string[]
   readonly longestWithoutWriteMs: number
+  /** in quiet times: from when the last fault was healed until somebody led, at most */
+  readonly calmWithoutLeaderMs: number
   readonly nodes: number
   readonly peers: Shape['peers']
   /** how many nodes still had the other build in the end */
@@ -186,6 +188,7 @@ class Play {
     return {
       faults: Object.fromEntries(this.#nemesis?.counts ?? []),
       notTried: this.#abilities?.notTried ?? [],
+      calmWithoutLeaderMs: Math.round(this.#nemesis?.leaderlessMs ?? 0),
       hosts: (this.#abilities?.hosts ?? null) !== null,
       events: this.#crowd?.watches.events ?? 0,
       acquisitions: this.#crowd?.locks.held ?? 0,
