@@ -16,6 +16,7 @@ import type { Chosen } from './machine/registry.ts'
 import { configuration, plannedCrash, version } from './main/command-line.ts'
 import { ending, messageOf } from './main/fatal.ts'
 import { type PeerDoors, peerDoors } from './main/peer-doors.ts'
+import { relayOf } from './main/relay.ts'
 import { sparing } from './main/sparing.ts'
 import { snapshotsOf, storageOf } from './main/storage.ts'
 import type { Reach } from './node/fault-points.ts'
@@ -61,9 +62,11 @@ async function runAgent(config: Config, { logger, reach }: Told): Promise<void> 
   const { node, served, machine, expirer, edge, join } = await startNode(config, around)
   expirer?.start()
   collectDefaultMetrics()
+  const relay = await relayOf(config, doors, node)
   const http = await startHttp({
     ...served,
     node: sparing(config, served.node, { clock, logger }),
+    relay: relay !== null,
     server: config.server,
     limits: config.limits,
     version,
@@ -72,9 +75,8 @@ async function runAgent(config: Config, { logger, reach }: Told): Promise<void> 
     peersOpen: config.peersOpen,
   })
   doors.opened(http)
-  const { listen: raft } = config.transport
-  const peers = config.peers?.kind ?? 'unproven'
-  logger.info({ version, machine, ...config.server, raft, peers }, 'serving')
+  const between = { raft: config.transport.listen, peers: config.peers?.kind ?? 'unproven' }
+  logger.info({ version, machine, ...config.server, ...between }, 'serving')
   const standAside = () => {
     http.endWatches()
     void edge?.forget()
@@ -111,7 +113,7 @@ async function runAgent(config: Config, { logger, reach }: Told): Promise<void> 
     expirer?.stop()
     await edge?.stop()
     await node.handOver(HAND_OVER_TIMEOUT_MS)
-    await http.close()
+    await Promise.all([relay?.close(), http.close()])
     await node.stop()
     logger.info('stopped')
     process.exit(0)

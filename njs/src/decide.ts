@@ -9,11 +9,13 @@ export interface Brief {
     readonly http: string
     readonly gateway: string | null
   } | null
+  /** The agent itself takes writes to the leader. */
+  readonly relay: boolean
 }
 
 export type Route =
-  /** `name`: an `upstream` of the rendered configuration, or `host:port` */
-  | { readonly kind: 'upstream'; readonly name: string }
+  /** `name`: an `upstream` of the rendered configuration, or `host:port`; `to`: whose agent is there, or behind the relay */
+  | { readonly kind: 'upstream'; readonly name: string; readonly to: string }
   | { readonly kind: 'redirect'; readonly url: string }
   | { readonly kind: 'none'; readonly code: 'NO_LEADER' | 'AGENT_DOWN'; readonly detail: string }
 
@@ -47,7 +49,8 @@ export function parseBrief(status: number, text: string | undefined): Brief | nu
   const id = field(me, 'id')
   if (typeof id !== 'string') return null
   const leader = field(value, 'leader')
-  if (leader === null) return { me: { id }, leader: null }
+  const relay = field(value, 'relay') === true
+  if (leader === null) return { me: { id }, leader: null, relay: relay }
   const leaderId = field(leader, 'id')
   const http = field(leader, 'http')
   if (!matches(ID, leaderId) || !matches(HOST_PORT, http)) return null
@@ -55,6 +58,7 @@ export function parseBrief(status: number, text: string | undefined): Brief | nu
   return {
     me: { id },
     leader: { id: leaderId, http, gateway: matches(BASE_URL, gateway) ? gateway : null },
+    relay: relay,
   }
 }
 
@@ -63,14 +67,19 @@ export function decide(question: Question): Route {
   if (!brief) return { kind: 'none', code: 'AGENT_DOWN', detail: 'the local agent did not answer' }
   const leader = brief.leader
   if (!leader) return { kind: 'none', code: 'NO_LEADER', detail: 'an election is under way' }
-  if (leader.id === brief.me.id) return { kind: 'upstream', name: 'raft_local' }
+  if (leader.id === brief.me.id) return upstream('raft_local', leader.id)
   // A leader without a public URL cannot be redirected to: its write is forwarded rather than refused.
   if (question.mode === 'redirect' && leader.gateway) {
     return { kind: 'redirect', url: leader.gateway.replace(/\/+$/, '') + question.target }
   }
+  if (brief.relay) return upstream('raft_relay', leader.id)
   const rendered = `,${question.members},`.indexOf(`,${leader.id}=${leader.http},`) >= 0
   // A member that joined or moved since the last rendering is reached all the same, only without keepalive.
-  return { kind: 'upstream', name: rendered ? `raft_to_${leader.id}` : leader.http }
+  return upstream(rendered ? `raft_to_${leader.id}` : leader.http, leader.id)
+}
+
+function upstream(name: string, to: string): Route {
+  return { kind: 'upstream', name: name, to: to }
 }
 
 /**

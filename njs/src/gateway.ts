@@ -60,6 +60,7 @@ async function route(r: NginxHTTPRequest, from: string, mode: string): Promise<v
       return
     case 'upstream':
       r.variables.raft_upstream = decision.name
+      r.variables.raft_leader = decision.to
       r.internalRedirect('@raft_forward')
   }
 }

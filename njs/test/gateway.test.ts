@@ -51,6 +51,7 @@ t.test('a write asks the cached status and is forwarded', async t => {
   t.strictSame(r.asked, ['/_raft/status'])
   t.strictSame(r.redirected, ['@raft_forward'])
   t.equal(r.variables.raft_upstream, 'raft_to_node1')
+  t.equal(r.variables.raft_leader, 'node1')
   t.strictSame(r.returned, [])
 })
 

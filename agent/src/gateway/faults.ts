@@ -2,6 +2,7 @@
 
 import { isIP, isIPv6 } from 'node:net'
 import { NODE_ID } from '../raft/types.ts'
+import { AGENT_SOCKET_BYTES_MAX } from './relay-path.ts'
 import type { EdgeOptions, RenderInput, RenderOptions } from './render-input.ts'
 
 const HOST = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/
@@ -71,8 +72,8 @@ function optionFaults(options: RenderOptions): string[] {
   for (const name of ['socket', 'prefix', 'sites', 'cache', 'bundle'] as const)
     demandPath(name, options[name])
   if (options.jsModule !== null) demandPath('js module', options.jsModule)
-  const socketFits = Buffer.byteLength(options.socket) <= SOCKET_BYTES_MAX
-  demand(socketFits, `socket: longer than ${SOCKET_BYTES_MAX} bytes`)
+  const socketFits = Buffer.byteLength(options.socket) <= AGENT_SOCKET_BYTES_MAX
+  demand(socketFits, `socket: longer than ${AGENT_SOCKET_BYTES_MAX} bytes`)
   if (options.user !== null) demand(USER.test(options.user), 'user: not a user name')
   if (options.workers !== 'auto')
     demand(isWhole(options.workers, 1, 1024), 'workers: auto or 1-1024')

@@ -3,6 +3,7 @@
 import { isIPv6 } from 'node:net'
 import { dirname, join } from 'node:path'
 import { findFaults, splitAddress } from './faults.ts'
+import { relayPath } from './relay-path.ts'
 import type { GatewayMember, RenderInput, RenderOptions } from './render-input.ts'
 
 export type Rendering =
@@ -68,12 +69,10 @@ function valuesOf(input: RenderInput): ReadonlyMap<string, string> {
     ...importsOf(options),
     ['cache', options.cache],
     ['socket', options.socket],
+    ['relay', relayPath(options.socket)],
     ['keepalive', String(options.keepalive)],
     ['upstreams', [...peers].map(([id, server]) => upstream(id, server, options)).join('\n')],
-    [
-      'leaders',
-      [leader(input.self, 'raft_local'), ...[...peers.keys()].map(toLeader)].join('\n    '),
-    ],
+    ['leaders', [...leaders(input.self), ...[...peers.keys()].map(toLeader)].join('\n    ')],
     [
       'members',
       input.members
@@ -108,13 +107,18 @@ function upstreamsOf(input: RenderInput): ReadonlyMap<string, string> {
   return upstreams
 }
 
-function toLeader(id: string): string {
-  return leader(id, `raft_to_${id}`)
+/** Patterns, since nginx's map takes no notice of case in words, and some of them for its own. */
+function leaders(self: string): readonly string[] {
+  // Whoever the relay is told of it finds, members that joined since this rendering too.
+  return [`"~^(?:yes)? ${pattern(self)}$" raft_local;`, '"~^yes [A-Za-z0-9._-]+$" raft_relay;']
 }
 
-/** A pattern, since nginx's map takes no notice of case in words, and some of them for its own. */
-function leader(id: string, upstream: string): string {
-  return `"~^${id.replaceAll('.', '\\.')}$" ${upstream};`
+function toLeader(id: string): string {
+  return `"~^ ${pattern(id)}$" raft_to_${id};`
+}
+
+function pattern(id: string): string {
+  return id.replaceAll('.', '\\.')
 }
 
 /** As the agents name it: what the gateway compares. */

@@ -61,6 +61,8 @@ export interface Api {
   readonly watches: Watches
   /** Who may do what. */
   readonly acl: Acl
+  /** Whether this agent takes writes to other nodes, for its nginx. */
+  readonly relay: boolean
   /** Null: its nginx keeps nothing in its memory. */
   readonly edge: (() => EdgeView) | null
   /** Null: no keys become nginx's configuration. */

@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { chmod } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo, ListenOptions, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Acl, type AclSource, NO_ACL } from '../acl/acl.ts'
 import { parseHostPort } from '../lib/host-port.ts'
@@ -30,6 +31,8 @@ export interface HttpOptions {
   readonly feed?: Api['feed']
   /** Default: nobody needs a token. */
   readonly acl?: AclSource
+  /** Default false: its nginx sends writes to other nodes by itself. */
+  readonly relay?: boolean
   /** Default null: its nginx keeps nothing in its memory. */
   readonly edge?: Api['edge']
   /** Default null: no keys become nginx's configuration. */
@@ -64,6 +67,8 @@ export interface HttpServer {
   readonly port: number
   /** Serves a connection whose other end has proven to be this node of the cluster. */
   adopt(socket: Socket, peer: NodeId): void
+  /** Serves what another node's nginx sends: a client, whoever it came by. */
+  serve(lane: Duplex): void
   /** Ends all watches: what they would be told is not to be relied on any more. Clients come back, and are refused. */
   endWatches(): void
   /** Accepts nothing more, lets running requests finish for `closeGraceMs`, then cuts what is left. */
@@ -115,6 +120,10 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     return {
       port: (tcp.address() as AddressInfo).port,
       adopt: adopting(api, tcp, () => closing),
+      serve: lane => {
+        if (closing) lane.destroy()
+        else tcp.emit('connection', lane)
+      },
       endWatches: () => watches.close(),
       close,
     }
@@ -126,7 +135,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
 
 function apiOf(options: HttpOptions, closing: AbortSignal): Api {
   const { node, version, log, feed = new ChangeFeed(), backup = null, acl = NO_ACL } = options
-  const { plugIn = null, edge = null, structure = null, reserved = null } = options
+  const { plugIn = null, relay = false, edge = null, structure = null, reserved = null } = options
   const { askAgent = null, peersOpen = false } = options
   const limits = { ...HTTP_LIMITS, ...options.limits }
   return {
@@ -141,6 +150,7 @@ function apiOf(options: HttpOptions, closing: AbortSignal): Api {
     closing,
     watches: new Watches(feed),
     acl: new Acl(acl),
+    relay,
     edge,
     structure,
     reserved,

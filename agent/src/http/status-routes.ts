@@ -13,7 +13,8 @@ const STATES = { leader: 'Leader', follower: 'Follower', candidate: 'Candidate' 
 export const getStatus: Handler = async (api, { target, incoming }) => {
   const status = api.node.status()
   if (target.query.get('brief') === '1') {
-    const reply = json(brief(status), status)
+    const reply = json(brief(status, api.relay), status)
+    if (api.relay) reply.headers['X-Raft-Relay'] = 'yes'
     // nginx keeps who leads for up to 2 s, and nothing that says no-store: a new leader is not to wait so long.
     return status.leader === null ? uncached(reply) : reply
   }
@@ -68,7 +69,7 @@ function structureOf({ structure }: Api, incoming: Incoming): StructureView | nu
   return { ...view, error: kept(view.error), warning: kept(view.warning) }
 }
 
-function brief(status: NodeStatus): object {
+function brief(status: NodeStatus, relay: boolean): object {
   const leader = status.members.find(member => member.id === status.leader)
   return {
     me: { id: status.id },
@@ -77,6 +78,7 @@ function brief(status: NodeStatus): object {
         ? null
         : { id: leader.id, http: leader.address, gateway: leader.gateway },
     term: status.term,
+    relay,
   }
 }
 

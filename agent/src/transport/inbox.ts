@@ -19,7 +19,7 @@ import {
 import { StrangerLog } from './stranger-log.ts'
 import { describeError, type TcpContext } from './tcp-context.ts'
 import type { ChunkAnswer, MetPeer, SnapshotChunk } from './transport.ts'
-import type { Arrival, Entrance } from './wire.ts'
+import type { Arrival, Entrance, Language } from './wire.ts'
 
 const UNTRUSTED = 'what it has shown is not trusted any more'
 const PONG = encodeFrame(body => body.u8(BODY.pong))
@@ -33,8 +33,8 @@ export interface InboxHandler {
   onNotice(from: NodeId, notice: Uint8Array): void
   /** This peer is verified and has connected: dialling it may work now. */
   onAccepted(peer: MetPeer): void
-  /** A node of this cluster, as it has proven, speaks HTTP on this connection. */
-  onHttp(socket: Socket, peer: NodeId): void
+  /** A node of this cluster, as it has proven, speaks something else than Raft on this connection. */
+  onHttp(socket: Socket, peer: NodeId, language: Language): void
   /** Its connection has ended, and no newer one has taken its place. */
   onLeft(peer: NodeId): void
 }
@@ -172,6 +172,7 @@ export class Inbox {
       this.#entrance.dismissAll()
       const visitors = [...this.#strangers, ...this.#peers.values(), ...this.#leaving.keys()]
       for (const { socket } of visitors) socket.destroy()
+      for (const socket of this.#http) socket.destroy()
     })
   }
 
@@ -181,7 +182,7 @@ export class Inbox {
     else {
       this.#http.add(socket)
       socket.once('close', () => this.#http.delete(socket))
-      this.#handler.onHttp(socket, proven)
+      this.#handler.onHttp(socket, proven, language)
     }
   }
 

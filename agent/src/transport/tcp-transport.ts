@@ -26,7 +26,7 @@ import type {
   Transport,
   TransportHandler,
 } from './transport.ts'
-import { PLAIN_WIRE, type Wire } from './wire.ts'
+import { type Language, PLAIN_WIRE, type Wire } from './wire.ts'
 
 /** How a TCP transport is set up. */
 export interface TcpTransportOptions {
@@ -42,8 +42,8 @@ export interface TcpTransportOptions {
   readonly seed: number
   /** Default: TCP as it is. */
   readonly wire?: Wire
-  /** Who has proven to be a node of this cluster, and speaks HTTP. Default: nobody may. */
-  readonly onHttp?: (socket: Socket, peer: NodeId) => void
+  /** Who has proven to be a node of this cluster, and does not speak Raft. Default: nobody may. */
+  readonly onHttp?: (socket: Socket, peer: NodeId, language: Language) => void
   /** Defaults: `TCP_LIMITS`. */
   readonly limits?: Partial<TcpLimits>
 }

@@ -19,8 +19,12 @@ import type { Dialling, Entrance, Language, Wire, WireHandler, WireLimits } from
 const PROTOCOLS: Readonly<Record<Language, string>> = {
   raft: 'raft-nginx',
   http: 'raft-nginx-http',
+  gateway: 'raft-nginx-gateway',
 }
-const LANGUAGES: readonly Language[] = ['raft', 'http']
+/** The first that both ends speak is spoken. */
+const LANGUAGES: readonly Language[] = ['raft', 'gateway', 'http']
+
+type Opener = (language: Language) => void
 
 /** What a connection was opened with. */
 interface Opened {
@@ -60,12 +64,13 @@ export class TlsWire implements Wire {
     for (const callback of this.#callbacks) callback()
   }
 
-  dial({ to, peer, language }: Dialling, onOpen: () => void): Socket {
+  dial({ to, peer, language, orElse = language }: Dialling, onOpen: Opener): Socket {
     const credentials = this.#credentials
+    const languages = language === orElse ? [language] : [language, orElse]
     const socket = connect({
       ...to,
       ...contextOf(credentials),
-      ALPNProtocols: [PROTOCOLS[language]],
+      ALPNProtocols: languages.map(each => PROTOCOLS[each]),
       rejectUnauthorized: true,
       ...(credentials.kind === 'secret'
         ? { pskCallback: () => ({ psk: credentials.key, identity: this.#holder.nodeId }) }
@@ -78,9 +83,10 @@ export class TlsWire implements Wire {
     this.#opened.set(socket, { credentials, shown: undefined })
     socket.on('secureConnect', () => {
       this.#opened.set(socket, { credentials, shown: socket.getPeerX509Certificate() })
-      const doubt = doubtOfSession(socket, credentials, PROTOCOLS[language])
-      if (doubt === null) onOpen()
-      else socket.destroy(new Error(doubt))
+      const spoken = languages.find(each => PROTOCOLS[each] === socket.alpnProtocol)
+      const doubt = doubtOfSession(socket, credentials)
+      if (spoken !== undefined && doubt === null) onOpen(spoken)
+      else socket.destroy(new Error(doubt ?? 'it is no raft-nginx agent'))
     })
     return socket
   }
@@ -191,8 +197,7 @@ function contextOf(credentials: Credentials): SecureContextOptions {
 }
 
 /** Why the other end has not proven what it should; null when it has. */
-function doubtOfSession(socket: TLSSocket, { kind }: Credentials, protocol: string): string | null {
-  if (socket.alpnProtocol !== protocol) return 'it is no raft-nginx agent'
+function doubtOfSession(socket: TLSSocket, { kind }: Credentials): string | null {
   const byKey = socket.isSessionReused() && socket.getPeerX509Certificate() === undefined
   if (kind === 'secret') return byKey ? null : 'it has not proven that it knows the secret'
   return socket.authorized && !socket.isSessionReused() ? null : 'it showed no certificate'

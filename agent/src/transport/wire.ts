@@ -3,8 +3,8 @@ import type { Cancel } from '../clock/clock.ts'
 import type { HostPort } from '../lib/host-port.ts'
 import type { NodeId } from '../raft/types.ts'
 
-/** What is spoken on a connection: Raft, or HTTP between agents. */
-export type Language = 'raft' | 'http'
+/** What is spoken on a connection: Raft; HTTP between agents; lanes of HTTP that a node's nginx sends to another. */
+export type Language = 'raft' | 'http' | 'gateway'
 
 /** How a connection is opened. */
 export interface Dialling {
@@ -12,6 +12,8 @@ export interface Dialling {
   /** whom to expect there; null: any node of the cluster */
   readonly peer: NodeId | null
   readonly language: Language
+  /** what will do where the other end does not speak that */
+  readonly orElse?: Language
 }
 
 /** Who came, and what the connection itself proves of it. */
@@ -45,8 +47,11 @@ export interface Entrance {
 
 /** How bytes travel between agents, and what is known of the other end because of it. */
 export interface Wire {
-  /** Errors come from the socket. @param onOpen once, when both ends are sure of each other, as far as the wire is */
-  dial(dialling: Dialling, onOpen: () => void): Socket
+  /**
+   * Errors come from the socket.
+   * @param onOpen once, when both ends are sure of each other, as far as the wire is; is given what is spoken
+   */
+  dial(dialling: Dialling, onOpen: (language: Language) => void): Socket
   /** It does not listen yet. */
   entrance(handler: WireHandler, limits: WireLimits): Entrance
   /** Whether what a connection was opened with holds still. */
@@ -57,9 +62,9 @@ export interface Wire {
 
 /** TCP as it is: nobody is proven, everybody on the way can read and write. */
 export const PLAIN_WIRE: Wire = {
-  dial: ({ to }, onOpen) => {
+  dial: ({ to, language }, onOpen) => {
     const socket = connect({ ...to, noDelay: true, keepAlive: true })
-    socket.on('connect', onOpen)
+    socket.on('connect', () => onOpen(language))
     return socket
   },
   entrance: handler => ({

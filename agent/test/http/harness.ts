@@ -28,6 +28,7 @@ interface Settings {
   readonly limits?: Partial<HttpLimits>
   readonly backup?: BackupSource
   readonly edge?: () => EdgeView
+  readonly relay?: boolean
   readonly structure?: StructureDesk
   readonly reserved?: Uint8Array
   /** Unix ms */
@@ -40,7 +41,7 @@ export async function serve(
   settings: Settings = {},
 ): Promise<Harness> {
   const { lean = true, fast = lean, limits = {}, wallMs = () => 0 } = settings
-  const { backup, edge, structure, reserved } = settings
+  const { backup, edge, relay = false, structure, reserved } = settings
   const directory = mkdtempSync(join(tmpdir(), 'raft-http-'))
   const socket = join(directory, 'agent.sock')
   const node = new SimulatedNode()
@@ -54,6 +55,7 @@ export async function serve(
       wallMs,
       directory,
     }),
+    relay,
     ...(backup && { backup }),
     ...(edge && { edge }),
     ...(structure && { structure }),

@@ -47,13 +47,24 @@ t.test('GET /status?brief=1 is small, and kept by nginx if it names a leader', a
     me: { id: 'node0' },
     leader: { id: 'node1', http: '127.0.0.1:8285', gateway: 'http://127.0.0.1:8200' },
     term: 3,
+    relay: false,
   })
+  t.equal(answer.headers.get('x-raft-relay'), undefined)
   t.ok(answer.raw.length < 1024)
   t.equal(answer.headers.get('cache-control'), undefined)
   node.leader = null
   const unled = await get(tcp, '/status?brief=1')
-  t.strictSame(JSON.parse(unled.body), { me: { id: 'node0' }, leader: null, term: 3 })
+  t.strictSame(JSON.parse(unled.body), {
+    ...{ me: { id: 'node0' }, leader: null, term: 3, relay: false },
+  })
   t.equal(unled.headers.get('cache-control'), 'no-store')
+})
+
+t.test('an agent that takes writes to the leader tells its nginx so', async t => {
+  const { tcp } = await serve(t, { relay: true })
+  const answer = await get(tcp, '/status?brief=1')
+  t.match(JSON.parse(answer.body), { relay: true })
+  t.equal(answer.headers.get('x-raft-relay'), 'yes')
 })
 
 t.test('GET /raft answers as the seed did', async t => {

@@ -63,6 +63,9 @@ const brief = z.strictObject({
     .strictObject({ id: z.string(), http: z.string(), gateway: z.string().nullable() })
     .nullable(),
   term: index,
+  relay: z
+    .boolean()
+    .describe('Whether this agent takes writes of its nginx to the leader, encrypted.'),
 })
 
 const UNREADY = { description: 'Not so; the body says why.', content: TEXT }
