@@ -221,7 +221,7 @@ t.test('each fault by itself', async t => {
       /gateway must be a URL/,
     ],
     [{ ...base, raft_dir: '' }, /raft_dir must be at least 1 characters, is ""/],
-    [{ ...base, server: { socket: 'x'.repeat(108) } }, /server.socket must have at most 107/],
+    [{ ...base, server: { socket: 'x'.repeat(108) } }, /server.socket must have at most 101/],
     [{ ...base, server: { socket_mode: '888' } }, /server.socket_mode must be an octal mode/],
     [{ ...base, server: { address: 'x' } }, /server.address must be host:port or :port/],
     [{ ...base, limits: { value_bytes_max: 2_000_000 } }, /at most limits.body_bytes_max/],

@@ -26,9 +26,14 @@ import { type Awaited, awaitReady, type Refused } from './ready.ts'
 /** A clean stop takes less than 2 s. */
 export const GRACE_MS = 4_000
 
+/** The same for all nodes, or for each its own. */
+export type Settings =
+  | Readonly<Record<string, unknown>>
+  | ((node: NodePlace) => Readonly<Record<string, unknown>>)
+
 export interface UpOptions {
   /** for the agents' configuration, beside or instead of the usual */
-  readonly settings?: Readonly<Record<string, unknown>>
+  readonly settings?: Settings
   /** set when the user gives up waiting */
   readonly signal?: AbortSignal
 }
@@ -49,7 +54,9 @@ export async function up(place: Place, options: UpOptions = {}): Promise<Up> {
   await checkPorts(idle, closed)
   mkdirSync(place.directory, { recursive: true })
   savePlace(place)
-  for (const node of idle) writeAgentConfig(place, node, options.settings)
+  const { settings = {} } = options
+  const extra = (node: NodePlace) => (typeof settings === 'function' ? settings(node) : settings)
+  for (const node of idle) writeAgentConfig(place, node, extra(node))
   for (const node of closed) renderGateway(place, node)
   const begun: Awaited[] = []
   try {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { AGENT_SOCKET_BYTES_MAX } from '../gateway/relay-path.ts'
 import { parseHostPort } from '../lib/host-port.ts'
 import { NODE_ID } from '../raft/types.ts'
 
@@ -78,19 +79,26 @@ const transport = z.strictObject({
     .describe('Where to listen for peers, if it differs. Default: the raft_bind of this node.'),
 })
 
+/** Linux has 107; the socket of the relay is beside it, with a longer name. */
+const agentSocket = path
+  .refine(
+    text => Buffer.byteLength(text) <= AGENT_SOCKET_BYTES_MAX,
+    `must have at most ${AGENT_SOCKET_BYTES_MAX} bytes`,
+  )
+  .optional()
+
 const server = z.strictObject({
   address: listened
     .optional()
     .describe('Where HTTP is listened for. Default: the address of this node.'),
-  socket: path
-    .refine(text => Buffer.byteLength(text) <= 107, 'must have at most 107 bytes')
-    .optional()
-    .describe('Unix socket for the nginx of this node. Default: none.'),
+  socket: agentSocket.describe(
+    'Unix socket for the nginx of this node; with proven peers one more, with `.relay`. Default: none.',
+  ),
   socket_mode: z
     .string()
     .regex(/^0?[0-7]{3}$/, 'must be an octal mode like "0660"')
     .default('0660')
-    .describe('File mode of the socket, octal.'),
+    .describe('File mode of both, octal.'),
 })
 
 const edge = z.strictObject({

@@ -17,7 +17,7 @@ import {
   type Shape,
 } from '../../../scripts/lib/layout.ts'
 import { type AddOptions, add, remove } from '../../../scripts/lib/membership.ts'
-import { down, up } from '../../../scripts/lib/operations.ts'
+import { down, type Settings, up } from '../../../scripts/lib/operations.ts'
 import { portTakenBy } from '../../../scripts/lib/ports.ts'
 import { Client } from './client.ts'
 import { type Load, type LoadOptions, startLoad } from './load.ts'
@@ -164,7 +164,7 @@ export class TestCluster {
 export async function startCluster(
   owner: Owner,
   shape: Partial<Shape> = {},
-  settings: Readonly<Record<string, unknown>> = {},
+  settings: Settings = {},
   directory: string = temporaryDirectory(owner),
 ): Promise<TestCluster> {
   const whole = { ...DEFAULT_SHAPE, ...shape }

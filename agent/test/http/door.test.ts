@@ -1,5 +1,8 @@
+import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import t from 'tap'
+import { SystemClock } from '../../src/clock/system-clock.ts'
 import type { Caller } from '../../src/http/acl/caller.ts'
 import { checkPeer } from '../../src/http/door.ts'
 import { HTTP_LIMITS } from '../../src/http/limits.ts'
@@ -7,6 +10,9 @@ import { Peers } from '../../src/http/peers.ts'
 import { parseTarget } from '../../src/http/raw-target.ts'
 import { isRefusal, refuse } from '../../src/http/refusal.ts'
 import { asNodeId } from '../../src/raft/types.ts'
+import { Lanes } from '../../src/transport/lanes.ts'
+import { serve } from './harness.ts'
+import { type Answer, parse } from './raw-client.ts'
 
 const HERE = '10.0.0.1'
 const stranger: Caller = { rights: () => refuse(401, 'TOKEN_NEEDED', '') }
@@ -65,3 +71,38 @@ t.test(
     t.equal(checkPeer(target, incoming, { peers, caller: stranger }), null)
   },
 )
+
+t.test('row 46: by way of another node comes a client, whatever that node has proven', async t => {
+  const { http } = await serve(t)
+  const server = createServer().listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await once(server, 'listening')
+  const near = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  const [far] = (await once(server, 'connection')) as [Socket]
+  const clock = new SystemClock()
+  new Lanes(far, { clock, onLane: lane => http.serve(lane) })
+  const lanes = new Lanes(near, { clock, onLane: null })
+  t.teardown(() => {
+    near.destroy()
+    far.destroy()
+  })
+  const ask = async (request: string, ...headers: string[]): Promise<Answer> => {
+    const lane = lanes.open()
+    const chunks: Buffer[] = []
+    lane?.on('data', chunk => chunks.push(chunk))
+    const head = [`${request} HTTP/1.1`, 'Host: x', 'Connection: close', ...headers]
+    lane?.write(`${head.join('\r\n')}\r\n\r\n`)
+    if (lane !== null) await once(lane, 'end')
+    return parse(Buffer.concat(chunks).toString('latin1'))
+  }
+  const operators = [...CHANGES, 'GET /metrics', 'GET /v1/cluster/members', 'GET /openapi.json']
+  for (const request of operators) {
+    for (const headers of [[], ['X-Raft-Passed-On: 1'], ['X-Raft-Hop: 0']]) {
+      const { status, body } = await ask(request, ...headers, 'Content-Length: 0')
+      t.equal(status, 403, request)
+      t.match(JSON.parse(body), { code: 'OPERATORS_ONLY' })
+    }
+  }
+  t.equal((await ask('GET /livez')).status, 200)
+  t.equal((await ask('DELETE /key/a')).status, 200, 'while clients are served')
+})
