@@ -10,6 +10,7 @@ import { attacks } from './attacks.ts'
 import { bodies } from './bodies.ts'
 import { keys } from './keys.ts'
 import { paths } from './paths.ts'
+import { relays } from './relay.ts'
 import { reloads } from './reload.ts'
 import { rendering } from './rendering.ts'
 import { writes } from './writes.ts'
@@ -24,5 +25,6 @@ writes(t)
 bodies(t)
 paths(t)
 attacks(t)
+relays(t)
 reloads(t)
 rendering(t)

@@ -4,13 +4,16 @@ import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 
+/** `relay`: where nginx comes with what is for other nodes. */
+type Via = 'socket' | 'port' | 'relay'
+
 /** A request as it arrived: the target's bytes as latin1, never decoded. */
 export interface Arrival {
   readonly method: string
   readonly target: string
   readonly headers: http.IncomingHttpHeaders
   readonly body: Buffer
-  readonly via: 'socket' | 'port'
+  readonly via: Via
 }
 
 export type Behaviour = (arrival: Arrival, response: http.ServerResponse) => void
@@ -25,6 +28,8 @@ export interface Belief {
   } | null
   readonly term: number
   readonly padding?: string
+  /** It takes writes to other nodes. */
+  readonly relay?: boolean
 }
 
 export const applied: Behaviour = (_, response) => {
@@ -59,14 +64,16 @@ export class MockAgent {
   }
 
   static async start(id: string, socket: string): Promise<MockAgent> {
-    const servers = [http.createServer(), http.createServer()]
-    const [onPort, onSocket] = servers
-    if (!onPort || !onSocket) throw new Error('unreachable')
+    const servers = [http.createServer(), http.createServer(), http.createServer()]
+    const [onPort, onSocket, onRelay] = servers
+    if (!onPort || !onSocket || !onRelay) throw new Error('unreachable')
     await once(onPort.listen(0, '127.0.0.1'), 'listening')
     await once(onSocket.listen(socket), 'listening')
+    await once(onRelay.listen(`${socket}.relay`), 'listening')
     const agent = new MockAgent(id, (onPort.address() as AddressInfo).port, servers)
     agent.#serve(onPort, 'port')
     agent.#serve(onSocket, 'socket')
+    agent.#serve(onRelay, 'relay')
     return agent
   }
 
@@ -81,7 +88,7 @@ export class MockAgent {
     await Promise.all(closing)
   }
 
-  #serve(server: http.Server, via: 'socket' | 'port'): void {
+  #serve(server: http.Server, via: Via): void {
     server.keepAliveTimeout = 75_000
     server.on('connection', socket => {
       this.#sockets.add(socket)
@@ -97,13 +104,14 @@ export class MockAgent {
   #answer(
     request: http.IncomingMessage,
     body: Buffer,
-    { via, response }: { via: 'socket' | 'port'; response: http.ServerResponse },
+    { via, response }: { via: Via; response: http.ServerResponse },
   ): void {
     const target = request.url ?? ''
     if (target === '/status?brief=1') {
       this.asked += 1
       response.setHeader('Content-Type', 'application/json')
       if (this.belief.leader !== null) response.setHeader('X-Raft-Leader', this.belief.leader.id)
+      if (this.belief.relay) response.setHeader('X-Raft-Relay', 'yes')
       response.end(JSON.stringify(this.belief))
       return
     }
