@@ -16,7 +16,7 @@ export const QUICK: readonly {
   },
   {
     ...{ load: 'local-reads', concurrency: [64] },
-    targets: ['agent-pipelined', 'gateway', 'etcd', 'etcd-conns', 'nginx-file'],
+    targets: ['gateway', 'etcd', 'etcd-conns', 'nginx-file'],
   },
   { load: 'edge-reads', concurrency: [64], targets: ['edge-pipelined', 'edge'] },
 ]

@@ -153,12 +153,18 @@ function checkKind({ resource }: Target, plugIn: PlugIn | null): Refusal | null 
 }
 
 /** The handler's answer; never rejects. */
-export async function settle(api: Api, handler: Handler, exchange: Exchange): Promise<Reply> {
+export function settle(api: Api, handler: Handler, exchange: Exchange): Promise<Reply> {
+  return begun(api, handler, exchange).then(
+    result => (isRefusal(result) ? refuseRequest(api, exchange.incoming, result) : result),
+    (error: unknown) => fault(api, error),
+  )
+}
+
+function begun(api: Api, handler: Handler, exchange: Exchange): ReturnType<Handler> {
   try {
-    const result = await handler(api, exchange)
-    return isRefusal(result) ? refuseRequest(api, exchange.incoming, result) : result
+    return handler(api, exchange)
   } catch (error) {
-    return fault(api, error)
+    return Promise.reject(error)
   }
 }
 

@@ -65,8 +65,8 @@ export const getKey: Handler = async (api, exchange) => {
   return consistent ? uncached(reply) : reply
 }
 
-async function write(api: Api, exchange: Exchange, command: Uint8Array): Promise<Reply> {
-  return outcomeReply(await propose(api, exchange, command), api.node.status())
+function write(api: Api, exchange: Exchange, command: Uint8Array): Promise<Reply> {
+  return propose(api, exchange, command).then(outcome => outcomeReply(outcome, api.node.status()))
 }
 
 /** Bytes that are no UTF-8 show as U+FFFD: this route speaks JSON text. */

@@ -56,8 +56,15 @@ export async function awaitLevel(
   api: Pick<Api, 'node' | 'limits'>,
   level: Level,
 ): Promise<TextReply | null> {
+  const { node, limits } = api
+  if (level.consistent && level.minIndex === null && level.maxStaleMs === null) {
+    const { kind } = await node.linearizable(limits.consistentWaitMs)
+    if (kind === 'ready') return null
+    const status = node.status()
+    return problemReply(refusedRead(status, kind), status)
+  }
   const problem = await levelProblem(api, level)
-  return problem === null ? null : problemReply(problem, api.node.status())
+  return problem === null ? null : problemReply(problem, node.status())
 }
 
 /**

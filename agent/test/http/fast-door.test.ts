@@ -146,7 +146,8 @@ const SENT = fc
       const next = wait ? 'wait' : 'at-once'
       const [first, second] = [request.subarray(0, cut), request.subarray(cut)]
       return [
-        { bytes: first, next },
+        // Whether what is cut goes to Node is not to depend on when the rest comes.
+        { bytes: first, next: second.length > 0 ? 'wait' : next },
         { bytes: second, next },
       ]
     }),

@@ -67,6 +67,11 @@ export const PIPELINED: readonly Buffer[] = [
   `${ALL[0]}${ALL[0]}NONSENSE\r\n\r\n${ALL[0]}`,
 ].map(text => Buffer.from(text, 'latin1'))
 
+/** Four of them each. */
+export const FOURS: readonly Buffer[] = ALL.flatMap((_, at) =>
+  at % 4 === 0 ? [Buffer.from(ALL.slice(at, at + 4).join(''), 'latin1')] : [],
+)
+
 /** Any of them in any order. */
 export const pipelined = fc
   .array(fc.constantFrom(...ALL), { minLength: 2, maxLength: 24 })

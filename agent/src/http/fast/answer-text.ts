@@ -30,8 +30,12 @@ export interface Ending {
 /** Writes answers as node:http does: the same headers in the same order. */
 export class AnswerWriter {
   readonly #kept: string
+  /** The latest line of each header: most of them say the same in answer after answer. Names are this API's own. */
+  readonly #latest = new Map<string, { readonly value: string; readonly line: string }>()
   #second = 0
-  #date = ''
+  /** of this second, for a connection that lives on, and for one that ends */
+  #keeping = ''
+  #closing = ''
 
   /** @param keepAliveMs how long a connection may be idle */
   constructor(keepAliveMs: number) {
@@ -72,21 +76,34 @@ export class AnswerWriter {
   #head({ status, headers }: Reply, closes: boolean): string | null {
     let text = STATUS_LINES.get(status) ?? `HTTP/1.1 ${status} unknown\r\n`
     for (const name in headers) {
-      const value = headers[name] as string
-      if (UNSAFE.test(value)) return null
-      text += `${name}: ${value}\r\n`
+      const line = this.#line(name, headers[name] as string)
+      if (line === null) return null
+      text += line
     }
-    return `${text}Date: ${this.#now()}\r\n${closes ? 'Connection: close\r\n\r\n' : this.#kept}`
+    return text + this.#end(closes)
   }
 
-  #now(): string {
+  /** Null: with a character that no header has. */
+  #line(name: string, value: string): string | null {
+    const latest = this.#latest.get(name)
+    if (latest !== undefined && latest.value === value) return latest.line
+    if (UNSAFE.test(value)) return null
+    const line = `${name}: ${value}\r\n`
+    this.#latest.set(name, { value, line })
+    return line
+  }
+
+  /** From the date to the empty line. */
+  #end(closes: boolean): string {
     const now = Date.now()
     const second = Math.floor(now / 1000)
     if (second !== this.#second) {
       this.#second = second
-      this.#date = new Date(now).toUTCString()
+      const date = `Date: ${new Date(now).toUTCString()}\r\n`
+      this.#keeping = `${date}${this.#kept}`
+      this.#closing = `${date}Connection: close\r\n\r\n`
     }
-    return this.#date
+    return closes ? this.#closing : this.#keeping
   }
 }
 
