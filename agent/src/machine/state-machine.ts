@@ -133,6 +133,8 @@ export interface StateMachine<Query, Answer> {
   applied(): Applied
   /** What power loss cannot take back: the log may be dropped up to here. Never above `applied`; the origin when unknown, or in memory. */
   durablePosition(): LogPosition
+  /** What a checkpoint has to move has become large: one is due, whatever the node thinks. */
+  checkpointDue?(): boolean
   /**
    * Makes what was applied so far durable, off the event loop; the node calls it now and then.
    * @returns the new durable position; the old one if a reader stood in the way

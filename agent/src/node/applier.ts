@@ -164,7 +164,9 @@ export class Applier {
 
   #checkpointWhenDue(bytes: number): void {
     this.#sinceCheckpoint += bytes
-    if (this.#sinceCheckpoint < CHECKPOINT_BYTES || this.#checkpoint !== null) return
+    if (this.#checkpoint !== null) return
+    const due = this.#sinceCheckpoint >= CHECKPOINT_BYTES || this.#machine.checkpointDue?.()
+    if (due !== true) return
     this.#sinceCheckpoint = 0
     this.#events.reach('checkpoint:before')
     this.#checkpoint = this.#machine.checkpoint().then(

@@ -290,6 +290,23 @@ t.test(
   },
 )
 
+t.test('a long WAL makes a checkpoint due, and is short after it', async t => {
+  const machine = await opened(join(t.testdir(), 'kv.db'))
+  const value = new Uint8Array(512 * 1024)
+  let index = 0
+  while (!machine.checkpointDue()) {
+    const command = set([{ key: text(`k${index % 40}`), value }])
+    await machine.apply([entry(++index, 1, command)], NONE)
+    if (index > 1_000) throw new Error('half a GiB, and none is due')
+  }
+  await machine.checkpoint()
+  // A commit tells how long the WAL is.
+  await machine.apply([entry(++index, 1, setText('k', 'v'))], NONE)
+  ;(await machine.snapshot()).release()
+  t.equal(machine.checkpointDue(), false)
+  await machine.close()
+})
+
 t.test('more keys than are remembered', async t => {
   const file = join(t.testdir(), 'kv.db')
   const machine = await opened(file)

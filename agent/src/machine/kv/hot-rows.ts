@@ -9,7 +9,7 @@ const GENERATION_KEYS = 16_384
 /** Between two commits it may grow by what they let wait. Beyond this all of it is written at once. */
 const YOUNG_KEYS_MAX = 4 * GENERATION_KEYS
 /** Commands that wait: beyond it the oldest are written. */
-const UNWRITTEN_BYTES_MAX = 8 * 1024 * 1024
+const UNWRITTEN_BYTES_MAX = 16 * 1024 * 1024
 
 /** A key that was put plainly a short while ago. */
 export interface Hot extends Standing {

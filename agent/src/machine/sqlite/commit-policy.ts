@@ -4,9 +4,11 @@ import type { Changed } from './engine.ts'
 /** After so many entries a transaction is committed: what a kill makes the log replay. */
 const ENTRIES_MAX = 20_000
 /** What it adds beside rows: some of it stays in memory until then. */
-const BYTES_MAX = 16 * 1024 * 1024
+const BYTES_MAX = 24 * 1024 * 1024
 /** Pages that it writes at once, as far as they can be foretold: some microseconds each, in one stretch. */
 const PAGES_MAX = 2_048
+/** Of a WAL: small values all over a large table make it grow by a page each. */
+const WAL_BYTES_MAX = 128 * 1024 * 1024
 
 /**
  * When to commit. The rarer, the fewer pages are written: one that changes again is written once. In a large
@@ -14,11 +16,19 @@ const PAGES_MAX = 2_048
  */
 export class CommitPolicy {
   readonly #db: Database
+  readonly #walFramesMax: number
   #rowsMax = 0
+  #walFrames = 0
 
   constructor(db: Database) {
     this.#db = db
+    this.#walFramesMax = WAL_BYTES_MAX / Number(db.pragma('page_size', { simple: true }))
     this.committed()
+  }
+
+  /** Whether the WAL, as of the last commit, has become long. */
+  get walIsLong(): boolean {
+    return this.#walFrames >= this.#walFramesMax
   }
 
   isDue(entries: number, { rows, bytes }: Changed): boolean {
@@ -28,6 +38,8 @@ export class CommitPolicy {
   /** The next transaction begins. */
   committed(): void {
     this.#rowsMax = rowsFilling(PAGES_MAX, Number(this.#db.pragma('page_count', { simple: true })))
+    const [wal] = this.#db.pragma('wal_checkpoint(NOOP)') as [{ readonly log: number }]
+    this.#walFrames = wal.log
   }
 }
 

@@ -113,6 +113,10 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     return this.#durable
   }
 
+  checkpointDue(): boolean {
+    return this.#open?.store.walIsLong ?? false
+  }
+
   /**
    * Moves the WAL into the database and lets it start over. Under a steady load the WAL never comes to
    * its end by itself, so the last part, short, holds applies back. A call during another joins it.

@@ -113,6 +113,11 @@ export class SqliteStore<Query, Answer> {
     return this.#policy.isDue(entries, this.#engine.changed)
   }
 
+  /** Whether a checkpoint is, too. */
+  get walIsLong(): boolean {
+    return this.#policy.walIsLong
+  }
+
   /** What took back more than one batch; null: nothing did. That was answered, so nothing may be read any more. */
   get failure(): { readonly cause: unknown } | null {
     return this.#failure
