@@ -5,6 +5,8 @@ import type { CommittedEntry, Result } from './state-machine.ts'
 export const CHAIN_HASH_BYTES = 32
 /** Of entries that wait to be hashed together. */
 const BLOCK_BYTES = 4096
+/** Blocks share memory: for each an allocation of its own would cost more than it is copied in. */
+const SLAB_BYTES = 128 * 1024
 /** Index, term, kind of command and result, and their two lengths. */
 const FRAME_BYTES = 26
 
@@ -26,6 +28,9 @@ export class Chain {
   /** The hash before, then entries. Bytes behind `#length` are free; those before it never change. */
   #block: Buffer
   #length: number
+  /** Bytes behind `#slabUsed` are in no block. */
+  #slab = Buffer.alloc(0)
+  #slabUsed = 0
 
   /** @param bytes of the chain to go on from; none: before the first entry */
   constructor(bytes: Uint8Array = new Uint8Array(CHAIN_HASH_BYTES)) {
@@ -77,7 +82,12 @@ export class Chain {
   /** In a new block: a mark may still need the old one. */
   #fold(): void {
     const folded = hash('sha256', this.#block.subarray(0, this.#length), 'buffer')
-    this.#block = Buffer.allocUnsafe(BLOCK_BYTES)
+    if (this.#slabUsed + BLOCK_BYTES > this.#slab.length) {
+      this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES)
+      this.#slabUsed = 0
+    }
+    this.#block = this.#slab.subarray(this.#slabUsed, this.#slabUsed + BLOCK_BYTES)
+    this.#slabUsed += BLOCK_BYTES
     this.#block.set(folded)
     this.#length = CHAIN_HASH_BYTES
   }

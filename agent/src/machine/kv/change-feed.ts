@@ -76,6 +76,11 @@ export class ChangeFeed {
     return this.#published
   }
 
+  /** Bytes of what is kept, as it is encoded. */
+  get encodedBytes(): number {
+    return this.#parts.reduce((sum, { length }) => sum + length, 0)
+  }
+
   /** How many listen. */
   get listening(): number {
     return this.#listeners.size

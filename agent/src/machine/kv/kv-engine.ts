@@ -71,6 +71,10 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
     return { rows, bytes: this.#history.unsaved }
   }
 
+  get bytesBeside(): number {
+    return this.#feed.encodedBytes
+  }
+
   flush(rows: number): void {
     this.#hot.write(rows)
   }

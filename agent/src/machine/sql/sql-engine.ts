@@ -19,6 +19,7 @@ export type SqlAnswer =
 export class SqlEngine implements Engine<Uint8Array, Promise<PlugInAnswer>> {
   readonly keepsInMemory = false
   readonly waiting = 0
+  readonly bytesBeside = 0
   readonly #connection: Connection
   readonly #executor: SqlExecutor
   readonly #reader: QueryProcess | InlineReader

@@ -16,30 +16,37 @@ const WAL_BYTES_MAX = 128 * 1024 * 1024
  */
 export class CommitPolicy {
   readonly #db: Database
-  readonly #walFramesMax: number
+  readonly #pageBytes: number
   #rowsMax = 0
   #walFrames = 0
 
   constructor(db: Database) {
     this.#db = db
-    this.#walFramesMax = WAL_BYTES_MAX / Number(db.pragma('page_size', { simple: true }))
-    this.committed()
+    this.#pageBytes = this.#number('page_size')
   }
 
   /** Whether the WAL, as of the last commit, has become long. */
   get walIsLong(): boolean {
-    return this.#walFrames >= this.#walFramesMax
+    return this.#walFrames * this.#pageBytes >= WAL_BYTES_MAX
   }
 
   isDue(entries: number, { rows, bytes }: Changed): boolean {
     return entries >= ENTRIES_MAX || rows >= this.#rowsMax || bytes >= BYTES_MAX
   }
 
-  /** The next transaction begins. */
-  committed(): void {
-    this.#rowsMax = rowsFilling(PAGES_MAX, Number(this.#db.pragma('page_count', { simple: true })))
+  /**
+   * The next transaction begins.
+   * @param bytesBeside of the database, which no row is in
+   */
+  committed(bytesBeside: number): void {
+    const pages = this.#number('page_count') - this.#number('freelist_count')
+    this.#rowsMax = rowsFilling(PAGES_MAX, pages - bytesBeside / this.#pageBytes)
     const [wal] = this.#db.pragma('wal_checkpoint(NOOP)') as [{ readonly log: number }]
     this.#walFrames = wal.log
+  }
+
+  #number(pragma: string): number {
+    return Number(this.#db.pragma(pragma, { simple: true }))
   }
 }
 

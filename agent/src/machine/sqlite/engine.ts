@@ -50,6 +50,8 @@ export interface Engine<Query, Answer> {
   readonly waiting: number
   /** What the next commit has to write. */
   readonly changed: Changed
+  /** What the database holds beside rows, roughly. */
+  readonly bytesBeside: number
   /** At most so many of those that wait go into the tables. */
   flush(rows: number): void
   /** All batches since the last commit are taken back. */

@@ -95,6 +95,7 @@ export class SqliteStore<Query, Answer> {
     this.#applied = { position, configuration, chain: this.#chain.mark(), nowMs, sessions }
     this.#committed = this.#applied
     this.#engine.opened(position)
+    this.#policy.committed(this.#engine.bytesBeside)
   }
 
   /** Of the last entry that queries see. */
@@ -170,7 +171,7 @@ export class SqliteStore<Query, Answer> {
       assert(changes === 1, 'the position has one row')
       this.#commit.run()
       this.#committed = this.#applied
-      this.#policy.committed()
+      this.#policy.committed(this.#engine.bytesBeside)
     })
   }
 
