@@ -3,6 +3,12 @@ export class DecodeError extends Error {
   override readonly name = 'DecodeError'
 }
 
+/** @throws DecodeError unless `value` is a whole number in [0, 2^53) */
+export function asCount(value: number): number {
+  if (!Number.isSafeInteger(value) || value < 0) throw new DecodeError(`not a count: ${value}`)
+  return value
+}
+
 /** Memory that many writers share: an allocation for each would be most of what a short one costs. */
 interface Slab {
   readonly bytes: Uint8Array
@@ -163,9 +169,7 @@ export class ByteReader {
 
   /** A whole number in [0, 2^53); anything else throws. */
   f64(): number {
-    const value = this.#view.getFloat64(this.#take(8), true)
-    if (!Number.isSafeInteger(value) || value < 0) throw new DecodeError(`not a count: ${value}`)
-    return value
+    return asCount(this.#view.getFloat64(this.#take(8), true))
   }
 
   raw(length: number): Uint8Array {

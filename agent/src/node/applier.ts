@@ -195,5 +195,7 @@ function chainOf(machine: StateMachine<never, unknown>): ChainReport {
 function committed(entry: Entry): CommittedEntry {
   const position: LogPosition = { index: entry.index, term: entry.term }
   if (entry.kind !== 'command') return { position, command: null, timeMs: 0, idempotency: null }
-  return { position, ...decodeEnvelope(entry.payload) }
+  // Field by field: spread out, it costs more than reading it.
+  const { command, timeMs, idempotency } = decodeEnvelope(entry.payload)
+  return { position, command, timeMs, idempotency }
 }

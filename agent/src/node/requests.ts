@@ -169,11 +169,14 @@ export class Requests {
 
   /** Of a proposal or of a change, which is then pending like any other entry. */
   #takeProposer(id: RequestId): Settle | null {
-    const change = this.#changers.get(id)
     const settle = this.#proposers.get(id)
+    if (settle !== undefined) {
+      this.#proposers.delete(id)
+      return settle
+    }
+    const change = this.#changers.get(id)
+    if (change === undefined) return null
     this.#changers.delete(id)
-    this.#proposers.delete(id)
-    if (change === undefined) return settle ?? null
     return outcome => change.settle(outcome.kind === 'applied' ? { kind: 'applied' } : outcome)
   }
 

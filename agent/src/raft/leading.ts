@@ -150,12 +150,15 @@ export function appendOwn(core: Core, parts: readonly Pick<Entry, 'kind' | 'payl
   const { state, log, out } = core
   assert(state.role.kind === 'leader', 'only a leader appends on its own')
   let index = log.last.index as number
-  const entries = parts.map(part => ({ index: asLogIndex(++index), term: state.term, ...part }))
+  const entries = parts.map(({ kind, payload }) => {
+    return { index: asLogIndex(++index), term: state.term, kind, payload }
+  })
   log.append(entries)
   out.wrote(null, entries)
   for (const entry of entries) {
-    state.role.uncommitted.push({ index: entry.index, bytes: entryBytes(entry) })
-    state.role.uncommittedBytes += entryBytes(entry)
+    const bytes = entryBytes(entry)
+    state.role.uncommitted.push({ index: entry.index, bytes })
+    state.role.uncommittedBytes += bytes
   }
 }
 
