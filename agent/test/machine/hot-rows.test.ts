@@ -307,6 +307,43 @@ t.test('a long WAL makes a checkpoint due, and is short after it', async t => {
   await machine.close()
 })
 
+t.test('what a view keeps in a long WAL makes no checkpoint due after each batch', async t => {
+  const machine = await opened(join(t.testdir(), 'kv.db'))
+  let index = 0
+  const one = () => machine.apply([entry(++index, 1, setText('k', `${index}`))], NONE)
+  await one()
+  const view = await machine.snapshot()
+  const value = new Uint8Array(512 * 1024)
+  while (!machine.checkpointDue()) {
+    const command = set([{ key: text(`k${index % 40}`), value }])
+    await machine.apply([entry(++index, 1, command)], NONE)
+    if (index > 1_000) throw new Error('half a GiB, and none is due')
+  }
+  await machine.checkpoint()
+  t.equal(machine.checkpointDue(), false, 'before the next commit')
+  await one()
+  ;(await machine.snapshot()).release()
+  t.equal(machine.checkpointDue(), false, 'after it: the WAL is as long as it was')
+  view.release()
+  await machine.close()
+})
+
+t.test('keys that are deleted with their tree begin anew, written or waiting', async t => {
+  const machine = await opened(join(t.testdir(), 'kv.db'))
+  const put = (index: number) => entry(index, 1, setText('tree/k', `${index}`))
+  const deleteTree = encodeCommand({
+    kind: 'transaction',
+    operations: [operation('delete-tree', text('tree/'))],
+  })
+  await machine.apply([put(1)], NONE)
+  ;(await machine.snapshot()).release()
+  await machine.apply([entry(2, 1, deleteTree), put(3), entry(4, 1, deleteTree), put(5)], NONE)
+  const { row } = machine.query({ kind: 'get', key: text('tree/k') })
+  t.equal(row?.createIndex, 5)
+  t.equal(row?.modifyIndex, 5)
+  await machine.close()
+})
+
 t.test('more keys than are remembered', async t => {
   const file = join(t.testdir(), 'kv.db')
   const machine = await opened(file)

@@ -120,9 +120,9 @@ export class HotRows {
     this.#writeThose(({ name }) => name.startsWith(begin))
   }
 
-  /** The same for those that a session holds. */
-  writeHeldBy(id: string): void {
-    this.#writeThose(({ session }) => session === id)
+  /** The same for those that one of these sessions holds. */
+  writeHeldBy(ids: ReadonlySet<string>): void {
+    this.#writeThose(({ session }) => session !== '' && ids.has(session))
   }
 
   /** The table is changed otherwise, in this key, which does not wait. */
@@ -134,18 +134,6 @@ export class HotRows {
     assert(hot.bytes === null, 'a key that is changed otherwise does not wait to be written')
     this.#young.delete(name)
     this.#old.delete(name)
-  }
-
-  /** The same for those that begin with `prefix`. */
-  forgetWithin(prefix: Uint8Array): void {
-    const begin = latin1(prefix)
-    for (const generation of [this.#young, this.#old]) {
-      for (const [name, { bytes }] of generation) {
-        if (!name.startsWith(begin)) continue
-        assert(bytes === null, 'a key that is changed otherwise does not wait to be written')
-        generation.delete(name)
-      }
-    }
   }
 
   /** What waits is lost, with the transaction that it would have been written in. */

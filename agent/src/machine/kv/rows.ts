@@ -99,8 +99,9 @@ export class Rows {
   deleteTree(prefix: Uint8Array, index: number): Uint8Array[] | null {
     let count = 0
     for (const _ of this.#keys.iterate(prefix)) if (++count > TREE_KEYS_MAX) return null
-    this.hot.forgetWithin(prefix)
     const keys = this.#deleteTree.all(prefix).map(({ key }) => key)
+    // What is remembered is in the table, or waits: so these are all that begin so.
+    for (const key of keys) this.hot.forget(key)
     if (keys.length > 0) this.tombstones.add({ kind: 'prefix', bytes: prefix }, index)
     return keys.sort(Buffer.compare)
   }

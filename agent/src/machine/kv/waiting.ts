@@ -1,5 +1,6 @@
 import { unreachable } from '../../lib/assert.ts'
 import type { KvCommand } from './command.ts'
+import type { Expiry } from './expiry.ts'
 import type { HotRows } from './hot-rows.ts'
 import type { Operation } from './operation.ts'
 import type { KvQuery } from './query.ts'
@@ -25,17 +26,24 @@ export function writeConcerned(command: KvCommand, hot: HotRows): void {
     case 'renew-session':
       break
     case 'destroy-session':
-      hot.writeHeldBy(command.id)
+      hot.writeHeldBy(new Set([command.id]))
       break
     case 'expire':
-      for (const { what, id } of command.expiries) {
-        if (what === 'key') hot.writeKey(id)
-        else if (what === 'session') hot.writeHeldBy(Buffer.from(id).toString('latin1'))
-      }
+      writeExpiring(command.expiries, hot)
       break
     default:
       unreachable(command)
   }
+}
+
+/** Hundreds of sessions may end at once: what waits is gone through once for all of them. */
+function writeExpiring(expiries: readonly Expiry[], hot: HotRows): void {
+  const ids = new Set<string>()
+  for (const { what, id } of expiries) {
+    if (what === 'key') hot.writeKey(id)
+    else if (what === 'session') ids.add(Buffer.from(id).toString('latin1'))
+  }
+  if (ids.size > 0) hot.writeHeldBy(ids)
 }
 
 /** The same for what is read. A single key is found while it waits, too. */

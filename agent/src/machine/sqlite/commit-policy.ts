@@ -19,15 +19,17 @@ export class CommitPolicy {
   readonly #pageBytes: number
   #rowsMax = 0
   #walFrames = 0
+  /** as of the last checkpoint: what a reader kept it from moving is not worth another */
+  #leftFrames = 0
 
   constructor(db: Database) {
     this.#db = db
     this.#pageBytes = this.#number('page_size')
   }
 
-  /** Whether the WAL, as of the last commit, has become long. */
+  /** Whether the WAL, as of the last commit, has become long since the last checkpoint. */
   get walIsLong(): boolean {
-    return this.#walFrames * this.#pageBytes >= WAL_BYTES_MAX
+    return (this.#walFrames - this.#leftFrames) * this.#pageBytes >= WAL_BYTES_MAX
   }
 
   isDue(entries: number, { rows, bytes }: Changed): boolean {
@@ -43,6 +45,13 @@ export class CommitPolicy {
     this.#rowsMax = rowsFilling(PAGES_MAX, pages - bytesBeside / this.#pageBytes)
     const [wal] = this.#db.pragma('wal_checkpoint(NOOP)') as [{ readonly log: number }]
     this.#walFrames = wal.log
+    // It has started over.
+    if (wal.log < this.#leftFrames) this.#leftFrames = 0
+  }
+
+  /** A checkpoint is over, whatever it has moved. */
+  checkpointed(): void {
+    this.#leftFrames = this.#walFrames
   }
 
   #number(pragma: string): number {

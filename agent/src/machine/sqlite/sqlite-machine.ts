@@ -125,6 +125,7 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
   checkpoint(): Promise<LogPosition> {
     this.#checkpoint ??= this.#runCheckpoint().finally(() => {
       this.#checkpoint = null
+      this.#open?.store.checkpointed()
     })
     return this.#checkpoint
   }

@@ -119,6 +119,11 @@ export class SqliteStore<Query, Answer> {
     return this.#policy.walIsLong
   }
 
+  /** One is over, whatever it has moved. */
+  checkpointed(): void {
+    this.#policy.checkpointed()
+  }
+
   /** What took back more than one batch; null: nothing did. That was answered, so nothing may be read any more. */
   get failure(): { readonly cause: unknown } | null {
     return this.#failure
