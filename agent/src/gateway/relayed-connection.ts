@@ -59,9 +59,22 @@ export class RelayedConnection {
     // What comes behind a request whose answer has begun is another one: nginx waits for answers.
     if (this.#turn?.mayBeOver) this.#endTurn()
     if (this.#turn === null) this.#begin(chunk)
-    else if (!this.#turn.asked(chunk.length)) this.destroy()
-    else if (this.#isWaiting) this.#begun = Buffer.concat([this.#begun, chunk])
-    else this.#pass(chunk)
+    else this.#goOn(this.#turn, chunk)
+  }
+
+  /** Of a request that has its answer already only what belongs to it: the next one may come with its end. */
+  #goOn(turn: Turn, chunk: Buffer): void {
+    const own = turn.isAnswered ? chunk.subarray(0, turn.toCome) : chunk
+    if (!turn.asked(own.length)) {
+      this.destroy()
+      return
+    }
+    if (this.#isWaiting) this.#begun = Buffer.concat([this.#begun, own])
+    else this.#pass(own)
+    const rest = chunk.subarray(own.length)
+    if (turn.isOver) this.#endTurn()
+    if (rest.length > 0) this.#onAsked(rest)
+    else if (turn.isOver) this.#endIfFinishing()
   }
 
   #begin(chunk: Buffer): void {
@@ -132,12 +145,17 @@ export class RelayedConnection {
     }
     turn.answered(chunk)
     if (!this.#near.write(chunk)) this.#way?.pause()
-    if (turn.isOver) this.#endTurn()
+    if (!turn.isOver) return
+    this.#endTurn()
+    this.#endIfFinishing()
   }
 
   #endTurn(): void {
     this.#turn = null
     if (!isGood(this.#way)) this.#leave()
+  }
+
+  #endIfFinishing(): void {
     if (this.#isFinishing) this.#near.destroySoon()
   }
 
@@ -152,7 +170,10 @@ export class RelayedConnection {
     const way = this.#way
     this.#way = null
     this.#to = ''
-    way?.destroy()
+    if (way === null) return
+    way.destroy()
+    // It may have waited for room on that way.
+    this.#near.resume()
   }
 
   /** What still comes is let pass: a socket that is closed over it would take the answer along. */

@@ -37,7 +37,6 @@ export function readAsked(begun: Buffer): Asked | null {
 
 /** From the first byte of a request to the last one of its answer. */
 export class Turn {
-  /** of the request, that are still to come */
   #toCome: number
   /** the answer's head as far as it is here; null: it is complete */
   #head: Buffer | null = Buffer.alloc(0)
@@ -46,6 +45,11 @@ export class Turn {
 
   constructor(bytes: number) {
     this.#toCome = bytes
+  }
+
+  /** Bytes of the request that are not here yet. */
+  get toCome(): number {
+    return this.#toCome
   }
 
   /** False: so much does not belong to this request. */
@@ -78,8 +82,12 @@ export class Turn {
     return this.#toCome === 0 && this.#missing <= 0
   }
 
-  /** Whoever asked may have seen an end of the answer that is not seen here. */
+  /** Whoever asked has seen the end of the answer, or may have seen one that is not seen here. */
+  get isAnswered(): boolean {
+    return this.#missing <= 0 || (this.#head === null && !Number.isFinite(this.#missing))
+  }
+
   get mayBeOver(): boolean {
-    return this.#toCome === 0 && this.#head === null && !Number.isFinite(this.#missing)
+    return this.#toCome === 0 && this.isAnswered
   }
 }

@@ -126,9 +126,14 @@ export class Client {
   }
 
   ask(target: string, body: string | Buffer = '', to: string = leader): void {
-    const head = `POST ${target} HTTP/1.1\r\nX-Raft-To: ${to}\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n`
-    this.socket.write(head)
+    this.head(target, body.length, to)
     this.socket.write(body)
+  }
+
+  head(target: string, length: number, to: string = leader): void {
+    this.socket.write(
+      `POST ${target} HTTP/1.1\r\nX-Raft-To: ${to}\r\nHost: x\r\nContent-Length: ${length}\r\n\r\n`,
+    )
   }
 
   /** Status and body of the next answer, or how it ended without one. */

@@ -283,3 +283,25 @@ t.test('at its end it answers what is under way, and refuses what comes', async 
   await closed
   t.ok(waiting.closed)
 })
+
+t.test('an answer before the end of its request is that request’s only', async t => {
+  const far = await node(t, SECRET, (incoming, outgoing) => {
+    outgoing.setHeader('Content-Length', 2)
+    outgoing.end('ok')
+    incoming.resume()
+  })
+  const near = await beside(t, SECRET, far.port)
+  for (const cut of [10, 300_000]) {
+    const client = near.connect()
+    const body = Buffer.alloc(cut, 1)
+    client.head('/early', 2 * cut)
+    client.socket.write(body)
+    t.match(await client.answer(), { status: 200 })
+    client.socket.write(body)
+    client.ask('/next', body)
+    t.match(await client.answer(), { status: 200 }, 'whatever came together')
+    client.ask('/last')
+    t.match(await client.answer(), { status: 200 })
+    t.notOk(client.closed)
+  }
+})
