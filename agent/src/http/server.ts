@@ -67,7 +67,10 @@ export interface HttpServer {
   readonly port: number
   /** Serves a connection whose other end has proven to be this node of the cluster. */
   adopt(socket: Socket, peer: NodeId): void
-  /** Serves what another node's nginx sends: a client, whoever it came by. */
+  /**
+   * Serves what another node's nginx sends: a client, whoever it came by. To the end of this process, since a lane that
+   * ends without a word leaves a write that nobody knows the outcome of.
+   */
   serve(lane: Duplex): void
   /** Ends all watches: what they would be told is not to be relied on any more. Clients come back, and are refused. */
   endWatches(): void
@@ -120,10 +123,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     return {
       port: (tcp.address() as AddressInfo).port,
       adopt: adopting(api, tcp, () => closing),
-      serve: lane => {
-        if (closing) lane.destroy()
-        else tcp.emit('connection', lane)
-      },
+      serve: lane => tcp.emit('connection', lane),
       endWatches: () => watches.close(),
       close,
     }

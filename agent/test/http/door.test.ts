@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { SystemClock } from '../../src/clock/system-clock.ts'
 import type { Caller } from '../../src/http/acl/caller.ts'
 import { checkPeer } from '../../src/http/door.ts'
@@ -11,7 +11,7 @@ import { parseTarget } from '../../src/http/raw-target.ts'
 import { isRefusal, refuse } from '../../src/http/refusal.ts'
 import { asNodeId } from '../../src/raft/types.ts'
 import { Lanes } from '../../src/transport/lanes.ts'
-import { serve } from './harness.ts'
+import { type Harness, serve } from './harness.ts'
 import { type Answer, parse } from './raw-client.ts'
 
 const HERE = '10.0.0.1'
@@ -72,8 +72,8 @@ t.test(
   },
 )
 
-t.test('row 46: by way of another node comes a client, whatever that node has proven', async t => {
-  const { http } = await serve(t)
+/** Asks by way of another node, on a lane for each. */
+async function asking(t: Test, { http }: Harness) {
   const server = createServer().listen(0, '127.0.0.1')
   t.teardown(() => server.close())
   await once(server, 'listening')
@@ -86,23 +86,43 @@ t.test('row 46: by way of another node comes a client, whatever that node has pr
     near.destroy()
     far.destroy()
   })
-  const ask = async (request: string, ...headers: string[]): Promise<Answer> => {
+  return async (request: string, ...headers: string[]): Promise<Answer> => {
     const lane = lanes.open()
     const chunks: Buffer[] = []
     lane?.on('data', chunk => chunks.push(chunk))
-    const head = [`${request} HTTP/1.1`, 'Host: x', 'Connection: close', ...headers]
-    lane?.write(`${head.join('\r\n')}\r\n\r\n`)
+    lane?.write(`${[`${request} HTTP/1.1`, 'Host: x', ...headers].join('\r\n')}\r\n\r\n`)
     if (lane !== null) await once(lane, 'end')
     return parse(Buffer.concat(chunks).toString('latin1'))
   }
+}
+
+const LAST = 'Connection: close'
+
+t.test('row 46: by way of another node comes a client, whatever that node has proven', async t => {
+  const ask = await asking(t, await serve(t))
   const operators = [...CHANGES, 'GET /metrics', 'GET /v1/cluster/members', 'GET /openapi.json']
   for (const request of operators) {
     for (const headers of [[], ['X-Raft-Passed-On: 1'], ['X-Raft-Hop: 0']]) {
-      const { status, body } = await ask(request, ...headers, 'Content-Length: 0')
+      const { status, body } = await ask(request, LAST, ...headers, 'Content-Length: 0')
       t.equal(status, 403, request)
       t.match(JSON.parse(body), { code: 'OPERATORS_ONLY' })
     }
   }
-  t.equal((await ask('GET /livez')).status, 200)
-  t.equal((await ask('DELETE /key/a')).status, 200, 'while clients are served')
+  t.equal((await ask('GET /livez', LAST)).status, 200)
+  t.equal((await ask('DELETE /key/a', LAST)).status, 200, 'while clients are served')
 })
+
+t.test(
+  'what comes by way of another node while the server ends, and after it, is answered',
+  async t => {
+    const harness = await serve(t, { limits: { closeDrainMs: 50 } })
+    const ask = await asking(t, harness)
+    const closed = harness.http.close()
+    const during = await ask('DELETE /key/a')
+    await closed
+    for (const answer of [during, await ask('DELETE /key/a'), await ask('DELETE /key/a', LAST)]) {
+      t.equal(answer.status, 200)
+      t.equal(answer.headers.get('connection'), 'close')
+    }
+  },
+)
