@@ -326,6 +326,36 @@ t.test(
   },
 )
 
+t.test('those that read nothing have no more than 256 answers kept together', async t => {
+  const harness = await serve(t)
+  const length = 300_000
+  const first = new Client(harness, post('v'.repeat(length)))
+  await first.answers(1)
+  first.socket.destroy()
+  const count = 8
+  const idle = Array.from({ length: count }, () => connect(harness.tcp).pause())
+  for (const socket of idle) socket.on('error', () => {}).write(CONSISTENT.repeat(2_000))
+  await someTurns()
+  const others = accepted.slice(-count)
+  const kept = () => others.reduce((sum, { writableLength }) => sum + writableLength, 0)
+  let before = -1
+  while (before !== kept() || !others.every(other => other.isPaused())) {
+    before = kept()
+    await someTurns()
+  }
+  const most = (256 + count) * (length + 1_000)
+  t.ok(before > most / 2 && before <= most, `${before} bytes of ${most}`)
+  for (const socket of idle) socket.resetAndDestroy()
+  while ((await sample(harness, 'raft_nginx_http_requests_in_flight')) > 1) await turn()
+  const open = gate(harness)
+  const proposed = harness.node.proposals
+  const one = new Client(harness, post('1').repeat(64))
+  while (harness.node.proposals < proposed + 64) await turn()
+  open()
+  await one.answers(64)
+  one.socket.destroy()
+})
+
 t.test(
   'what Node has to answer waits for what came before it, and goes to it with the rest',
   async t => {

@@ -42,8 +42,6 @@ export class FastConnection {
   readonly #desk: Desk
   readonly #unread = new Unread()
   readonly #line: Line
-  /** Their answers were written; the kernel has not taken them. */
-  readonly #leaving: (readonly Served[])[] = []
   /** The first of what is unread, where its head is whole. */
   #next: Asked | null = null
   /** The first of what is unread is not mine. */
@@ -94,7 +92,7 @@ export class FastConnection {
 
   /** All that was begun has its answer, and the answers have left. */
   get #isIdle(): boolean {
-    return this.#line.length === 0 && this.#leaving.length === 0
+    return this.#line.length === 0 && !this.#line.isLeaving
   }
 
   /** Leaves the connection to Node; not while a request is answered. */
@@ -152,7 +150,7 @@ export class FastConnection {
    */
   #mayBegin(): boolean {
     if (this.#isForeign) return false
-    return this.#isIdle || (this.#leaving.length === 0 && !this.#desk.closing())
+    return this.#isIdle || (!this.#line.isLeaving && !this.#desk.closing())
   }
 
   /** Reads the head of what is next. False: it is not here, or none of mine. */
@@ -231,7 +229,6 @@ export class FastConnection {
     if (served.length === 0) return
     const { writer, api } = this.#desk
     const closes = this.#line.length === 0 && this.#desk.closing()
-    this.#leaving.push(served)
     const count = writer.write(socket, served, { closes, done: this.#onLeft })
     for (const each of served.slice(0, count)) each.code = each.reply?.status ?? CLIENT_LEFT
     if (count < served.length) {
@@ -247,7 +244,7 @@ export class FastConnection {
     const now = performance.now()
     this.#quietSince = now
     this.#hasAnswered = true
-    for (const served of this.#leaving.shift() ?? []) this.#count(served, now)
+    for (const served of this.#line.left()) this.#count(served, now)
     this.#advanceSoon()
   }
 
@@ -262,9 +259,7 @@ export class FastConnection {
     this.#isGone = true
     this.#desk.api.bodies.release(this)
     const now = performance.now()
-    for (const served of [...this.#leaving.flat(), ...this.#line.takeAll()]) {
-      this.#count(served, now)
-    }
+    for (const served of this.#line.takeAll()) this.#count(served, now)
     this.#desk.closed(this)
   }
 

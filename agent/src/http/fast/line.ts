@@ -13,15 +13,19 @@ const AHEAD_MAX = 256
 
 /** What the connections of a door share. */
 export interface Ahead {
-  /** requests under way, on all connections, behind the first one of theirs */
+  /** requests, on all connections, behind the first one of theirs, from their beginning until the kernel has their answers */
   count: number
 }
 
-/** The requests of one connection that were begun and whose answers have not been written, in the order they came. */
+/** The requests of one connection that were begun and whose answers have not left, in the order they came. */
 export class Line {
   readonly #ahead: Ahead
   #begun: Served[] = []
+  /** Their answers were written; the kernel has not taken them. */
+  readonly #leaving: (readonly Served[])[] = []
   #bytes = 0
+  /** how many are begun or leaving */
+  #kept = 0
   /** how many of them have no answer yet; they are of one order */
   #open = 0
   #order: Order = 'alone'
@@ -30,8 +34,13 @@ export class Line {
     this.#ahead = ahead
   }
 
+  /** of those whose answers were not written */
   get length(): number {
     return this.#begun.length
+  }
+
+  get isLeaving(): boolean {
+    return this.#leaving.length > 0
   }
 
   /** Whether the next request may begin now. */
@@ -46,11 +55,11 @@ export class Line {
   }
 
   begin(served: Served): void {
-    if (this.#begun.length > 0) this.#ahead.count++
     this.#begun.push(served)
     this.#bytes += served.bytes
     this.#open++
     this.#order = served.order
+    this.#keep(this.#kept + 1)
   }
 
   /** One has its answer. */
@@ -58,24 +67,36 @@ export class Line {
     this.#open--
   }
 
-  /** Takes away those whose answers can be written now: none stands before them without one. */
+  /** Those whose answers can be written now, and are leaving from now on: none stands before them without one. */
   takeSettled(): readonly Served[] {
     const begun = this.#begun
     let count = 0
     while (count < begun.length && begun[count]?.reply !== null) count++
-    return this.#take(count)
+    if (count === 0) return []
+    this.#begun = count === begun.length ? [] : begun.splice(count)
+    this.#bytes = this.#begun.reduce((sum, { bytes }) => sum + bytes, 0)
+    this.#leaving.push(begun)
+    return begun
+  }
+
+  /** The first of those that are leaving together have left. */
+  left(): readonly Served[] {
+    const left = this.#leaving.shift() ?? []
+    this.#keep(this.#kept - left.length)
+    return left
   }
 
   /** Takes away all. */
   takeAll(): readonly Served[] {
-    return this.#take(this.#begun.length)
+    const all = [...this.#leaving.splice(0).flat(), ...this.#begun]
+    this.#begun = []
+    this.#bytes = 0
+    this.#keep(0)
+    return all
   }
 
-  #take(count: number): readonly Served[] {
-    const taken = this.#begun
-    this.#ahead.count -= Math.max(0, Math.min(count, taken.length - 1))
-    this.#begun = count === taken.length ? [] : taken.splice(count)
-    this.#bytes = this.#begun.reduce((sum, { bytes }) => sum + bytes, 0)
-    return taken
+  #keep(count: number): void {
+    this.#ahead.count += Math.max(0, count - 1) - Math.max(0, this.#kept - 1)
+    this.#kept = count
   }
 }
