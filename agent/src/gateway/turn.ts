@@ -5,6 +5,10 @@ export const HEAD_BYTES_MAX = 64 * 1024
 
 const END = '\r\n\r\n'
 const WHERETO = /\r\nX-Raft-To: ([^\r\n]{1,64})\r\n/
+/** Without it a leader of before lanes would take it for an agent's own question. */
+const HOP = /\r\nX-Raft-Hop: 1\r\n/
+/** Where some readers see an end of a line, and others none. */
+const DOUBTFUL = /(?<!\r)\n|\r(?!\n)/
 const LENGTH = /\r\ncontent-length: *([0-9]{1,15})\r\n/i
 const CHUNKED = /\r\ntransfer-encoding:/i
 const BODILESS = /^HTTP\/1\.[01] (?:204|304) /
@@ -31,6 +35,8 @@ export function readAsked(begun: Buffer): Asked | null {
   const head = begun.toString('latin1', 0, end + 2)
   const to = WHERETO.exec(head)?.[1]
   if (to === undefined) throw new Error('a request that does not say where it goes')
+  if (!HOP.test(head)) throw new Error('a request that does not say that nginx sends it')
+  if (DOUBTFUL.test(head)) throw new Error('a head whose lines are doubtful')
   if (CHUNKED.test(head)) throw new Error('a body whose length is not told')
   return { to, bytes: end + END.length + Number(LENGTH.exec(head)?.[1] ?? 0) }
 }

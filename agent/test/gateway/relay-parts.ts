@@ -132,7 +132,7 @@ export class Client {
 
   head(target: string, length: number, to: string = leader): void {
     this.socket.write(
-      `POST ${target} HTTP/1.1\r\nX-Raft-To: ${to}\r\nHost: x\r\nContent-Length: ${length}\r\n\r\n`,
+      `POST ${target} HTTP/1.1\r\nX-Raft-To: ${to}\r\nX-Raft-Hop: 1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\n`,
     )
   }
 

@@ -25,14 +25,18 @@ function finish(held: ServerResponse | null, body: string): void {
 t.test('what nginx sends says to whom it goes, and how long it is', async t => {
   const read = (text: string) => readAsked(Buffer.from(text))
   t.equal(read('POST /key HTTP/1.1\r\nX-Raft-To: node1\r\n'), null)
-  const head = 'DELETE /key/a HTTP/1.1\r\nX-Raft-To: node1\r\n\r\n'
+  const head = 'DELETE /key/a HTTP/1.1\r\nX-Raft-To: node1\r\nX-Raft-Hop: 1\r\n\r\n'
   t.strictSame(read(`${head}x`), { to: 'node1', bytes: head.length })
-  const long = 'PUT /key/a HTTP/1.1\r\nX-Raft-To: a.b\r\ncontent-length: 12\r\n\r\n'
+  const long =
+    'PUT /key/a HTTP/1.1\r\nX-Raft-To: a.b\r\nX-Raft-Hop: 1\r\ncontent-length: 12\r\n\r\n'
   t.strictSame(read(long), { to: 'a.b', bytes: long.length + 12 })
   for (const none of [
     'GET / HTTP/1.1\r\n\r\n',
-    `POST / HTTP/1.1\r\nX-Raft-To: ${'x'.repeat(65)}\r\n\r\n`,
-    'POST / HTTP/1.1\r\nX-Raft-To: a\r\nTransfer-Encoding: chunked\r\n\r\n',
+    `POST / HTTP/1.1\r\nX-Raft-To: ${'x'.repeat(65)}\r\nX-Raft-Hop: 1\r\n\r\n`,
+    'POST / HTTP/1.1\r\nX-Raft-To: a\r\n\r\n',
+    'POST /join HTTP/1.1\nHost: a\n\nGET / HTTP/1.1\r\nX-Raft-To: a\r\nX-Raft-Hop: 1\r\n\r\n',
+    'POST / HTTP/1.1\r\nA: b\rX-Raft-To: a\r\nX-Raft-To: a\r\nX-Raft-Hop: 1\r\n\r\n',
+    'POST / HTTP/1.1\r\nX-Raft-To: a\r\nX-Raft-Hop: 1\r\nTransfer-Encoding: chunked\r\n\r\n',
     'x'.repeat(65 * 1024),
   ]) {
     t.throws(() => read(none))
