@@ -6,6 +6,8 @@ import { FRAME, type LaneFrames, LaneReader, laneFrame } from './lane-frame.ts'
 
 /** Unsent bytes of all lanes above which each of them waits. */
 const QUEUE_BYTES_MAX = 1024 * 1024
+/** Above it the other end takes nothing, and makes this one say more and more: answers to frames wait for no room. */
+const KEPT_BYTES_MAX = 4 * QUEUE_BYTES_MAX
 /** Lanes at a time, so that no peer makes this node keep more. */
 export const LANES_MAX = 4096
 const PING_MS = 1_000
@@ -134,6 +136,7 @@ export class Lanes {
       this.#out.push(part)
       this.#unsentBytes += part.length
     }
+    if (this.#unsentBytes > KEPT_BYTES_MAX) this.socket.destroy()
   }
 
   #flush(): void {

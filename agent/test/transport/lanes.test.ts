@@ -122,6 +122,20 @@ t.test('what is no frame is refused', async t => {
   await once(far, 'close')
 })
 
+t.test('an end that asks for ever more answers and takes none is left', async t => {
+  const { far, near } = await ends(t)
+  near.pause()
+  const frames = (from: number) =>
+    Buffer.concat(Array.from({ length: 10_000 }, (_, at) => laneFrame(FRAME.open, from + at, 0)))
+  let kept = 0
+  for (let from = LANES_MAX; !far.destroyed; from += 10_000) {
+    near.write(frames(from))
+    await until(() => near.writableLength === 0 || far.destroyed, 'taken')
+    kept = Math.max(kept, far.writableLength)
+  }
+  t.ok(kept < 8_000_000, `${kept} bytes`)
+})
+
 t.test('many lanes, each with its own bytes, larger than any buffer, both ways', async t => {
   const { arrived, open } = await ends(t)
   const lanes = Array.from({ length: 20 }, open)
