@@ -102,8 +102,12 @@ t.test('Ctrl-C ends everything that was started', async t => {
     child.stdout.once('data', () => resolve('the head'))
   })
   t.equal(await Promise.race([said, ended]), 'the head', stderr)
-  const servers = childrenOf(pid).flatMap(each => [each, ...childrenOf(each)])
-  t.ok(servers.length >= 12, 'three agents, four nginx with their workers, the generator')
+  let servers: number[] = []
+  // three agents, four nginx with their workers, the generator
+  while (servers.length < 12) {
+    servers = childrenOf(pid).flatMap(each => [each, ...childrenOf(each)])
+    await sleep(20)
+  }
   process.kill(-pid, 'SIGINT')
   t.same(await ended, [130, null])
   // what was killed takes a moment; what was forgotten stays until this test's time is over

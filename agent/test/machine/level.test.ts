@@ -239,23 +239,40 @@ async function modelAt(t: Test, entries: number): Promise<string> {
 t.test('a flipped bit anywhere in a snapshot is found', async t => {
   const prng = new Prng(drawSeed(t))
   const machine = await filled(t, t.testdir(), 1000)
+  const { file, content } = await snapshotOf(t, machine)
+  const places = Array.from({ length: 200 }, () => prng.between(0, content.length - 1))
+  for (const at of [...places, 0, content.length - 1]) await spoil(t, machine, { content, at })
+  t.match(await machine.inspect(file), { index: 1000, term: 1 })
+})
+
+t.test('and in each byte of its end, where its account is', async t => {
+  const machine = await filled(t, t.testdir(), 100)
+  const { content } = await snapshotOf(t, machine)
+  for (let back = 1; back <= 250; back++)
+    await spoil(t, machine, { content, at: content.length - back })
+})
+
+async function snapshotOf(t: Test, machine: LevelMachine) {
   const file = join(t.testdirName, 'snapshot')
   const view = machine.snapshot()
   await view.writeTo(file)
   view.release()
-  const content = readFileSync(file)
+  return { file, content: readFileSync(file) }
+}
+
+/** Flips a bit of that byte in a copy, which has to be damage. */
+async function spoil(
+  t: Test,
+  machine: LevelMachine,
+  { content, at }: { readonly content: Buffer; readonly at: number },
+): Promise<void> {
   const spoilt = join(t.testdirName, 'spoilt')
-  const places = Array.from({ length: 200 }, () => prng.between(0, content.length - 1))
-  const account = Array.from({ length: 300 }, (_, back) => content.length - 1 - back)
-  for (const at of [...places, 0, ...account]) {
-    const copy = Buffer.from(content)
-    copy[at] = (copy[at] ?? 0) ^ (1 << (at % 8))
-    writeFileSync(spoilt, copy)
-    const found = await machine.inspect(spoilt).catch(error => error)
-    if (!(found instanceof MachineDamaged)) t.fail(`byte ${at}: ${String(found)}`)
-  }
-  t.match(await machine.inspect(file), { index: 1000, term: 1 })
-})
+  const copy = Buffer.from(content)
+  copy[at] = (copy[at] ?? 0) ^ (1 << (at % 8))
+  writeFileSync(spoilt, copy)
+  const found = await machine.inspect(spoilt).catch(error => error)
+  if (!(found instanceof MachineDamaged)) t.fail(`byte ${at}: ${String(found)}`)
+}
 
 t.test('its routes put, give, list and delete, within their limits', async t => {
   const machine = await opened(t, t.testdir())
