@@ -47,11 +47,7 @@ export class HttpLoop {
       buffer: this.#buffer,
       callback: (bytes: number) => this.#onBytes(bytes),
     }
-    const where =
-      endpoint.kind === 'tcp'
-        ? { host: endpoint.host, port: endpoint.port, noDelay: true }
-        : { path: endpoint.path }
-    const socket = connect({ ...where, onread })
+    const socket = connect({ ...whereTo(endpoint), onread })
     this.#socket = socket
     this.#partial = null
     socket.once('connect', () => this.#ask())
@@ -132,4 +128,11 @@ export function parseAnswer(text: string): Answer | null {
   }
   if (CHUNKED.test(head) && !text.endsWith(LAST_CHUNK)) return null
   return { status, bodyBytes: arrived, closing }
+}
+
+/** For `net.connect`. */
+export function whereTo(endpoint: Endpoint) {
+  return endpoint.kind === 'tcp'
+    ? { host: endpoint.host, port: endpoint.port, noDelay: true }
+    : { path: endpoint.path }
 }

@@ -1,7 +1,7 @@
 /** Closed loops of HTTP/1.1 requests: many pipelined on one connection, one write for all that a read completed. */
 
 import { connect, type Socket } from 'node:net'
-import type { HttpLoopOptions } from './http-loop.ts'
+import { type HttpLoopOptions, whereTo } from './http-loop.ts'
 import { NO_KEY } from './tally.ts'
 
 const READ_BUFFER_BYTES = 64 * 1024
@@ -45,11 +45,7 @@ export class PipelineLoop {
   start(): void {
     const { endpoint, inFlight } = this.#options
     const onread = { buffer: this.#buffer, callback: (bytes: number) => this.#onBytes(bytes) }
-    const where =
-      endpoint.kind === 'tcp'
-        ? { host: endpoint.host, port: endpoint.port, noDelay: true }
-        : { path: endpoint.path }
-    const socket = connect({ ...where, onread })
+    const socket = connect({ ...whereTo(endpoint), onread })
     this.#socket = socket
     socket.once('connect', () => {
       this.#due = inFlight
