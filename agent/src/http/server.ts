@@ -92,6 +92,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
   let closing = false
   const listener = createListener({ api, connections, closing: () => closing, lean })
   const servers: Opened[] = []
+  const lanes = new Set<Duplex>()
   const close = async (): Promise<void> => {
     closing = true
     end.abort()
@@ -99,7 +100,11 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     // A kept connection that is closed just as a request is sent on it costs that request its answer: each is
     // told first, with the answer that it gets meanwhile.
     if (servers.length > 0) await pause(api.limits.closeDrainMs)
-    await Promise.all(servers.map(opened => closeServer(opened, api.limits.closeGraceMs)))
+    const { closeGraceMs } = api.limits
+    await Promise.all([
+      ...servers.map(opened => closeServer(opened, closeGraceMs)),
+      awaitNone(lanes, closeGraceMs),
+    ])
   }
   const open = async (where: ListenOptions): Promise<Server> => {
     const server = makeServer(api, listener)
@@ -123,7 +128,11 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     return {
       port: (tcp.address() as AddressInfo).port,
       adopt: adopting(api, tcp, () => closing),
-      serve: lane => tcp.emit('connection', lane),
+      serve(lane) {
+        lanes.add(lane)
+        lane.once('close', () => lanes.delete(lane))
+        tcp.emit('connection', lane)
+      },
       endWatches: () => watches.close(),
       close,
     }
@@ -218,6 +227,9 @@ function listen(server: Server, where: ListenOptions): Promise<void> {
   })
 }
 
+/** How often what is left is looked at, while the server ends. */
+const LOOK_MS = 10
+
 interface Opened {
   readonly server: Server
   /** Null: all connections are Node's. */
@@ -237,4 +249,10 @@ function closeServer({ server, door }: Opened, graceMs: number): Promise<void> {
     server.closeIdleConnections()
     door?.closeIdle()
   })
+}
+
+/** Node counts the connections that it accepted itself, and no others. */
+async function awaitNone(lanes: ReadonlySet<Duplex>, graceMs: number): Promise<void> {
+  const end = performance.now() + graceMs
+  while (lanes.size > 0 && performance.now() < end) await pause(LOOK_MS)
 }

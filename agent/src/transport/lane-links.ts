@@ -110,7 +110,8 @@ export class LaneLinks {
       then.failed()
     }
     if (to === null) {
-      clock.soon(() => fail(new Error('its address is not known')))
+      // Not told: whoever has nginx's socket may ask for names without number.
+      clock.soon(() => then.failed())
       return null
     }
     let reason: unknown = new Error('the connection was closed')

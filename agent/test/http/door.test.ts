@@ -126,3 +126,36 @@ t.test(
     }
   },
 )
+
+t.test('a server has not ended while what came by way of another node is carried out', async t => {
+  const harness = await serve(t, { limits: { closeDrainMs: 10, closeGraceMs: 10_000 } })
+  const ask = await asking(t, harness)
+  const { node, http, tcp } = harness
+  let open = (): void => {}
+  node.gate = new Promise(resolve => {
+    open = resolve
+  })
+  const answer = ask('DELETE /key/a')
+  while (node.proposals === 0) await new Promise(resolve => setImmediate(resolve))
+  let hasEnded = false
+  const closed = http.close().then(() => {
+    hasEnded = true
+  })
+  while (await accepts(tcp)) await new Promise(resolve => setImmediate(resolve))
+  for (let turn = 0; turn < 20; turn++) await new Promise(resolve => setImmediate(resolve))
+  t.equal(hasEnded, false)
+  open()
+  t.equal((await answer).status, 200)
+  await closed
+})
+
+function accepts(at: Harness['tcp']): Promise<boolean> {
+  return new Promise(resolve => {
+    const socket = connect(at)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}
