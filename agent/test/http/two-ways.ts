@@ -13,6 +13,7 @@ const TURNS_MAX = 5_000
 
 /** At least between two looks at connections that wait for the rest of a request. */
 const LOOK_MS = 1_000
+const COUNTED_MS = 5_000
 
 /** What one client sends: `next`: waits for the answers before it goes on. */
 export type Sent = readonly { readonly bytes: Uint8Array; readonly next: 'at-once' | 'wait' }[]
@@ -72,8 +73,14 @@ export class TwoWays {
 
   /** @throws Error unless both have counted the same requests, and hold nothing any more */
   async checkCounts(): Promise<void> {
-    const [fast, slow] = [await countsOf(this.#fast), await countsOf(this.#slow)]
-    if (fast !== slow) throw new Error(`counted: ${fast}\nNode: ${slow}`)
+    // Who has left may be noticed a moment later by one than by the other.
+    const deadline = performance.now() + COUNTED_MS
+    for (;;) {
+      const [fast, slow] = [await countsOf(this.#fast), await countsOf(this.#slow)]
+      if (fast === slow) return
+      if (performance.now() > deadline) throw new Error(`counted: ${fast}\nNode: ${slow}`)
+      await new Promise(resolve => setTimeout(resolve, COUNTED_MS / 100))
+    }
   }
 }
 
