@@ -81,10 +81,10 @@ module.exports = {
       'acl/',
       // what it has to tell of itself
       'http/edge-view\\.ts$',
-      'http/unix-socket\\.ts$',
       'machine/kv/(?:query|row|change|change-feed)\\.ts$',
       'raft/types\\.ts$',
       'lib/',
+      'os/',
       'clock/clock\\.ts$',
     ),
     floor(

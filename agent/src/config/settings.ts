@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { AGENT_SOCKET_BYTES_MAX } from '../gateway/relay-path.ts'
 import { parseHostPort } from '../lib/host-port.ts'
+import { AGENT_SOCKET_BYTES_MAX } from '../os/socket-path.ts'
 import { NODE_ID } from '../raft/types.ts'
 
 /**

@@ -1,15 +1,13 @@
 /** What may become part of nginx's syntax. nginx reads `;`, `{`, `$`, quotes and spaces as its own. */
 
 import { isIP, isIPv6 } from 'node:net'
+import { AGENT_SOCKET_BYTES_MAX, SOCKET_PATH_BYTES_MAX } from '../os/socket-path.ts'
 import { NODE_ID } from '../raft/types.ts'
-import { AGENT_SOCKET_BYTES_MAX } from './relay-path.ts'
 import type { EdgeOptions, RenderInput, RenderOptions } from './render-input.ts'
 
 const HOST = /^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/
 const PATH = /^\/[A-Za-z0-9._/@+,=-]*$/
 const USER = /^[a-z_][a-z0-9_-]{0,31}$/
-/** Longest path of a unix socket on Linux, its final NUL not counted. */
-const SOCKET_BYTES_MAX = 107
 
 /** Everything wrong with the input, in words; empty when nothing is. */
 export function findFaults(input: RenderInput): string[] {
@@ -96,8 +94,8 @@ function optionFaults(options: RenderOptions): string[] {
   function edgeFaults(edge: EdgeOptions): void {
     demandPath('edge socket', edge.socket)
     demandPath('edge bundle', edge.bundle)
-    const fits = Buffer.byteLength(edge.socket) <= SOCKET_BYTES_MAX
-    demand(fits, `edge socket: longer than ${SOCKET_BYTES_MAX} bytes`)
+    const fits = Buffer.byteLength(edge.socket) <= SOCKET_PATH_BYTES_MAX
+    demand(fits, `edge socket: longer than ${SOCKET_PATH_BYTES_MAX} bytes`)
     demand(/^[1-9][0-9]{0,6}m$/.test(edge.size), 'edge size: megabytes like 64m')
     demand(isWhole(edge.staleMaxMs, 1, 86_400_000), 'edge stale time: 1 ms to a day')
   }

@@ -1,9 +1,10 @@
 /** From this machine's nginx to the agents of other nodes, by the connections on which agents prove who they are. */
 
 import { chmod } from 'node:fs/promises'
-import { createServer, type Server } from 'node:net'
+import { createServer } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
-import { clearSocketPath } from '../http/unix-socket.ts'
+import { awaitNone } from '../os/await-none.ts'
+import { clearSocketPath, listen } from '../os/unix-socket.ts'
 import { RelayedConnection, type WayTo } from './relayed-connection.ts'
 
 export interface RelayOptions {
@@ -23,7 +24,6 @@ const CONNECTIONS_MAX = 4096
 /** As the HTTP server has them. */
 const CLOSE_DRAIN_MS = 150
 const CLOSE_GRACE_MS = 500
-const LOOK_MS = 10
 
 /** @throws Error where the path is too long, or somebody listens there */
 export async function startRelay({ path, mode, wayTo }: RelayOptions): Promise<Relay> {
@@ -35,7 +35,7 @@ export async function startRelay({ path, mode, wayTo }: RelayOptions): Promise<R
   })
   server.maxConnections = CONNECTIONS_MAX
   await clearSocketPath(path)
-  await listen(server, path)
+  await listen(server, { path })
   await chmod(path, mode)
   return {
     async close() {
@@ -43,16 +43,8 @@ export async function startRelay({ path, mode, wayTo }: RelayOptions): Promise<R
       for (const connection of open) connection.takeNoMore()
       await pause(open.size > 0 ? CLOSE_DRAIN_MS : 0)
       for (const connection of open) connection.finish()
-      const end = performance.now() + CLOSE_GRACE_MS
-      while (open.size > 0 && performance.now() < end) await pause(LOOK_MS)
+      await awaitNone(open, CLOSE_GRACE_MS)
       for (const connection of open) connection.destroy()
     },
   }
-}
-
-function listen(server: Server, path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(path, resolve)
-  })
 }

@@ -2,8 +2,8 @@
 
 import { isIPv6 } from 'node:net'
 import { dirname, join } from 'node:path'
+import { relayPath } from '../os/socket-path.ts'
 import { findFaults, splitAddress } from './faults.ts'
-import { relayPath } from './relay-path.ts'
 import type { GatewayMember, RenderInput, RenderOptions } from './render-input.ts'
 
 export type Rendering =

@@ -8,6 +8,8 @@ import { Acl, type AclSource, NO_ACL } from '../acl/acl.ts'
 import { parseHostPort } from '../lib/host-port.ts'
 import { ChangeFeed } from '../machine/kv/change-feed.ts'
 import type { Logger } from '../node/logger.ts'
+import { awaitNone } from '../os/await-none.ts'
+import { clearSocketPath, listen } from '../os/unix-socket.ts'
 import type { NodeId } from '../raft/types.ts'
 import type { AskAgent } from './ask-agent.ts'
 import { type BackupSource, Backups, removeLeftOvers } from './backup/backups.ts'
@@ -20,7 +22,6 @@ import { createListener, type Listener } from './listener.ts'
 import { HttpMeasures } from './measures.ts'
 import { refuseBadRequests } from './parser-errors.ts'
 import { Peers } from './peers.ts'
-import { clearSocketPath } from './unix-socket.ts'
 import { Watches } from './watch/watches.ts'
 
 export interface HttpOptions {
@@ -103,6 +104,7 @@ export async function startHttp(options: HttpOptions): Promise<HttpServer> {
     const { closeGraceMs } = api.limits
     await Promise.all([
       ...servers.map(opened => closeServer(opened, closeGraceMs)),
+      // Node counts the connections that it accepted itself, and no others.
       awaitNone(lanes, closeGraceMs),
     ])
   }
@@ -217,19 +219,6 @@ function checkEveryMs(limits: HttpLimits): number {
   return Math.min(1000, Math.ceil(limits.headTimeoutMs / 4))
 }
 
-function listen(server: Server, where: ListenOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(where, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
-}
-
-/** How often what is left is looked at, while the server ends. */
-const LOOK_MS = 10
-
 interface Opened {
   readonly server: Server
   /** Null: all connections are Node's. */
@@ -249,10 +238,4 @@ function closeServer({ server, door }: Opened, graceMs: number): Promise<void> {
     server.closeIdleConnections()
     door?.closeIdle()
   })
-}
-
-/** Node counts the connections that it accepted itself, and no others. */
-async function awaitNone(lanes: ReadonlySet<Duplex>, graceMs: number): Promise<void> {
-  const end = performance.now() + graceMs
-  while (lanes.size > 0 && performance.now() < end) await pause(LOOK_MS)
 }

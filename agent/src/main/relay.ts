@@ -1,7 +1,7 @@
 import type { Config } from '../config.ts'
 import { type Relay, startRelay } from '../gateway/relay.ts'
-import { relayPath } from '../gateway/relay-path.ts'
 import type { NodeApi, NodeStatus } from '../node/node-api.ts'
+import { relayPath } from '../os/socket-path.ts'
 import { asNodeId, NODE_ID } from '../raft/types.ts'
 import type { PeerDoors } from './peer-doors.ts'
 

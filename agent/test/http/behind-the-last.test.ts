@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import t from 'tap'
-import { serve, WAYS } from './harness.ts'
+import { gate, serve, WAYS } from './harness.ts'
 
 const GET = 'GET /key/a HTTP/1.1\r\nHost: a\r\n\r\n'
 const POST = 'POST /key HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{"a":"b"}'
@@ -14,10 +14,7 @@ for (const { way, ...settings } of WAYS.filter(({ lean }) => lean)) {
       limits: { closeDrainMs: 50, closeGraceMs: 500 },
     })
     const { node, http, tcp } = harness
-    let open = (): void => {}
-    node.gate = new Promise(resolve => {
-      open = resolve
-    })
+    const open = gate({ node })
     const socket = connect(tcp)
     const received: Buffer[] = []
     socket.on('data', chunk => received.push(chunk))
@@ -42,10 +39,7 @@ t.test(
   async t => {
     const harness = await serve(t, { limits: { closeDrainMs: 50, closeGraceMs: 2_000 } })
     const { node, http, tcp } = harness
-    let open = (): void => {}
-    node.gate = new Promise(resolve => {
-      open = resolve
-    })
+    const open = gate({ node })
     const socket = connect(tcp)
     const received: Buffer[] = []
     socket.on('data', chunk => received.push(chunk))

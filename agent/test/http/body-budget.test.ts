@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { eventually } from '../node/in-process-cluster.ts'
-import { type Harness, serve, WAYS } from './harness.ts'
+import { gate, type Harness, serve, WAYS } from './harness.ts'
 import { parseMetrics } from './metrics-text.ts'
 import { parse, request } from './raw-client.ts'
 
@@ -63,10 +63,7 @@ for (const { way, ...how } of WAYS) {
     `${way}: a body stays counted as long as its write waits; a chunked one as it comes`,
     async t => {
       const harness = await serve(t, { ...how, limits: { bodiesBytesMax: 100 * KIB } })
-      let open: () => void = () => undefined
-      harness.node.gate = new Promise(resolve => {
-        open = resolve
-      })
+      const open = gate(harness)
       const writing = request(harness.tcp, 'PUT /v1/kv/w', { body: 'x'.repeat(70 * KIB) })
       await eventually('it waits', async () =>
         (await held(harness)) === 70 * KIB ? true : undefined,

@@ -11,7 +11,7 @@ import { parseTarget } from '../../src/http/raw-target.ts'
 import { isRefusal, refuse } from '../../src/http/refusal.ts'
 import { asNodeId } from '../../src/raft/types.ts'
 import { Lanes } from '../../src/transport/lanes.ts'
-import { type Harness, serve } from './harness.ts'
+import { gate, type Harness, serve } from './harness.ts'
 import { type Answer, parse } from './raw-client.ts'
 
 const HERE = '10.0.0.1'
@@ -131,10 +131,7 @@ t.test('a server has not ended while what came by way of another node is carried
   const harness = await serve(t, { limits: { closeDrainMs: 10, closeGraceMs: 10_000 } })
   const ask = await asking(t, harness)
   const { node, http, tcp } = harness
-  let open = (): void => {}
-  node.gate = new Promise(resolve => {
-    open = resolve
-  })
+  const open = gate({ node })
   const answer = ask('DELETE /key/a')
   while (node.proposals === 0) await new Promise(resolve => setImmediate(resolve))
   let hasEnded = false

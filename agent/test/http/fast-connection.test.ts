@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import t from 'tap'
-import { type Harness, serve } from './harness.ts'
+import { gate, type Harness, serve } from './harness.ts'
 import { parse, raw, request } from './raw-client.ts'
 
 const GET = 'GET /key/a HTTP/1.1\r\nHost: a\r\n\r\n'
@@ -11,15 +11,6 @@ async function answered(socket: Socket, bytes: string): Promise<string> {
   socket.write(bytes)
   const [chunk] = (await once(socket, 'data')) as [Buffer]
   return chunk.toString()
-}
-
-/** Keeps proposals waiting until `open` is called. */
-function gate({ node }: Harness): () => void {
-  let open = (): void => {}
-  node.gate = new Promise(resolve => {
-    open = resolve
-  })
-  return open
 }
 
 async function sample({ http }: Harness, name: string): Promise<number> {

@@ -82,3 +82,12 @@ export const WAYS = [
   { way: 'lean', lean: true, fast: false },
   { way: 'Hono', lean: false, fast: false },
 ] as const
+
+/** Keeps proposals waiting until `open` is called. */
+export function gate({ node }: Pick<Harness, 'node'>): () => void {
+  let open = (): void => {}
+  node.gate = new Promise(resolve => {
+    open = resolve
+  })
+  return open
+}

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { collectDefaultMetrics } from 'prom-client'
 import t, { type Test } from 'tap'
-import { type Harness, serve, WAYS } from './harness.ts'
+import { gate, type Harness, serve, WAYS } from './harness.ts'
 import { parseMetrics, type Scrape } from './metrics-text.ts'
 import { raw, request } from './raw-client.ts'
 
@@ -120,10 +120,7 @@ for (const { way, ...how } of WAYS) {
 
 t.test('a client that leaves before its answer counts, and is in flight no more', async t => {
   const harness = await serve(t)
-  let open = () => {}
-  harness.node.gate = new Promise(resolve => {
-    open = resolve
-  })
+  const open = gate(harness)
   const socket = connect(harness.tcp)
   socket.write('POST /key HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{"a":"b"}')
   await once(socket, 'connect')

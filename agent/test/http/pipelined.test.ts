@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
 import t from 'tap'
 import type { ReadOutcome } from '../../src/node/outcome.ts'
-import { type Harness, serve } from './harness.ts'
+import { gate, type Harness, serve } from './harness.ts'
 import { PIPELINED, pipelined } from './pipelined-requests.ts'
 import { parse } from './raw-client.ts'
 import { type Sent, TwoWays } from './two-ways.ts'
@@ -59,15 +59,6 @@ class Client {
 function isWhole(text: string): boolean {
   const { headers, body } = parse(text)
   return Number(headers.get('content-length')) === body.length
-}
-
-/** Keeps proposals waiting until `open` is called. */
-function gate({ node }: Harness): () => void {
-  let open = (): void => {}
-  node.gate = new Promise(resolve => {
-    open = resolve
-  })
-  return open
 }
 
 /** Turns enough for all that was sent to be there, and for what follows from it. */

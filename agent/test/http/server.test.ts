@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { startHttp } from '../../src/http/server.ts'
-import { serve } from './harness.ts'
+import { gate, serve } from './harness.ts'
 import { parse, raw, request, until } from './raw-client.ts'
 import { SimulatedNode } from './simulated-node.ts'
 
@@ -65,10 +65,7 @@ t.test('an idle connection outlives the limits of a request', async t => {
 
 t.test('an error never looks like the answer to an earlier request', async t => {
   const { node, tcp } = await serve(t, { fast: false })
-  let open = (): void => {}
-  node.gate = new Promise(resolve => {
-    open = resolve
-  })
+  const open = gate({ node })
   t.equal(
     await until(tcp, `${POST}NONSENSE\r\n\r\n`),
     '',
@@ -80,10 +77,7 @@ t.test('an error never looks like the answer to an earlier request', async t => 
 
 t.test('an error behind a write that was plain waits for its answer', async t => {
   const { node, tcp } = await serve(t)
-  let open = (): void => {}
-  node.gate = new Promise(resolve => {
-    open = resolve
-  })
+  const open = gate({ node })
   const received = until(tcp, `${POST}NONSENSE\r\n\r\n`)
   while (node.proposals === 0) await new Promise(resolve => setImmediate(resolve))
   open()
@@ -174,10 +168,7 @@ t.test(
   'close: idle and silent connections go, running requests finish, nothing is accepted',
   async t => {
     const { node, http, tcp, unix, socket } = await serve(t, { limits: { closeGraceMs: 400 } })
-    let open = (): void => {}
-    node.gate = new Promise(resolve => {
-      open = resolve
-    })
+    const open = gate({ node })
     const [idle, silent, running] = [connect(tcp), connect(unix), connect(tcp)]
     await Promise.all([answered(idle, GET), once(silent, 'connect')])
     const reply = answered(running, POST)

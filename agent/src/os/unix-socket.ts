@@ -1,8 +1,17 @@
 import { lstat, unlink } from 'node:fs/promises'
-import { connect } from 'node:net'
+import { connect, type ListenOptions, type Server } from 'node:net'
+import { SOCKET_PATH_BYTES_MAX } from './socket-path.ts'
 
-/** sockaddr_un holds 108 bytes, the last of them NUL; Linux cuts off what is longer, silently. */
-const PATH_BYTES_MAX = 107
+/** @throws when it cannot be had */
+export function listen(server: Server, where: ListenOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(where, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
 
 /**
  * Makes way for a socket: removes the file that a killed agent left behind, and nothing else.
@@ -10,9 +19,9 @@ const PATH_BYTES_MAX = 107
  */
 export async function clearSocketPath(path: string): Promise<void> {
   const bytes = Buffer.byteLength(path)
-  if (bytes > PATH_BYTES_MAX) {
+  if (bytes > SOCKET_PATH_BYTES_MAX) {
     throw new Error(
-      `a unix socket's path has at most ${PATH_BYTES_MAX} bytes, this has ${bytes}: ${path}`,
+      `a unix socket's path has at most ${SOCKET_PATH_BYTES_MAX} bytes, this has ${bytes}: ${path}`,
     )
   }
   const stats = await lstat(path).catch(absent)
