@@ -30,7 +30,7 @@ import {
 import { drawSeed, entry, IDENTITY, NONE } from './entries.ts'
 import { type Model, type Subject, stateMachineContract } from './state-machine.contract.ts'
 
-t.setTimeout(120_000)
+t.setTimeout(300_000)
 
 const bytes = (text: string): Uint8Array => Buffer.from(text)
 const hex = (value: Uint8Array): string => Buffer.from(value).toString('hex')
@@ -190,6 +190,34 @@ for (const where of ['log', 'tables'] as const) {
     },
   )
 }
+
+t.test('what would end the process if LevelDB read it is damage', async t => {
+  const place = join(t.testdir(), 'closed')
+  mkdirSync(place)
+  await (await filled(t, place, 3000)).close()
+  await (await opened(t, place)).close() // moves its log into tables
+  const names = readdirSync(join(place, 'level-kv'), { recursive: true, encoding: 'utf8' })
+  const table = names.find(name => name.endsWith('.ldb')) ?? t.fail('there is a table')
+  const path = join(place, 'level-kv', `${table}`)
+  const content = readFileSync(path)
+  content[1] = 0 // length of its first key, which LevelDB asserts to be eight or more
+  writeFileSync(path, content)
+  const machine = new LevelMachine({ directory: place })
+  await t.rejects(async () => machine.open(IDENTITY), {
+    name: 'MachineDamaged',
+    message: /\.ldb: the block at 0 is damaged/,
+  })
+  await machine.close()
+})
+
+t.test('a table that a crash left unfinished is none of it', async t => {
+  const place = t.testdir()
+  const machine = await filled(t, place, 300)
+  const rows = await dump(machine)
+  await machine.close()
+  writeFileSync(join(place, 'level-kv/g1/000999.ldb'), 'torn')
+  t.strictSame(await dump(await opened(t, place)), rows)
+})
 
 t.test('where the file is gone that names its directory, nothing is removed', async t => {
   const place = t.testdir()

@@ -16,6 +16,7 @@ import {
   taken,
 } from './account.ts'
 import { decodeRow, encodeRow, type LevelRow, type ListedKey } from './command.ts'
+import { checkTables } from './tables.ts'
 
 export type Level = ClassicLevel<Uint8Array, Uint8Array>
 type LevelSnapshot = ReturnType<Level['snapshot']>
@@ -38,8 +39,11 @@ export interface KnownEntry {
 
 /** Opens or makes a LevelDB. @throws MachineDamaged | the error of the surroundings */
 export async function openLevel(directory: string, createIfMissing: boolean): Promise<Level> {
-  const db: Level = new ClassicLevel(directory, { keyEncoding: 'view', valueEncoding: 'view' })
   try {
+    await checkTables(directory)
+    const encodings = { keyEncoding: 'view', valueEncoding: 'view' } as const
+    // Uncompressed, so that the check finds its way through the tables.
+    const db: Level = new ClassicLevel(directory, { ...encodings, compression: false })
     await db.open({ createIfMissing })
     return db
   } catch (error) {
