@@ -16,6 +16,8 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const POLL_MS = 20
+/** Which of `statOf` is `num_threads`, proc_pid_stat(5). */
+const THREADS = 17
 
 export interface Server {
   readonly pidFile: string
@@ -235,10 +237,12 @@ function groupLives(group: number): boolean {
   } catch {
     return false
   }
-  // A zombie still counts for kill(); nobody but its parent can make it go.
+  // A zombie still counts for kill(); nobody but its parent can make it go. With threads that have not ended, in an
+  // fsync for one, it still has its sockets and files.
   return processIds().some(pid => {
-    const [state, , pgrp] = statOf(pid)
-    return Number(pgrp) === group && state !== 'Z' && state !== 'X'
+    const fields = statOf(pid)
+    const ended = fields[0] === 'Z' || fields[0] === 'X'
+    return Number(fields[2]) === group && !(ended && Number(fields[THREADS]) <= 1)
   })
 }
 
