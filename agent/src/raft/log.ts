@@ -35,6 +35,9 @@ export interface RaftLogImage {
   readonly configurations: readonly LogIndex[]
 }
 
+/** So much less is kept in memory of what nobody is known to lack. */
+const HELD_BY_ALL = 32
+
 /**
  * The core's view of the log: the newest entries, the term of every entry, and how far it is
  * durable. Older entries are on disk, where the node reads them (`load`).
@@ -209,10 +212,17 @@ export class RaftLog {
     return this.#cached.slice(start, at)
   }
 
-  /** Everything up to `upTo` is applied: what it configured is in force, and only `bytesMax` of it stay in memory. */
-  trim(upTo: LogIndex, bytesMax: number): void {
+  /**
+   * Everything up to `upTo` is applied: what it configured is in force, and only `bytesMax` of it stay in memory. Of
+   * what every peer has, up to `held`, far less: objects that die young cost the garbage collector nothing.
+   */
+  trim(upTo: LogIndex, held: LogIndex, bytesMax: number): void {
     while ((this.#configurations[0] ?? upTo) < upTo) this.#configurations.shift()
     this.evict(upTo, bytesMax)
+    const first = this.#cached[0]
+    // Where somebody is far behind, the next calls would drop little each.
+    if (first === undefined || held - first.index < this.#cached.length / 2) return
+    this.evict(held, bytesMax / HELD_BY_ALL)
   }
 
   /** Forgets the oldest entries in memory, at most up to `upTo`, until at most `bytesMax` are left. */

@@ -246,7 +246,7 @@ export class Raft {
     const changed = log.configures(state.applied, position.index)
     assert(configuration !== null || !changed, 'an applied configuration comes into force')
     state.applied = position.index
-    log.trim(state.applied, options.cacheBytesMax)
+    log.trim(state.applied, heldByAll(state), options.cacheBytesMax)
     if (configuration !== null) onConfigurationApplied(this.#core, configuration)
   }
 
@@ -261,6 +261,15 @@ export class Raft {
     out.add({ kind: 'apply', from, upTo, entries })
     state.applying = upTo
   }
+}
+
+/** Up to where this node has applied the log and, where it leads, every peer has it. */
+function heldByAll({ applied, role }: State): LogIndex {
+  let held = applied
+  if (role.kind === 'leader') {
+    for (const { match } of role.progress.values()) if (match < held) held = match
+  }
+  return held
 }
 
 function start(options: RaftOptions, recovered: Recovered): Core {

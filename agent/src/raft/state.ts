@@ -37,7 +37,7 @@ export interface RaftOptions {
   readonly uncommittedEntriesMax: number
   /** Linearizable reads that may wait at once, those of followers included. */
   readonly readsMax: number
-  /** Applied entries kept in memory for followers that are a little behind, bytes. */
+  /** Applied entries kept in memory for followers that are behind, bytes. Where none is, far fewer. */
   readonly cacheBytesMax: number
 }
 
