@@ -1,13 +1,12 @@
-import { subscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
-import { connect, Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
 import t from 'tap'
 import type { ReadOutcome } from '../../src/node/outcome.ts'
-import { gate, type Harness, serve } from './harness.ts'
+import { gate, serve } from './harness.ts'
 import { PIPELINED, pipelined } from './pipelined-requests.ts'
-import { parse } from './raw-client.ts'
+import { accepted, Client, CONSISTENT, GET, post, sample, someTurns } from './pipelining-client.ts'
 import { type Sent, TwoWays } from './two-ways.ts'
 
 const CASES = 150
@@ -17,60 +16,6 @@ const { SEED } = process.env
 const seed = Number(SEED ?? Date.now() % 2 ** 31)
 t.comment(`SEED=${seed}`)
 t.setTimeout(120_000)
-
-/** Other ends of connections, as they come. */
-const accepted: Socket[] = []
-subscribe('net.server.socket', message => {
-  const socket: unknown = Reflect.get(Object(message), 'socket')
-  if (socket instanceof Socket) accepted.push(socket)
-})
-
-const GET = 'GET /key/a HTTP/1.1\r\nHost: a\r\n\r\n'
-const CONSISTENT = 'GET /key/a?consistent HTTP/1.1\r\nHost: a\r\n\r\n'
-
-function post(value: string): string {
-  const body = `{"a":"${value}"}`
-  return `POST /key HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n${body}`
-}
-
-class Client {
-  readonly socket: Socket
-  text = ''
-
-  constructor({ tcp }: Harness, sent: string) {
-    this.socket = connect(tcp)
-    this.socket.setEncoding('latin1').on('data', (chunk: string) => {
-      this.text += chunk
-    })
-    this.socket.on('error', () => {})
-    this.socket.write(sent)
-  }
-
-  get statuses(): number[] {
-    return (this.text.match(/HTTP\/1\.1 \d+/g) ?? []).map(line => Number(line.slice(9)))
-  }
-
-  async answers(count: number): Promise<string> {
-    while (this.statuses.length < count || !isWhole(this.text)) await turn()
-    return this.text
-  }
-}
-
-function isWhole(text: string): boolean {
-  const { headers, body } = parse(text)
-  return Number(headers.get('content-length')) === body.length
-}
-
-/** Turns enough for all that was sent to be there, and for what follows from it. */
-async function someTurns(): Promise<void> {
-  for (let at = 0; at < 50; at++) await turn()
-}
-
-async function sample({ http }: Harness, name: string): Promise<number> {
-  const answer = await fetch(`http://127.0.0.1:${http.port}/metrics`)
-  const line = (await answer.text()).split('\n').find(each => each.startsWith(`${name} `))
-  return Number(line?.split(' ')[1])
-}
 
 t.test('what is pipelined is answered as if it came one by one, cut anywhere', async t => {
   const ways = await TwoWays.open(t)
@@ -282,69 +227,6 @@ t.test('a client that leaves with many under way is counted for each of them, on
   const next = new Client(harness, post('1').repeat(65))
   await next.answers(65)
   next.socket.destroy()
-})
-
-t.test(
-  'a client that reads nothing has no more than 64 answers kept, however much it asks',
-  async t => {
-    const harness = await serve(t)
-    const { node } = harness
-    const value = 'v'.repeat(100_000)
-    const first = new Client(harness, post(value))
-    await first.answers(1)
-    first.socket.destroy()
-    let looked = 0
-    const query = node.query.bind(node)
-    node.query = asked => {
-      looked++
-      return query(asked)
-    }
-    const socket = connect(harness.tcp).pause()
-    socket.on('error', () => {})
-    socket.write(CONSISTENT.repeat(20_000))
-    await someTurns()
-    const other = accepted.at(-1) as Socket
-    // It has stopped reading, and nothing moves any more.
-    let before = -1
-    while (before !== other.bytesRead || !other.isPaused()) {
-      before = other.bytesRead
-      await someTurns()
-    }
-    t.ok(looked > 0 && looked <= 64 * 2, `${looked} answers`)
-    t.ok(other.writableLength < 64 * 101_000, `${other.writableLength} bytes`)
-    t.ok(other.bytesRead < 200_000, `${other.bytesRead} bytes of requests`)
-    socket.destroy()
-  },
-)
-
-t.test('those that read nothing have no more than 256 answers kept together', async t => {
-  const harness = await serve(t)
-  const length = 300_000
-  const first = new Client(harness, post('v'.repeat(length)))
-  await first.answers(1)
-  first.socket.destroy()
-  const count = 8
-  const idle = Array.from({ length: count }, () => connect(harness.tcp).pause())
-  for (const socket of idle) socket.on('error', () => {}).write(CONSISTENT.repeat(2_000))
-  await someTurns()
-  const others = accepted.slice(-count)
-  const kept = () => others.reduce((sum, { writableLength }) => sum + writableLength, 0)
-  let before = -1
-  while (before !== kept() || !others.every(other => other.isPaused())) {
-    before = kept()
-    await someTurns()
-  }
-  const most = (256 + count) * (length + 1_000)
-  t.ok(before > most / 2 && before <= most, `${before} bytes of ${most}`)
-  for (const socket of idle) socket.resetAndDestroy()
-  while ((await sample(harness, 'raft_nginx_http_requests_in_flight')) > 1) await turn()
-  const open = gate(harness)
-  const proposed = harness.node.proposals
-  const one = new Client(harness, post('1').repeat(64))
-  while (harness.node.proposals < proposed + 64) await turn()
-  open()
-  await one.answers(64)
-  one.socket.destroy()
 })
 
 t.test(

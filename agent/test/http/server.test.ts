@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } 
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
 import t from 'tap'
 import { startHttp } from '../../src/http/server.ts'
 import { gate, serve } from './harness.ts'
@@ -111,11 +112,14 @@ t.test('a client that asks for more than it reads has no answers kept for it', a
   }
   const socket = connect(tcp).pause()
   socket.write(`${GET.repeat(count)}GET /key/a HTTP/1.0\r\n\r\n`)
-  await new Promise(resolve => setTimeout(resolve, 300))
+  for (let before = -1; served === 0 || before !== served; ) {
+    before = served
+    for (let turns = 0; turns < 50; turns++) await turn()
+  }
   t.ok(served < count, `${served} answers wait for a client that reads none`)
   let received = 0
   for await (const chunk of socket) received += (chunk as Buffer).length
-  t.equal(served, count + 1)
+  t.ok(served > count && served <= 2 * count, 'what was let go is looked for once more')
   t.ok(received > (count + 1) * value.length, 'all answers arrive once it reads')
 })
 

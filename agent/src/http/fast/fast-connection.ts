@@ -120,6 +120,8 @@ export class FastConnection {
     const { socket } = this
     // Behind an answer that was the last one nothing is begun: a client that sends it again must have it once.
     if (!socket.writable) return
+    const putOff = this.#line.takePutOff()
+    if (putOff !== null) this.#ask(putOff)
     while (this.#unread.bytes > 0 && this.#mayBegin()) {
       if (this.#next === null && !this.#look()) break
       if (!this.#beginNext()) break
@@ -134,7 +136,7 @@ export class FastConnection {
 
   /** So much for this turn: the other connections have theirs. */
   #advanceSoon(): void {
-    if (this.#advances || this.#unread.bytes === 0) return
+    if (this.#advances || (this.#unread.bytes === 0 && !this.#line.hasPutOff)) return
     this.#advances = true
     setImmediate(this.#onNextTurn)
   }
@@ -149,7 +151,7 @@ export class FastConnection {
    * the last.
    */
   #mayBegin(): boolean {
-    if (this.#isForeign) return false
+    if (this.#isForeign || this.#line.hasPutOff) return false
     return this.#isIdle || (!this.#line.isLeaving && !this.#desk.closing())
   }
 
@@ -191,19 +193,21 @@ export class FastConnection {
   }
 
   #begin(served: Served): void {
-    const { api } = this.#desk
     this.#line.begin(served)
     this.#waited = false
-    api.measures.inFlight++
-    const reply = answerTo(api, served)
+    this.#desk.api.measures.inFlight++
+    this.#ask(served)
+  }
+
+  #ask(served: Served): void {
+    const reply = answerTo(this.#desk.api, served)
     if (reply instanceof Promise) void reply.then(reply => this.#settle(served, reply))
     else this.#settle(served, reply)
   }
 
   #settle(served: Served, reply: Reply): void {
     if (this.#isGone) return
-    served.reply = reply
-    this.#line.settled()
+    this.#line.settled(served, reply)
     this.#advanceSoon()
     if (this.#flushes) return
     if (this.#line.length === 1 && this.#unread.bytes === 0) {
@@ -220,13 +224,22 @@ export class FastConnection {
     if (!this.#isGone) this.#flush()
   }
 
-  /** Writes the answers that are next. */
+  /** Writes the answers that are next, as many as the client takes and a few more. */
   #flush(): void {
     const { socket } = this
-    // The client has left; of an answer to nobody no more is said than that.
-    if (!socket.writable) return
-    const served = this.#line.takeSettled()
-    if (served.length === 0) return
+    // Else the client has left; of an answer to nobody no more is said than that.
+    while (socket.writable) {
+      const served = this.#line.takeSettled(socket.writableLength)
+      if (served.length > 0) this.#write(served)
+      else {
+        this.#line.putOff()
+        return
+      }
+    }
+  }
+
+  #write(served: readonly Served[]): void {
+    const { socket } = this
     const { writer, api } = this.#desk
     const closes = this.#line.length === 0 && this.#desk.closing()
     const count = writer.write(socket, served, { closes, done: this.#onLeft })

@@ -29,6 +29,11 @@ export function orderOf(method: string, head: Head, target: Target): Order {
   }
 }
 
+/** Whether a request may be carried out twice, of which the later answer is given. */
+export function isRepeatable(order: Order): boolean {
+  return order === 'look' || order === 'linearizable'
+}
+
 function keyRead(method: string, { minIndex }: Head, { query }: Target): Order {
   if (!isRead(method) || minIndex !== null || query.has('max_stale')) return 'alone'
   return query.has('consistent') ? 'linearizable' : 'look'

@@ -40,8 +40,10 @@ export interface Served {
   readonly handler: Handler | null
   /** of a HEAD */
   readonly bodiless: boolean
-  /** Null: it has no answer yet. */
+  /** Null: it has no answer yet, or none any more. */
   reply: Reply | null
+  /** It had one, and is to be asked for anew. */
+  isPutOff: boolean
   /** what is counted, if it ends now */
   code: number
 }
@@ -69,7 +71,8 @@ export function serve(
   const request = new WholeRequest(socket, plain, body)
   const bytes = plain.bytes + body.length
   const bodiless = plain.method === 'HEAD'
-  const common = { request, began, order, bytes, bodiless, reply: null, code: CLIENT_LEFT }
+  const own = { reply: null, isPutOff: false, code: CLIENT_LEFT }
+  const common = { request, began, order, bytes, bodiless, ...own }
   if (isRefusal(what)) return { ...common, route: 'refused', exchange: what, handler: null }
   const exchange = admit(api, request, what)
   if (isRefusal(exchange)) return { ...common, route: 'refused', exchange, handler: null }
