@@ -76,7 +76,7 @@ function placeOf(model: Model, at: number): LogPosition | null {
 function take(log: RaftLog, model: Model, step: Step): RaftLog {
   if (step.kind === 'copy') return RaftLog.from(log.image())
   if (step.kind === 'trim') {
-    log.trim(model.base.index, 0)
+    log.trim(model.base.index, model.base.index, 0)
     return log
   }
   if (step.kind === 'append') {
