@@ -1,6 +1,6 @@
 import type { StateMachine } from '../machine/state-machine.ts'
 import type { Raft } from '../raft/raft.ts'
-import { asLogIndex, type Identity } from '../raft/types.ts'
+import { asLogIndex, type Identity, type LogIndex } from '../raft/types.ts'
 import type { Contact, Transport } from '../transport/transport.ts'
 import type { ChainChecks } from './chain-checks.ts'
 import type { Freshness } from './freshness.ts'
@@ -30,37 +30,63 @@ export interface StatusSources {
 }
 
 export function statusOf(sources: StatusSources): NodeStatus {
-  const { identity, contact, raft, membership, transport, freshness, now } = sources
-  const { state, base, last } = raft
-  const notReady = whyNotReady(sources)
-  return {
-    id: identity.nodeId,
-    address: contact.address,
-    role: state.role.kind,
-    term: state.term,
-    leader: state.leader,
-    commitIndex: state.commit,
-    appliedIndex: state.applied,
-    lastIndex: last.index,
-    firstIndex: asLogIndex(base.index + 1),
-    members: membership.members,
-    ready: notReady === '',
-    notReady,
-    quarantine: quarantineOf(sources),
-    check: sources.checks.status,
-    stalenessMs: freshness.stalenessMs(now),
-    uptimeMs: Math.round(now - sources.startedAt),
-    // Asked with every request for its headers, for these by operators only.
-    get snapshots() {
-      return sources.snapshots.status()
-    },
-    get chain() {
-      const { index, chainHash } = sources.machine.applied()
-      return { index, hash: Buffer.from(chainHash).toString('hex') }
-    },
-    get links() {
-      return transport.links()
-    },
+  return new Status(sources)
+}
+
+/** One shape for all: asked for with every request, and read by many. */
+class Status implements NodeStatus {
+  readonly id: NodeStatus['id']
+  readonly address: string
+  readonly role: NodeStatus['role']
+  readonly term: NodeStatus['term']
+  readonly leader: NodeStatus['leader']
+  readonly commitIndex: LogIndex
+  readonly appliedIndex: LogIndex
+  readonly lastIndex: LogIndex
+  readonly firstIndex: LogIndex
+  readonly members: NodeStatus['members']
+  readonly ready: boolean
+  readonly notReady: string
+  readonly quarantine: string | null
+  readonly check: NodeStatus['check']
+  readonly stalenessMs: number | null
+  readonly uptimeMs: number
+  readonly #sources: StatusSources
+
+  constructor(sources: StatusSources) {
+    const { identity, contact, raft, membership, checks, freshness, now } = sources
+    const { state, base, last } = raft
+    this.id = identity.nodeId
+    this.address = contact.address
+    this.role = state.role.kind
+    this.term = state.term
+    this.leader = state.leader
+    this.commitIndex = state.commit
+    this.appliedIndex = state.applied
+    this.lastIndex = last.index
+    this.firstIndex = asLogIndex(base.index + 1)
+    this.members = membership.members
+    this.notReady = whyNotReady(sources)
+    this.ready = this.notReady === ''
+    this.quarantine = quarantineOf(sources)
+    this.check = checks.status
+    this.stalenessMs = freshness.stalenessMs(now)
+    this.uptimeMs = Math.round(now - sources.startedAt)
+    this.#sources = sources
+  }
+
+  // Asked with every request for its headers, for these by operators only.
+  get snapshots(): NodeStatus['snapshots'] {
+    return this.#sources.snapshots.status()
+  }
+
+  get chain(): NodeStatus['chain'] {
+    const { index, chainHash } = this.#sources.machine.applied()
+    return { index, hash: Buffer.from(chainHash).toString('hex') }
+  }
+
+  get links(): NodeStatus['links'] {
+    return this.#sources.transport.links()
   }
 }
 
