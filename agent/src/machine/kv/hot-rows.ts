@@ -2,7 +2,7 @@ import { assert } from '../../lib/assert.ts'
 import type { ChangePart } from './change-part.ts'
 import type { PlainRows } from './plain-rows.ts'
 import { keyAt, valueAt } from './plain-set.ts'
-import type { KeptRow, Standing } from './row.ts'
+import { type KeptRow, latin1, type Standing } from './row.ts'
 
 /** Keys of one generation: what was used since the last one is remembered, and the generation before it. */
 const GENERATION_KEYS = 16_384
@@ -85,10 +85,10 @@ export class HotRows {
     while (this.#unwrittenBytes > UNWRITTEN_BYTES_MAX) this.#writeNext()
   }
 
-  /** What waits to be written of one key; null: the table has it, or there is none. */
-  find(key: Uint8Array): KeptRow | null {
+  /** What waits to be written of one key; null: the table has it, or there is none. @param name the key, one character a byte */
+  find(key: Uint8Array, name: string): KeptRow | null {
     if (this.#waiting === 0) return null
-    const hot = this.#known(latin1(key))
+    const hot = this.#known(name)
     if (hot === undefined || hot.bytes === null) return null
     const { createIndex, modifyIndex, lockIndex, session } = hot
     const value = contentOf(hot, hot.bytes)
@@ -197,9 +197,4 @@ export class HotRows {
 
 function contentOf({ commandAt, commandLength, keyLength }: Hot, bytes: Buffer): Buffer {
   return bytes.subarray(valueAt(commandAt, keyLength), commandAt + commandLength)
-}
-
-/** One character a byte. */
-function latin1(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
 }

@@ -80,7 +80,7 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
   }
 
   lost(): void {
-    this.#hot.clear()
+    this.#executor.rows.lost()
   }
 
   committing({ index }: LogPosition): void {

@@ -1,12 +1,15 @@
 import type { Database, Statement } from 'better-sqlite3'
 import { checksumOf, type KvRow, type Standing } from './row.ts'
+import type { SeenRows } from './seen-rows.ts'
 
 /** How a plain write reaches the table of keys: the value is replaced, a lock stays, flags and lifetime go. */
 export class PlainRows {
   readonly #put: Statement<[Uint8Array, Uint8Array, number, number, number]>
   readonly #standing: Statement<[Uint8Array], Standing>
+  readonly #seen: SeenRows
 
-  constructor(db: Database) {
+  constructor(db: Database, seen: SeenRows) {
+    this.#seen = seen
     this.#put = db.prepare(
       `INSERT INTO kv(key, value, create_index, modify_index, checksum) VALUES(?, ?, ?, ?, ?)
        ON CONFLICT(key) DO UPDATE SET value = excluded.value, modify_index = excluded.modify_index,
@@ -23,6 +26,7 @@ export class PlainRows {
     value: Uint8Array,
     { createIndex, modifyIndex }: Pick<KvRow, 'createIndex' | 'modifyIndex'>,
   ): void {
+    this.#seen.forget(key)
     this.#put.run(key, value, createIndex, modifyIndex, checksumOf(key, value))
   }
 

@@ -4,6 +4,7 @@ import type { Executor } from './executor.ts'
 import type { KvAnswer, KvQuery, Scope } from './query.ts'
 import { endOf } from './ranged.ts'
 import type { KeptRow } from './row.ts'
+import type { Rows } from './rows.ts'
 
 /** Answers a query from what `executor` works on, which shows everything up to `applied`. */
 export function answer(
@@ -15,9 +16,9 @@ export function answer(
     Math.max(lastWrite, rows.tombstones.lastWithin(scope, endOf(scope.bytes)))
   switch (query.kind) {
     case 'get':
-      return { kind: 'get', applied, row: rows.get(query.key) }
+      return { kind: 'get', applied, row: rows.look(query.key) }
     case 'rows': {
-      const found = rows.list(query.scope)
+      const found = listed(rows, query.scope)
       if (found === null) return { kind: 'rows', applied, index: applied.index, rows: null }
       const [only] = found
       // Whatever was deleted before a key was made is of no interest to whoever looks at it alone.
@@ -49,6 +50,13 @@ export function answer(
     default:
       return unreachable(query)
   }
+}
+
+/** Null: they are too large for one answer. */
+function listed(rows: Rows, { kind, bytes }: Scope): KeptRow[] | null {
+  if (kind === 'prefix') return rows.list(bytes)
+  const row = rows.look(bytes)
+  return row === null ? [] : [row]
 }
 
 function lastWriteOf(rows: readonly KeptRow[]): number {

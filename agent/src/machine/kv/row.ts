@@ -33,3 +33,8 @@ export type Standing = Pick<KvRow, 'createIndex' | 'lockIndex' | 'session'>
 export function checksumOf(key: Uint8Array, value: Uint8Array): number {
   return crc32c(key) ^ crc32c(value)
 }
+
+/** A key as text: one character a byte. */
+export function latin1(key: Uint8Array): string {
+  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1')
+}

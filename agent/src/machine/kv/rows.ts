@@ -4,10 +4,10 @@ import { MachineDamaged } from '../state-machine.ts'
 import { HotRows } from './hot-rows.ts'
 import { Names } from './names.ts'
 import { PlainRows } from './plain-rows.ts'
-import type { Scope } from './query.ts'
 import { Ranged } from './ranged.ts'
 import { isReserved, RESERVED_END } from './reserved.ts'
-import { checksumOf, type KeptRow, type KvRow } from './row.ts'
+import { checksumOf, type KeptRow, type KvRow, latin1 } from './row.ts'
+import { SeenRows } from './seen-rows.ts'
 import { Tombstones } from './tombstones.ts'
 import { ROWS_BYTES_MAX, rowBytes, TREE_KEYS_MAX } from './tree-limits.ts'
 
@@ -21,6 +21,7 @@ export class Rows {
   readonly tombstones: Tombstones
   readonly names: Names
   readonly hot: HotRows
+  readonly #seen = new SeenRows()
   readonly #file: string
   readonly #get: Statement<[Uint8Array], Found>
   readonly #put: Statement<
@@ -36,7 +37,7 @@ export class Rows {
 
   constructor(db: Database) {
     this.tombstones = new Tombstones(db)
-    this.#plain = new PlainRows(db)
+    this.#plain = new PlainRows(db, this.#seen)
     this.hot = new HotRows(this.#plain)
     this.#file = db.name
     this.#get = db.prepare(`SELECT ${COLUMNS} FROM kv WHERE key = ?`)
@@ -54,16 +55,33 @@ export class Rows {
 
   /** @throws MachineDamaged */
   get(key: Uint8Array): KeptRow | null {
-    const waiting = this.hot.find(key)
-    if (waiting !== null) return waiting
-    const found = this.#get.get(key)
-    return found === undefined ? null : this.#checked(found)
+    const waiting = this.hot.waiting === 0 ? null : this.hot.find(key, latin1(key))
+    return waiting ?? this.#read(key)
+  }
+
+  /**
+   * The same for whoever looks from outside; most look at what was looked at before. Not for commands: what one of them
+   * has changed may be taken back.
+   */
+  look(key: Uint8Array): KeptRow | null {
+    const name = latin1(key)
+    const known = this.hot.find(key, name) ?? this.#seen.find(name)
+    if (known !== null) return known
+    const row = this.#read(key)
+    if (row !== null) this.#seen.add(name, row)
+    return row
+  }
+
+  /** All that was not committed is lost. */
+  lost(): void {
+    this.hot.clear()
+    this.#seen.clear()
   }
 
   /** Replaces all of the row. */
   put(row: KeptRow): void {
     const { key, value, createIndex, modifyIndex, flags, lockIndex, session } = row
-    this.hot.forget(key)
+    this.#forget(key)
     this.#put.run(
       key,
       value,
@@ -89,7 +107,7 @@ export class Rows {
 
   /** @returns whether there was one */
   delete(key: Uint8Array, index: number): boolean {
-    this.hot.forget(key)
+    this.#forget(key)
     if (this.#delete.run(key).changes === 0) return false
     if (!isReserved(key)) this.tombstones.add({ kind: 'key', bytes: key }, index)
     return true
@@ -101,7 +119,7 @@ export class Rows {
     for (const _ of this.#keys.iterate(prefix)) if (++count > TREE_KEYS_MAX) return null
     const keys = this.#deleteTree.all(prefix).map(({ key }) => key)
     // What is remembered is in the table, or waits: so these are all that begin so.
-    for (const key of keys) this.hot.forget(key)
+    for (const key of keys) this.#forget(key)
     if (keys.length > 0) this.tombstones.add({ kind: 'prefix', bytes: prefix }, index)
     return keys.sort(Buffer.compare)
   }
@@ -111,11 +129,16 @@ export class Rows {
     return this.#held.all(session).map(found => this.#checked(found))
   }
 
-  /** Null: they are too large for one answer. */
-  list(scope: Scope): KeptRow[] | null {
-    if (scope.kind === 'prefix') return this.#listTree(scope.bytes)
-    const row = this.get(scope.bytes)
-    return row === null ? [] : [row]
+  /** Everything that begins with `prefix`; null: they are too large for one answer. */
+  list(prefix: Uint8Array): KeptRow[] | null {
+    const rows: KeptRow[] = []
+    let bytes = 0
+    for (const found of this.#list.iterate(prefix)) {
+      bytes += rowBytes(found)
+      if (bytes > ROWS_BYTES_MAX) return null
+      rows.push(this.#checked(found))
+    }
+    return rows
   }
 
   /** The next rows behind `after`, at least one if there are any; null: from the first. */
@@ -130,15 +153,15 @@ export class Rows {
     return rows
   }
 
-  #listTree(prefix: Uint8Array): KeptRow[] | null {
-    const rows: KeptRow[] = []
-    let bytes = 0
-    for (const found of this.#list.iterate(prefix)) {
-      bytes += rowBytes(found)
-      if (bytes > ROWS_BYTES_MAX) return null
-      rows.push(this.#checked(found))
-    }
-    return rows
+  #read(key: Uint8Array): KeptRow | null {
+    const found = this.#get.get(key)
+    return found === undefined ? null : this.#checked(found)
+  }
+
+  /** It is changed in the table. */
+  #forget(key: Uint8Array): void {
+    this.hot.forget(key)
+    this.#seen.forget(key)
   }
 
   #checked(found: Found): KeptRow {

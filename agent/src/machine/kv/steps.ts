@@ -42,7 +42,7 @@ export class Steps {
       case 'delete-tree':
         return this.#deleteTree(step.key, index)
       case 'get-tree':
-        return this.#rows.list({ kind: 'prefix', bytes: step.key }) ?? 'too-large'
+        return this.#rows.list(step.key) ?? 'too-large'
       case 'get-or-empty':
         return row === null ? NOTHING : [row]
       case 'check-not-exists':
