@@ -111,58 +111,62 @@ export function decodeMessage(reader: ByteReader, direction: Direction): Message
   const code = reader.u8()
   const kind = KINDS.get(code)
   if (kind === undefined) throw new DecodeError(`unknown kind of message: ${code}`)
-  const envelope = { from: direction.from, to: direction.to, term: decodeTerm(reader) }
+  // Each message in one piece: with what all have spread into it, its object would be slow to make, and to read.
+  const { from, to } = direction
+  const term = decodeTerm(reader)
   switch (kind) {
     case 'request-vote': {
       const preVote = decodeFlag(reader)
       const transfer = decodeFlag(reader)
       const incarnation = reader.ascii()
       const last = decodePosition(reader)
-      if (last.term > envelope.term) throw new DecodeError('a candidate of a term before its log')
+      if (last.term > term) throw new DecodeError('a candidate of a term before its log')
       const commit = decodePosition(reader)
       if (commit.index > last.index || commit.term > last.term) {
         throw new DecodeError('a candidate that lacks what is committed')
       }
-      return { kind, ...envelope, preVote, transfer, incarnation, last, commit }
+      return { kind, from, to, term, preVote, transfer, incarnation, last, commit }
     }
     case 'request-vote-reply': {
       const preVote = decodeFlag(reader)
       const granted = decodeFlag(reader)
       const commit = decodePosition(reader)
-      if (commit.term > envelope.term) throw new DecodeError('a commit from a later term')
-      return { kind, ...envelope, preVote, granted, commit }
+      if (commit.term > term) throw new DecodeError('a commit from a later term')
+      return { kind, from, to, term, preVote, granted, commit }
     }
     case 'append-entries': {
       const prev = decodePosition(reader)
       const commit = decodeIndex(reader)
       return {
         kind,
-        ...envelope,
+        from,
+        to,
+        term,
         prev,
         commit,
-        entries: decodeEntries(reader, prev, envelope.term),
+        entries: decodeEntries(reader, prev, term),
       }
     }
     case 'append-entries-reply':
-      return { kind, ...envelope, match: decodeIndex(reader) }
+      return { kind, from, to, term, match: decodeIndex(reader) }
     case 'append-entries-refusal':
-      return { kind, ...envelope, prevIndex: decodeIndex(reader), hint: decodePosition(reader) }
+      return { kind, from, to, term, prevIndex: decodeIndex(reader), hint: decodePosition(reader) }
     case 'heartbeat':
-      return { kind, ...envelope, commit: decodeIndex(reader), context: reader.f64() }
+      return { kind, from, to, term, commit: decodeIndex(reader), context: reader.f64() }
     case 'heartbeat-reply':
-      return { kind, ...envelope, context: reader.f64(), lacking: decodeIndex(reader) }
+      return { kind, from, to, term, context: reader.f64(), lacking: decodeIndex(reader) }
     case 'read-index':
-      return { kind, ...envelope, context: reader.f64() }
+      return { kind, from, to, term, context: reader.f64() }
     case 'read-index-reply':
-      return { kind, ...envelope, context: reader.f64(), index: decodeIndex(reader) }
+      return { kind, from, to, term, context: reader.f64(), index: decodeIndex(reader) }
     case 'timeout-now':
-      return { kind, ...envelope }
+      return { kind, from, to, term }
     case 'install-snapshot': {
       const header = decodeSnapshotHeader(reader)
-      if (header.position.term > envelope.term) {
+      if (header.position.term > term) {
         throw new DecodeError('a snapshot from a term after its message')
       }
-      return { kind, ...envelope, header }
+      return { kind, from, to, term, header }
     }
     default:
       return unreachable(kind)
