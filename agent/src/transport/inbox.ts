@@ -16,6 +16,7 @@ import {
   refusalFrame,
   versionObjection,
 } from './handshake.ts'
+import { ProvenConnections } from './proven-connections.ts'
 import { StrangerLog } from './stranger-log.ts'
 import { describeError, type TcpContext } from './tcp-context.ts'
 import type { ChunkAnswer, MetPeer, SnapshotChunk } from './transport.ts'
@@ -25,6 +26,9 @@ const UNTRUSTED = 'what it has shown is not trusted any more'
 const PONG = encodeFrame(body => body.u8(BODY.pong))
 /** A peer that reads not even the pongs is gone. */
 const PONG_BYTES_MAX = 4096
+
+/** Of one peer: more than two have no purpose. */
+const LEAVING_MAX = 4
 
 /** What an inbox tells its transport. */
 export interface InboxHandler {
@@ -75,13 +79,16 @@ export class Inbox {
   /** Replaced, and read to their end; each with the one that is read afterwards, so that all comes in the order sent. */
   readonly #leaving = new Map<Visitor, Visitor>()
   /** that speak HTTP */
-  readonly #http = new Set<Socket>()
+  readonly #http: ProvenConnections
+  /** Of those, what is trusted no more. */
+  readonly #ending = new WeakSet<Socket>()
 
   constructor(context: TcpContext, handler: InboxHandler) {
     this.#context = context
     this.#handler = handler
     this.#log = new StrangerLog(context)
-    const { wire, clock, limits } = context
+    const { wire, clock, limits, admission } = context
+    this.#http = new ProvenConnections(id => admission.isMember(id))
     this.#entrance = wire.entrance(
       {
         onArrival: arrival => this.#onArrival(arrival),
@@ -157,8 +164,8 @@ export class Inbox {
       this.#renew(visitor)
     }
     for (const socket of this.#http) {
-      if (wire.trusts(socket)) continue
-      this.#http.delete(socket)
+      if (wire.trusts(socket) || this.#ending.has(socket)) continue
+      this.#ending.add(socket)
       socket.once(
         'close',
         clock.after(limits.handshakeMs, () => socket.destroy()),
@@ -180,8 +187,8 @@ export class Inbox {
     if (language === 'raft') this.#onVisit(socket, proven)
     else if (proven === null) socket.destroy()
     else {
-      this.#http.add(socket)
-      socket.once('close', () => this.#http.delete(socket))
+      if (this.#http.add(socket, proven, language))
+        this.#log.stranger(proven, 'it has too many connections: this was its oldest')
       this.#handler.onHttp(socket, proven, language)
     }
   }
@@ -339,6 +346,9 @@ export class Inbox {
       older.socket.destroy()
       return
     }
+    const leaving = [...this.#leaving.keys()]
+    const before = leaving.filter(({ peer, socket }) => peer === id && !socket.destroyed)
+    if (before.length >= LEAVING_MAX) before[0]?.socket.destroy()
     // What would say so of one that waits itself is not read yet.
     this.#renew(older)
     this.#leaving.set(older, newer)

@@ -296,3 +296,25 @@ t.test('a newer connection is read after the older one', async t => {
   const expected = [1, 2, 3, 4].map(commit => heartbeat(node0, node1, commit))
   t.strictSame(texts(b.recorder.messages), texts(expected))
 })
+
+t.test('a peer that replaces its connections without end has few at a time', async t => {
+  const ports = await freePorts()
+  const port = ports.get(node1) ?? 0
+  const limits = { ...QUICK, pingMs: 60_000, handshakeMs: 60_000 }
+  const b = await started(t, node1, ports, { limits })
+  const peers: Awaited<ReturnType<typeof raw>>[] = []
+  const greeted = async () => {
+    const peer = await raw(t, port, greetingFrame('hello', identity(node0), node1))
+    await until(() => peer.text().includes('node1-1'), 'welcomed')
+    peers.push(peer)
+    return peer
+  }
+  const first = await greeted()
+  const heard = encodeMessages([heartbeat(node0, node1, 1)]).frames[0] ?? WELCOME
+  first.socket.write(Buffer.concat([heard, RENEW]))
+  await until(() => b.recorder.messages.length === 1, 'it is to be replaced')
+  for (let at = 0; at < 20; at++) await greeted()
+  const open = () => peers.filter(peer => !peer.closed())
+  await until(() => open().length <= 5, 'the oldest are closed')
+  t.equal(peers.at(-1)?.closed(), false)
+})

@@ -243,6 +243,47 @@ t.test('a crowd that never shakes hands does not keep a peer out', async t => {
   await until(() => a.connected(node1) && b.connected(node0), 'connected')
 })
 
+t.test('a node has so many connections beside Raft, of which the newest stay', async t => {
+  const ports = await freePorts()
+  const port = ports.get(node1) ?? 0
+  const came: string[] = []
+  const b = await started(t, node1, ports, {
+    wire: wireOf(node1, SECRET),
+    onHttp: (socket, peer, language) => {
+      came.push(`${language} ${peer}`)
+      socket.resume()
+    },
+  })
+  const dial = async (names: readonly string[], language: 'http' | 'gateway') => {
+    const closed: number[] = []
+    const before = came.length
+    for (const [at, name] of names.entries()) {
+      const to = { host: '127.0.0.1', port }
+      const wire = wireOf(asNodeId(name), SECRET)
+      const socket = wire.dial({ to, peer: node1, language }, () => {})
+      t.teardown(() => socket.destroy())
+      socket.on('error', () => {})
+      socket.on('close', () => closed.push(at))
+      socket.resume()
+      await until(() => came.length > before + at, 'let in')
+    }
+    return closed
+  }
+  const http = await dial(Array(20).fill('node0'), 'http')
+  const other = await dial(Array(8).fill('node2'), 'gateway')
+  const gateway = await dial(Array(20).fill('node0'), 'gateway')
+  await until(() => gateway.length === 12, 'the oldest of 20 are closed')
+  t.strictSame(
+    gateway,
+    Array.from({ length: 12 }, (_, at) => at),
+  )
+  const names = Array.from({ length: 20 }, (_, at) => `stranger${at}`)
+  const strangers = await dial(names, 'gateway')
+  await until(() => strangers.length === 12, 'who is no member is counted together')
+  t.strictSame([http, other], [[], []], 'nobody else has to go')
+  t.match(b.lines.join('\n'), /node0: it has too many connections/)
+})
+
 t.test(
   'new certificates are used from then on, and an old CA that goes takes its connections along',
   async t => {
