@@ -3,7 +3,7 @@ import type { Input } from './input.ts'
 import { entryBytes } from './log.ts'
 import type { Progress } from './progress.ts'
 import type { Core, Leader } from './state.ts'
-import { asLogIndex, type Entry, type LogIndex, type NodeId } from './types.ts'
+import { asLogIndex, type Entry, type LogIndex, type NodeId, ORIGIN } from './types.ts'
 
 type Loaded = Extract<Input, { kind: 'loaded' }>
 
@@ -69,12 +69,15 @@ function askForSnapshot({ out }: Core, to: NodeId, peer: Progress, atLeast: LogI
   out.add({ kind: 'send-snapshot', to, atLeast })
 }
 
-/** One AppendEntries; without entries it proves the match and tells the commit index. */
+/** One AppendEntries; without entries it proves the match, and tells the commit index or asks for an answer. */
 export function send(core: Core, to: NodeId, peer: Progress, entries: readonly Entry[]): void {
   const { options, state, log, out } = core
   const prevIndex = asLogIndex(peer.next - 1)
   const prevTerm = log.termAt(prevIndex)
   assert(prevTerm !== null, 'a leader holds every entry before the next one it sends')
+  // A question wants an answer: with news it would pass for a notice, which has none.
+  const asks = entries.length === 0 && peer.state === 'probe'
+  const commit = asks ? ORIGIN.index : state.commit
   const message = {
     kind: 'append-entries',
     from: options.id,
@@ -82,11 +85,11 @@ export function send(core: Core, to: NodeId, peer: Progress, entries: readonly E
     term: state.term,
     prev: { index: prevIndex, term: prevTerm },
     entries,
-    commit: state.commit,
+    commit,
   } as const
   if (entries.length === 0 && peer.state === 'replicate' && peer.idle) out.sendSoon(message)
   else out.sendNow(message)
-  peer.commitSent = asLogIndex(Math.min(state.commit, prevIndex + entries.length))
+  peer.commitSent = asLogIndex(Math.min(commit, prevIndex + entries.length))
   const last = entries.at(-1)
   if (last !== undefined) {
     peer.sent(

@@ -66,7 +66,7 @@ t.test(
     t.equal(peersOf(a), 'b c')
     const lines = a.receive(matched('b', 2, 3))
     t.ok(lines.includes('apply 3..3: 3@2[a b c d+]'), lines.join('; '))
-    t.ok(lines.includes('a→d append t2 after 3@2: commit 3'), 'who is new is looked for at once')
+    t.ok(lines.includes('a→d append t2 after 3@2: commit 0'), 'who is new is looked for at once')
     t.equal(membersOf(a), 'a b c d+')
     t.equal(peersOf(a), 'b c d')
     t.equal(a.change(add('e'))[0], 'accepted 4@2: 0')

@@ -125,12 +125,29 @@ t.test(
   async t => {
     const a = settled()
     a.step({ kind: 'unreachable', peer: asNodeId('b') })
-    t.strictSame(a.receive(alive('b', 2)), ['a→b append t2 after 1@2: commit 1'])
-    a.receive(matched('b', 2, 1))
+    t.strictSame(a.receive(alive('b', 2)), ['a→b append t2 after 1@2: commit 0'])
+    t.strictSame(a.receive(matched('b', 2, 1)), ['a→b append t2 after 1@2: commit 1'])
     t.strictSame(toB(a.propose('x')), ['a→b append t2 after 1@2: 2@2=x commit 1'])
     t.strictSame(toB(a.propose('y')), ['a→b append t2 after 2@2: 3@2=y commit 1'], 'a stream again')
   },
 )
+
+t.test('a probe brings no news, by which it would pass for a notice: it is answered', async t => {
+  const a = settled()
+  a.propose('x')
+  a.receive(matched('b', 2, 2))
+  a.step({ kind: 'unreachable', peer: asNodeId('b') })
+  a.fsync()
+  t.equal(a.raft.state.commit, 2)
+  t.strictSame(a.receive(alive('b', 2)), ['a→b append t2 after 2@2: commit 0'])
+  const probed = follower({ log: [2, 2], term: 2, vote: 'b', commit: 1 })
+  const probe = append({ from: 'b', term: 2, prev: [2, 2] })
+  const answer = probed.receive(probe).at(-1)
+  t.equal(answer, 'a→b match t2 2')
+  t.strictSame(probed.receive(probe), [answer], 'though that was said before')
+  const told = 'a→b append t2 after 2@2: commit 2'
+  t.strictSame(a.receive(matched('b', 2, 2)), [told], 'the news come behind it')
+})
 
 t.test('unreachable: what was on its way is sent again from the match', async t => {
   const a = settled()

@@ -110,4 +110,13 @@ export const REPLICATION_MUTANTS: readonly Mutant[] = [
     scenario: 'raft/replication.test.ts',
     seeds: 0,
   },
+  {
+    id: 'M71',
+    change: 'a probe brings news, and passes for a notice that wants no answer',
+    file: 'src/raft/replication.ts',
+    find: 'const commit = asks ? ORIGIN.index : state.commit',
+    replace: 'const commit = asks ? state.commit : state.commit',
+    scenario: 'raft/replication.test.ts',
+    seeds: 0,
+  },
 ]
