@@ -4,8 +4,8 @@ import { type KeptRow, latin1 } from './row.ts'
 const GENERATION_BYTES = 8 * 1024 * 1024
 /** Larger values are read anew: of them that is the smaller part of what they cost. */
 const VALUE_BYTES_MAX = 16 * 1024
-/** Of a row beside its key and its value, about. */
-const OVERHEAD_BYTES = 400
+/** Of a row beside its key and its value, about: measured. */
+const OVERHEAD_BYTES = 700
 
 /**
  * Rows as the table has them, which were read a short while ago: to read one again costs no statement, which takes and
