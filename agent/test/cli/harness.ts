@@ -16,13 +16,11 @@ interface Given {
   readonly env?: Surroundings['env']
   readonly terminal?: boolean
   readonly interrupted?: AbortSignal
-  /** sees what is written, as it is */
-  readonly onOutput?: (text: string) => void
 }
 
 /** One command, as if typed. */
 export async function run(args: readonly string[], given: Given = {}): Promise<Ran> {
-  const { stdin = '', env = {}, terminal = false, interrupted, onOutput } = given
+  const { stdin = '', env = {}, terminal = false, interrupted } = given
   const out: Buffer[] = []
   const err: Buffer[] = []
   const code = await runProgram(
@@ -32,10 +30,7 @@ export async function run(args: readonly string[], given: Given = {}): Promise<R
       stdin: Readable.from([Buffer.from(stdin)]),
       stdout: {
         isTTY: terminal,
-        write: chunk => {
-          out.push(Buffer.from(chunk))
-          onOutput?.(Buffer.concat(out).toString())
-        },
+        write: chunk => out.push(Buffer.from(chunk)),
       },
       stderr: { write: chunk => err.push(Buffer.from(chunk)) },
       interrupt: () => interrupted ?? new AbortController().signal,

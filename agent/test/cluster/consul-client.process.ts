@@ -102,8 +102,14 @@ t.test('the npm client: locks, and their end with the session', async t => {
     for (const node of cluster.nodes) await operations.start(cluster.place, node).catch(() => {})
   })
   await pause(1_000)
-  t.match(await clientOf(one).session.renew(mine), [{ ID: mine }])
-  const renewed = performance.now()
+  let renewed = Number.NaN
+  await until('it is renewed, though the leader may change again', async () => {
+    renewed = performance.now()
+    const answer = await clientOf(one)
+      .session.renew(mine)
+      .catch(() => [])
+    return answer[0]?.ID === mine
+  })
   await until('the session ends', async () => (await ended.list()).length === 0)
   const ms = performance.now() - renewed
   t.ok(ms >= 9_900, `a whole lifetime after it was renewed: ${ms.toFixed(0)} ms`)

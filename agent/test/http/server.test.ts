@@ -188,7 +188,7 @@ t.test(
     open()
     t.match(parse(await reply), { status: 200 })
     await Promise.all([closed, ...gone])
-    t.ok(performance.now() - began < 1000)
+    t.ok(performance.now() - began < 5_000)
     t.notOk(existsSync(socket))
     t.equal((await raw(tcp, GET)).status, 0)
   },
@@ -202,7 +202,7 @@ t.test('close: a request that never ends is cut', async t => {
   await once(socket, 'connect')
   const began = performance.now()
   await http.close()
-  t.ok(performance.now() - began < 1000)
+  t.ok(performance.now() - began < 5_000)
 })
 
 t.test('the unix socket has its mode; what a killed agent left is removed', async t => {
