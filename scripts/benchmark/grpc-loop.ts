@@ -1,6 +1,6 @@
 /** Closed loops of unary gRPC calls: many streams on one connection, one write for all that a read completed. */
 
-import { connect, type Socket } from 'node:net'
+import { connect } from 'node:net'
 import {
   FLAG_ACK,
   FLAG_END_STREAM,
@@ -13,6 +13,7 @@ import {
   windowUpdate,
 } from './http2-frames.ts'
 import type { Endpoint } from './job.ts'
+import { OneConnection } from './one-connection.ts'
 import { GRPC_HEADER_BYTES } from './protobuf.ts'
 import { GRPC_METHODS, type Prepared, type Requests } from './requests.ts'
 import { NO_KEY, type Tally } from './tally.ts'
@@ -40,11 +41,10 @@ export class GrpcLoop {
   readonly #options: GrpcLoopOptions
   readonly #calls = new Map<number, Call>()
   readonly #blocks: ReturnType<typeof headerBlocks>
-  #socket: Socket | null = null
+  #connection: OneConnection | null = null
   #rest: Buffer | null = null
   #nextStream = 1
   #receivedBytes = 0
-  #closed = false
   /** how many requests the next write starts */
   #due = 0
   #control: Buffer[] = []
@@ -58,30 +58,24 @@ export class GrpcLoop {
     const { endpoint, streams } = this.#options
     if (endpoint.kind !== 'tcp') throw new TypeError('gRPC here is TCP only')
     const socket = connect({ host: endpoint.host, port: endpoint.port, noDelay: true })
-    this.#socket = socket
-    socket.once('connect', () => {
-      this.#control.push(opening())
-      this.#due = streams
-      this.#flush()
-    })
     socket.on('data', (chunk: Buffer) => this.#onData(chunk))
-    socket.once('error', error => this.#failAll(error.message))
-    socket.once('close', () => this.#onClose())
+    this.#connection = new OneConnection(socket, {
+      onConnect: () => {
+        this.#control.push(opening())
+        this.#due = streams
+        this.#flush()
+      },
+      onFailure: reason => this.#failAll(reason),
+    })
   }
 
   close(): void {
-    this.#closed = true
-    this.#socket?.destroy()
+    this.#connection?.close()
   }
 
   /** Something is due: see `Tally.park`. */
   wake(): void {
     this.#flush()
-  }
-
-  /** Not opened again: it is etcd that must not close, and a run where it does shows the error. */
-  #onClose(): void {
-    if (!this.#closed) this.#failAll('connection closed')
   }
 
   #failAll(reason: string): void {
@@ -151,8 +145,7 @@ export class GrpcLoop {
       }
       parts.push(this.#begin(this.#options.requests.at(key)))
     }
-    if (parts.length > 0)
-      this.#socket?.write(parts.length === 1 ? (parts[0] ?? '') : Buffer.concat(parts))
+    this.#connection?.write(parts)
   }
 
   /** A call on a stream of its own. */

@@ -1,7 +1,8 @@
 /** Closed loops of HTTP/1.1 requests: many pipelined on one connection, one write for all that a read completed. */
 
-import { connect, type Socket } from 'node:net'
+import { connect } from 'node:net'
 import { type HttpLoopOptions, whereTo } from './http-loop.ts'
+import { OneConnection } from './one-connection.ts'
 import { NO_KEY } from './tally.ts'
 
 const READ_BUFFER_BYTES = 64 * 1024
@@ -33,8 +34,7 @@ export class PipelineLoop {
   /** without an answer yet, in their order */
   #asked: Asked[] = []
   #partial = ''
-  #socket: Socket | null = null
-  #closed = false
+  #connection: OneConnection | null = null
   /** how many requests the next write starts */
   #due = 0
 
@@ -45,29 +45,22 @@ export class PipelineLoop {
   start(): void {
     const { endpoint, inFlight } = this.#options
     const onread = { buffer: this.#buffer, callback: (bytes: number) => this.#onBytes(bytes) }
-    const socket = connect({ ...whereTo(endpoint), onread })
-    this.#socket = socket
-    socket.once('connect', () => {
-      this.#due = inFlight
-      this.#flush()
+    this.#connection = new OneConnection(connect({ ...whereTo(endpoint), onread }), {
+      onConnect: () => {
+        this.#due = inFlight
+        this.#flush()
+      },
+      onFailure: reason => this.#failAll(reason),
     })
-    socket.once('error', error => this.#failAll(error.message))
-    socket.once('close', () => this.#onClose())
   }
 
   close(): void {
-    this.#closed = true
-    this.#socket?.destroy()
+    this.#connection?.close()
   }
 
   /** Something is due: see `Tally.park`. */
   wake(): void {
     this.#flush()
-  }
-
-  /** Not opened again: as with gRPC, a run where the server closes shows the error. */
-  #onClose(): void {
-    if (!this.#closed) this.#failAll('connection closed')
   }
 
   #failAll(reason: string): void {
@@ -117,7 +110,7 @@ export class PipelineLoop {
       this.#asked.push({ startedAtMs: tally.startedAtMs, bodyBytesMin })
       parts.push(bytes)
     }
-    if (parts.length > 0) this.#socket?.write(Buffer.concat(parts))
+    this.#connection?.write(parts)
   }
 }
 
