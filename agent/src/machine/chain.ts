@@ -66,7 +66,12 @@ export class Chain {
 
   /** What another chain goes on from: to be stored with the data. At most some KiB. A view: later entries stand behind it. */
   bytes(): Uint8Array {
-    return this.#block.subarray(0, this.#length)
+    return Chain.bytesOf(this.mark())
+  }
+
+  /** The same, as of when `mark` was taken. */
+  static bytesOf({ block, length }: ChainMark): Uint8Array {
+    return block.subarray(0, length)
   }
 
   mark(): ChainMark {

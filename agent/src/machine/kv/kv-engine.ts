@@ -1,6 +1,6 @@
 import { DecodeError } from '../../lib/bytes.ts'
 import type { LogPosition } from '../../raft/types.ts'
-import type { Changed, Connection, Engine, Moment } from '../sqlite/engine.ts'
+import type { Changed, Connection, Engine, Moment, Slice } from '../sqlite/engine.ts'
 import type { Result } from '../state-machine.ts'
 import { ChangeRecorder } from './change.ts'
 import type { ChangeFeed } from './change-feed.ts'
@@ -13,6 +13,9 @@ import { keyAt, plainKeyLength } from './plain-set.ts'
 import type { KvAnswer, KvQuery } from './query.ts'
 import { answer } from './reader.ts'
 import { rowsOf, writeAsked, writeConcerned } from './waiting.ts'
+
+/** A commit may have so much to write that waited in memory. */
+const LEFT = { rows: 256, bytes: 512 * 1024 }
 
 const DONE: Result = { kind: 'done', value: null }
 const UNDECODABLE: Result = { kind: 'rejected', code: 'UNDECODABLE' }
@@ -49,6 +52,7 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
     if (keyLength !== -1) return this.#setPlain(command, keyLength, index)
     const decoded = tryDecode(command)
     if (decoded === null) return UNDECODABLE
+    this.#hot.thaw()
     if (this.#hot.waiting > 0) writeConcerned(decoded, this.#hot)
     this.#otherRows += rowsOf(decoded)
     const result = this.#executor.run(decoded, index)
@@ -62,8 +66,8 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
     this.#feed.publish(index)
   }
 
-  get waiting(): number {
-    return this.#hot.waiting
+  get hasLittle(): boolean {
+    return this.#hasFewRows && this.#history.unsaved <= LEFT.bytes
   }
 
   get changed(): Changed {
@@ -75,8 +79,26 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
     return this.#feed.encodedBytes
   }
 
-  flush(rows: number): void {
-    this.#hot.write(rows)
+  freeze({ index }: LogPosition): void {
+    this.#hot.freeze()
+    this.#history.gather(index)
+  }
+
+  get isFrozen(): boolean {
+    return this.#hot.isFrozen
+  }
+
+  thaw(): void {
+    this.#hot.thaw()
+  }
+
+  flush(slice: Slice): boolean {
+    if (this.#hot.isFrozen) {
+      const { rows, bytes } = this.#hot.writeFrozen(slice)
+      return rows > 0 && bytes > 0 && this.#history.write(bytes)
+    }
+    this.#hot.write(slice)
+    return this.#hasFewRows
   }
 
   lost(): void {
@@ -84,9 +106,14 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
   }
 
   committing({ index }: LogPosition): void {
-    this.#history.save(index)
+    if (!this.#hot.isFrozen) this.#history.gather(index)
+    this.#history.save()
     this.#otherRows = 0
     this.#writtenRows = this.#hot.written
+  }
+
+  committed(): void {
+    if (this.#hot.isFrozen) this.#hot.settled()
   }
 
   query(query: KvQuery, applied: LogPosition): KvAnswer {
@@ -98,6 +125,10 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
   async endReaders(): Promise<void> {}
 
   close(): void {}
+
+  get #hasFewRows(): boolean {
+    return this.#hot.waiting <= LEFT.rows && this.#hot.waitingBytes <= LEFT.bytes
+  }
 
   /** In memory: the feed has a copy of the command, and the row that waits points to it. */
   #setPlain(command: Uint8Array, keyLength: number, index: number): Result {
