@@ -1,7 +1,6 @@
 /** A commit is written in slices: what it puts into the file is one state, whatever is applied meanwhile. */
 
 import { join } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import { ByteReader } from '../../src/lib/bytes.ts'
@@ -54,7 +53,7 @@ class Watched {
   async put(pairs: readonly (readonly [key: string, value: string])[]): Promise<void> {
     await this.#apply(pairs.map(([key, value]) => setText(key, value)))
     this.#puts.push(...pairs)
-    this.look()
+    this.#look()
   }
 
   /** The same by a command that goes to the table at once. */
@@ -62,7 +61,7 @@ class Watched {
     const operations = [operation('set', text(key), { value: text(value), ttlMs: 0 })]
     await this.#apply([encodeCommand({ kind: 'transaction', operations })])
     this.#puts.push([key, value])
-    this.look()
+    this.#look()
   }
 
   /** Entries that the file does not have. */
@@ -72,7 +71,7 @@ class Watched {
 
   async end(): Promise<void> {
     await this.machine.close()
-    this.look()
+    this.#look()
     this.#t.equal(this.#seen, this.#puts.length)
     this.#observer.close()
   }
@@ -87,7 +86,7 @@ class Watched {
     this.#hashes.set(index, hex(chainHash))
   }
 
-  look(): void {
+  #look(): void {
     this.#observer.exec('BEGIN')
     const stored = this.#observer.prepare('SELECT applied_index AS "index", chain FROM _raft').get()
     const { index, chain } = stored as Stored
@@ -177,19 +176,6 @@ t.test('large values, which are many bytes in few rows', async t => {
   }
   for (const [index, applied] of watched.commits) {
     t.ok(index < applied, `${index} while ${applied} was applied: others came meanwhile`)
-  }
-  await watched.end()
-})
-
-t.test('a commit that is due with the first batch ends, though no other comes', async t => {
-  const watched = await Watched.open(t)
-  await watched.put(
-    Array.from({ length: 400 }, (_, at) => [keyOf(at), `${at}`.padStart(65_536)] as const),
-  )
-  t.equal(watched.behind, 400, 'it has begun')
-  while (watched.behind > 0) {
-    await setTimeout(20)
-    watched.look()
   }
   await watched.end()
 })

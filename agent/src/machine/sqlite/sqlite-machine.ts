@@ -294,11 +294,7 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
   /** @returns whether that was the last of a state */
   #commitPart(store: SqliteStore<Query, Answer>, slice: Slice): boolean {
     const last = store.commitPart(slice)
-    if (!last) {
-      // Nobody may come to do the next.
-      this.#commitSoon()
-      return false
-    }
+    if (!last) return false
     this.#commits += 1
     if (this.#commitTimer !== null) clearTimeout(this.#commitTimer)
     this.#commitTimer = null
