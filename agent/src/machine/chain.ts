@@ -66,12 +66,7 @@ export class Chain {
 
   /** What another chain goes on from: to be stored with the data. At most some KiB. A view: later entries stand behind it. */
   bytes(): Uint8Array {
-    return Chain.bytesOf(this.mark())
-  }
-
-  /** The same, as of when `mark` was taken. */
-  static bytesOf({ block, length }: ChainMark): Uint8Array {
-    return block.subarray(0, length)
+    return this.#block.subarray(0, this.#length)
   }
 
   mark(): ChainMark {

@@ -14,8 +14,6 @@ export const CHANGES_TABLE = `CREATE TABLE kv_changes(
   ) STRICT`
 
 const EXTENT = 0
-/** What it takes to forget a part, in bytes that are written in the same time; most are of this size. */
-const FORGET_BYTES = 64 * 1024
 /** What one commit adds at most, bytes: where more than that is changed at a time, little of it would be kept for long. */
 const PART_BYTES_MAX = 8 * 1024 * 1024
 
@@ -28,7 +26,6 @@ interface Statements {
   readonly all: Statement<[], Part>
   readonly put: Statement<[number, Uint8Array]>
   readonly forget: Statement<[number]>
-  readonly forgetAll: Statement<[]>
 }
 
 /** Keeps the feed across restarts, snapshots and backups: in the transactions of what it tells of. */
@@ -41,14 +38,12 @@ export class ChangeHistory {
   #saved = 0
   /** the feed's count of bytes then */
   #savedBytes = 0
-  /** the parts up to here go, or are gone */
+  /** the parts up to here are gone */
   #since = 0
   /** what was changed before it is not in the parts */
   #floor = 0
   /** the parts are of another past: they go with the first commit */
   #foreign = false
-  /** up to `#saved`, and not in the table yet; the next one is the last */
-  #pending: Part[] = []
 
   constructor(db: Database, feed: ChangeFeed) {
     this.#db = db
@@ -66,49 +61,28 @@ export class ChangeHistory {
     this.#since = this.#feed.since
     this.#floor = this.#since
     this.#foreign = history === undefined
-    this.#pending = []
   }
 
-  /** Bytes that the feed was given since the last `gather`. */
+  /** Bytes that the feed was given since the last `save`. */
   get unsaved(): number {
     return this.#feed.published - this.#savedBytes
   }
 
-  /** What was published since the last time is to be saved; `index` is that of the last entry. Writes nothing. */
-  gather(index: number): void {
+  /** The transaction is about to be committed, as of `index`. */
+  save(index: number): void {
+    const { put, forget } = this.#ready()
     const { published } = this.#feed
     if (published !== this.#savedBytes) {
       const part = this.#feed.newest(this.#saved, PART_BYTES_MAX)
-      this.#pending = [...part.pieces.toReversed(), ...this.#pending]
+      for (const { upto, body } of part.pieces) put.run(upto, body)
       if (part.since > this.#saved) this.#floor = part.since
     }
-    this.#since = Math.max(this.#feed.since, this.#floor)
+    const since = Math.max(this.#feed.since, this.#floor)
+    if (since > this.#since) forget.run(since)
+    this.#since = since
     this.#saved = index
     this.#savedBytes = published
-  }
-
-  /**
-   * Writes what was gathered, in pieces, until they are so many bytes, and forgets what is too old.
-   * @returns whether nothing is left
-   */
-  write(bytes: number): boolean {
-    const { put, forget } = this.#ready()
-    for (let left = bytes; left > 0; ) {
-      const piece = this.#pending.pop()
-      if (piece !== undefined) {
-        put.run(piece.upto, piece.body)
-        left -= piece.body.length
-      } else if (forget.run(this.#since).changes > 0) left -= FORGET_BYTES
-      else return true
-    }
-    return false
-  }
-
-  /** The transaction is about to be committed, as of when it was last gathered. */
-  save(): void {
-    this.write(Number.POSITIVE_INFINITY)
-    const { put } = this.#ready()
-    put.run(EXTENT, new ByteWriter(16).f64(this.#since).f64(this.#saved).view())
+    put.run(EXTENT, new ByteWriter(16).f64(since).f64(index).view())
   }
 
   #ready(): Statements {
@@ -116,7 +90,7 @@ export class ChangeHistory {
       this.#db.exec(CHANGES_TABLE)
       this.#statements = prepare(this.#db)
     }
-    if (this.#foreign) this.#statements.forgetAll.run()
+    if (this.#foreign) this.#statements.forget.run(Number.MAX_SAFE_INTEGER)
     this.#foreign = false
     return this.#statements
   }
@@ -143,11 +117,7 @@ function prepare(db: Database): Statements {
   return {
     all: db.prepare('SELECT upto, body FROM kv_changes ORDER BY upto'),
     put: db.prepare('INSERT OR REPLACE INTO kv_changes VALUES(?, ?)'),
-    forget: db.prepare(
-      `DELETE FROM kv_changes WHERE upto =
-         (SELECT min(upto) FROM kv_changes WHERE upto > ${EXTENT} AND upto <= ?)`,
-    ),
-    forgetAll: db.prepare(`DELETE FROM kv_changes WHERE upto <> ${EXTENT}`),
+    forget: db.prepare(`DELETE FROM kv_changes WHERE upto <= ? AND upto <> ${EXTENT}`),
   }
 }
 

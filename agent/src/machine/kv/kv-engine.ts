@@ -1,6 +1,6 @@
 import { DecodeError } from '../../lib/bytes.ts'
 import type { LogPosition } from '../../raft/types.ts'
-import type { Changed, Connection, Engine, Moment, Slice } from '../sqlite/engine.ts'
+import type { Changed, Connection, Engine, Moment } from '../sqlite/engine.ts'
 import type { Result } from '../state-machine.ts'
 import { ChangeRecorder } from './change.ts'
 import type { ChangeFeed } from './change-feed.ts'
@@ -13,9 +13,6 @@ import { keyAt, plainKeyLength } from './plain-set.ts'
 import type { KvAnswer, KvQuery } from './query.ts'
 import { answer } from './reader.ts'
 import { rowsOf, writeAsked, writeConcerned } from './waiting.ts'
-
-/** A commit may have so much to write that waited in memory. */
-const LEFT = { rows: 256, bytes: 512 * 1024 }
 
 const DONE: Result = { kind: 'done', value: null }
 const UNDECODABLE: Result = { kind: 'rejected', code: 'UNDECODABLE' }
@@ -52,7 +49,6 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
     if (keyLength !== -1) return this.#setPlain(command, keyLength, index)
     const decoded = tryDecode(command)
     if (decoded === null) return UNDECODABLE
-    this.#hot.thaw()
     if (this.#hot.waiting > 0) writeConcerned(decoded, this.#hot)
     this.#otherRows += rowsOf(decoded)
     const result = this.#executor.run(decoded, index)
@@ -66,8 +62,8 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
     this.#feed.publish(index)
   }
 
-  get hasLittle(): boolean {
-    return this.#hasFewRows && this.#history.unsaved <= LEFT.bytes
+  get waiting(): number {
+    return this.#hot.waiting
   }
 
   get changed(): Changed {
@@ -79,26 +75,8 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
     return this.#feed.encodedBytes
   }
 
-  freeze({ index }: LogPosition): void {
-    this.#hot.freeze()
-    this.#history.gather(index)
-  }
-
-  get isFrozen(): boolean {
-    return this.#hot.isFrozen
-  }
-
-  thaw(): void {
-    this.#hot.thaw()
-  }
-
-  flush(slice: Slice): boolean {
-    if (this.#hot.isFrozen) {
-      const { rows, bytes } = this.#hot.writeFrozen(slice)
-      return rows > 0 && bytes > 0 && this.#history.write(bytes)
-    }
-    this.#hot.write(slice)
-    return this.#hasFewRows
+  flush(rows: number): void {
+    this.#hot.write(rows)
   }
 
   lost(): void {
@@ -106,14 +84,9 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
   }
 
   committing({ index }: LogPosition): void {
-    if (!this.#hot.isFrozen) this.#history.gather(index)
-    this.#history.save()
+    this.#history.save(index)
     this.#otherRows = 0
     this.#writtenRows = this.#hot.written
-  }
-
-  committed(): void {
-    if (this.#hot.isFrozen) this.#hot.settled()
   }
 
   query(query: KvQuery, applied: LogPosition): KvAnswer {
@@ -125,10 +98,6 @@ export class KvEngine implements Engine<KvQuery, KvAnswer> {
   async endReaders(): Promise<void> {}
 
   close(): void {}
-
-  get #hasFewRows(): boolean {
-    return this.#hot.waiting <= LEFT.rows && this.#hot.waitingBytes <= LEFT.bytes
-  }
 
   /** In memory: the feed has a copy of the command, and the row that waits points to it. */
   #setPlain(command: Uint8Array, keyLength: number, index: number): Result {

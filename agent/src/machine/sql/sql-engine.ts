@@ -18,8 +18,7 @@ export type SqlAnswer =
 /** Statements on tables that clients make. Queries run in a process of their own; in memory, here. */
 export class SqlEngine implements Engine<Uint8Array, Promise<PlugInAnswer>> {
   readonly keepsInMemory = false
-  readonly hasLittle = true
-  readonly isFrozen = false
+  readonly waiting = 0
   readonly bytesBeside = 0
   readonly #connection: Connection
   readonly #executor: SqlExecutor
@@ -47,21 +46,13 @@ export class SqlEngine implements Engine<Uint8Array, Promise<PlugInAnswer>> {
     return { rows: this.#commands, bytes: 0 }
   }
 
-  freeze(): void {}
-
-  thaw(): void {}
-
-  flush(): boolean {
-    return true
-  }
+  flush(): void {}
 
   lost(): void {}
 
   committing(): void {
     this.#commands = 0
   }
-
-  committed(): void {}
 
   async query(query: Uint8Array, applied: LogPosition): Promise<PlugInAnswer> {
     const value = Buffer.from(JSON.stringify(await this.#answer(query)))

@@ -22,12 +22,6 @@ export interface Changed {
   readonly bytes: number
 }
 
-/** So much is written in one stretch. */
-export interface Slice {
-  readonly rows: number
-  readonly bytes: number
-}
-
 /** What a command may know beside the data. */
 export interface Moment {
   /** of its entry */
@@ -52,31 +46,18 @@ export interface Engine<Query, Answer> {
   execute(command: Uint8Array, moment: Moment): Result
   /** The batch is visible, up to here; `timeMs` is the log's time. */
   applied(applied: LogPosition, timeMs: number): void
-  /** Whether little waits in memory: so much a commit may write in one stretch. */
-  readonly hasLittle: boolean
+  /** Rows that were applied and wait in memory. */
+  readonly waiting: number
   /** What the next commit has to write. */
   readonly changed: Changed
   /** What the database holds beside rows, roughly. */
   readonly bytesBeside: number
-  /**
-   * From now on `flush` brings the tables to the state as of here and no further, unless something needs them as they
-   * are: `isFrozen` falls then, and they come to hold all that is applied.
-   */
-  freeze(applied: LogPosition): void
-  /** Whether the tables hold nothing that was applied after `freeze`. */
-  readonly isFrozen: boolean
-  thaw(): void
-  /**
-   * At most so much of what waits goes into the tables.
-   * @returns whether little is left, of what was frozen: nothing
-   */
-  flush(slice: Slice): boolean
+  /** At most so many of those that wait go into the tables. */
+  flush(rows: number): void
   /** All batches since the last commit are taken back. */
   lost(): void
-  /** The transaction is about to be committed, as of `applied`: the last to be written in it. */
+  /** The transaction that holds the batches since the last one is about to be committed: the last to be written in it. */
   committing(applied: LogPosition): void
-  /** It is; where it was frozen, another state may be frozen now. */
-  committed(): void
   query(query: Query, applied: LogPosition): Answer
   /** Resolves when no other process or thread of its own reads the file. A query may come after it. */
   endReaders(): Promise<void>

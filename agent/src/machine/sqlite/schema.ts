@@ -8,7 +8,7 @@ import { SCHEMA_VERSION, UNSEALED_VERSION } from './schema-version.ts'
 /** Before it, a checkpoint on a second connection could damage the file (sqlite.org/wal.html#walresetbug). */
 const SQLITE_MIN = [3, 51, 3] as const
 
-export const CACHE_KIB = 64 * 1024
+const CACHE_KIB = 64 * 1024
 const MMAP_BYTES = 256 * 1024 * 1024
 
 /** One file: the position commits together with the data, or not at all. Keys are explicit: VACUUM may renumber rowids. */

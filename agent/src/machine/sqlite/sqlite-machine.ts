@@ -14,7 +14,7 @@ import {
   type StateMachine,
 } from '../state-machine.ts'
 import { Checkpointer } from './checkpointer.ts'
-import type { EngineKind, Slice } from './engine.ts'
+import type { EngineKind } from './engine.ts'
 import { type ReplaceStep, replaceDatabase } from './replace-file.ts'
 import { openDatabase, type Place } from './schema.ts'
 import type { OwnFile } from './snapshot-worker.ts'
@@ -27,10 +27,8 @@ import { sealed, unsealed, verifySeal } from './sums/seal.ts'
 const COMMIT_MS = 2_000
 /** Once it is due, so many rows that wait in memory are written for each entry: then soon none is left. */
 const ROWS_PER_ENTRY = 8
-/** But not more in one stretch, unless so many come. Where none come, so many a turn. */
-const TURN: Slice = { rows: 256, bytes: 512 * 1024 }
-/** More is written than comes. */
-const GAIN = 2
+/** Where no entries come, so many a turn. */
+const ROWS_PER_TURN = 256
 
 /** What exists between `open` and `close`. */
 interface Open<Query, Answer> {
@@ -53,8 +51,6 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
   #gate: Promise<void> | null = null
   #checkpoint: Promise<LogPosition> | null = null
   #commitTimer: NodeJS.Timeout | null = null
-  /** that parts were done of */
-  #commits = 0
   /** who waits for a commit to have little to write */
   #settling = 0
   /** of a restore or a checkpoint, after which nothing can be done with the machine; see also `SqliteStore.failure` */
@@ -95,8 +91,12 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     while (this.#gate !== null) await this.#gate
     const { store } = this.#opened()
     const results = store.apply(entries, configuration)
-    if (store.due || this.#settling > 0) this.#commitPart(store, sliceFor(entries))
-    else this.#commitSoon()
+    const { due } = store
+    if (!due) this.#commitSoon()
+    if (due || this.#settling > 0) {
+      const settled = store.settle(ROWS_PER_ENTRY * entries.length)
+      if (due && settled) this.#commit(store)
+    }
     return results
   }
 
@@ -212,6 +212,7 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     const done = store.position === this.#durable
     if (checkpointer === null || guard === null || done) return this.#durable
     await this.#settle()
+    store.commit()
     await checkpointer.pin()
     await guard.record()
     await checkpointer.copy()
@@ -287,30 +288,22 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     this.#commitTimer ??= setTimeout(() => {
       this.#commitTimer = null
       // A failure of it is for whoever comes next.
-      void settled(this.#settle())
+      void settled(this.#settle().then(() => this.#open?.store.commit()))
     }, COMMIT_MS).unref()
   }
 
-  /** @returns whether that was the last of a state */
-  #commitPart(store: SqliteStore<Query, Answer>, slice: Slice): boolean {
-    const last = store.commitPart(slice)
-    if (!last) return false
-    this.#commits += 1
+  #commit(store: SqliteStore<Query, Answer>): void {
+    store.commit()
     if (this.#commitTimer !== null) clearTimeout(this.#commitTimer)
     this.#commitTimer = null
-    if (store.isAhead) this.#commitSoon()
-    return true
   }
 
-  /** Commits a state of lately: turn by turn, and applies do their part. What came meanwhile is little. */
+  /** Leaves little for a commit to write: turn by turn, and applies do their part. */
   async #settle(): Promise<void> {
     this.#settling += 1
     try {
-      const before = this.#commits
-      while (this.#open !== null && this.#commits === before) {
-        const { store } = this.#opened()
-        if (!this.#commitPart(store, TURN)) await setImmediate()
-      }
+      while (this.#open !== null && !this.#opened().store.settle(ROWS_PER_TURN))
+        await setImmediate()
     } finally {
       this.#settling -= 1
     }
@@ -323,14 +316,6 @@ export class SqliteMachine<Query, Answer> implements StateMachine<Query, Answer>
     if (failure !== null) throw failure.cause
     return this.#open
   }
-}
-
-/** What is written of a commit with so many entries. */
-function sliceFor(entries: readonly CommittedEntry[]): Slice {
-  let bytes = 0
-  for (const { command } of entries) bytes += command?.length ?? 0
-  const rows = Math.min(ROWS_PER_ENTRY * entries.length, Math.max(TURN.rows, GAIN * entries.length))
-  return { rows, bytes: Math.max(TURN.bytes, GAIN * bytes) }
 }
 
 /** A database in memory is small, and copied at once. */

@@ -5,17 +5,12 @@ import { Chain, type ChainMark } from '../chain.ts'
 import { countApplied } from '../position.ts'
 import type { Applied, CommittedEntry, Result } from '../state-machine.ts'
 import { CommitPolicy } from './commit-policy.ts'
-import type { Engine, EngineKind, Slice } from './engine.ts'
-import { CACHE_KIB } from './schema.ts'
+import type { Engine, EngineKind } from './engine.ts'
 import { Sessions } from './sessions.ts'
 import { SCHEMA_SQL } from './snapshot-worker.ts'
 
-/**
- * While a frozen state is written: what goes beyond it is in the WAL before the COMMIT, a page at a time, and not
- * all of it then. In the order of keys hardly any page is come back to; otherwise this would cost more than it spares.
- */
-const FROZEN_CACHE_KIB = 1536
-const EVERYTHING: Slice = { rows: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY }
+/** A commit may have so many rows to write that waited in memory. */
+const LEFT_ROWS = 256
 
 const DONE: Result = { kind: 'done', value: null }
 
@@ -65,9 +60,6 @@ export class SqliteStore<Query, Answer> {
   #applied: Account
   /** what `_raft` holds; changes only after a COMMIT */
   #committed: Account
-  /** what the next COMMIT puts into the file, unless the engine is no longer frozen; null: none is prepared */
-  #frozen: Account | null = null
-  #cacheKib = CACHE_KIB
   /** see `failure` */
   #failure: { readonly cause: unknown } | null = null
 
@@ -79,10 +71,7 @@ export class SqliteStore<Query, Answer> {
       db,
       file,
       commit: () => this.commit(),
-      guarded: write => {
-        this.#open()
-        this.#wholly(write)
-      },
+      guarded: write => this.#wholly(write),
     })
     this.#stored = db.prepare(
       `SELECT applied_index AS "index", applied_term AS term, configuration, chain,
@@ -121,14 +110,8 @@ export class SqliteStore<Query, Answer> {
 
   /** Whether it is time to commit: what was applied since would be taken back by a crash, and given again by the log. */
   get due(): boolean {
-    if (this.#frozen !== null) return true
     const entries = this.#applied.position.index - this.#committed.position.index
     return this.#policy.isDue(entries, this.#engine.changed)
-  }
-
-  /** Whether anything was applied that is not committed. */
-  get isAhead(): boolean {
-    return this.#applied !== this.#committed
   }
 
   /** Whether a checkpoint is, too. */
@@ -172,35 +155,28 @@ export class SqliteStore<Query, Answer> {
   }
 
   /**
-   * A part of a commit, of what was applied when the first part was done; what is applied meanwhile waits for another.
-   * Where something needs the tables as they are, it becomes one of all that was applied.
-   * @returns whether that was the last part
+   * Brings the next commit nearer: so many rows that wait in memory are written.
+   * @returns whether it has few left to write itself
    */
-  commitPart(slice: Slice): boolean {
-    if (!this.isAhead) return true
-    if (this.#frozen === null && this.#engine.hasLittle) {
-      this.commit()
-      return true
-    }
-    this.#open()
-    return this.#wholly(() => {
-      this.#frozen ??= this.#freeze()
-      this.#setCache(this.#engine.isFrozen ? FROZEN_CACHE_KIB : CACHE_KIB)
-      if (!this.#engine.flush(slice)) return false
-      if (!this.#engine.isFrozen) this.#engine.flush(EVERYTHING)
-      this.#finish(this.#engine.isFrozen ? this.#frozen : this.#applied)
-      return true
-    })
+  settle(rows: number): boolean {
+    if (this.#engine.waiting > LEFT_ROWS) this.#wholly(() => this.#engine.flush(rows))
+    return this.#engine.waiting <= LEFT_ROWS
   }
 
   /** Puts what was applied, and its position, into the file. */
   commit(): void {
-    if (this.isAhead) this.#open()
     if (!this.#db.inTransaction) return
     this.#wholly(() => {
-      this.#engine.thaw()
-      this.#engine.flush(EVERYTHING)
-      this.#finish(this.#applied)
+      const { position, configuration, nowMs, sessions } = this.#applied
+      const { index, term } = position
+      this.#engine.flush(Number.POSITIVE_INFINITY)
+      this.#engine.committing(position)
+      const chain = this.#chain.bytes()
+      const { changes } = this.#advance.run(index, term, configuration, chain, nowMs, sessions)
+      assert(changes === 1, 'the position has one row')
+      this.#commit.run()
+      this.#committed = this.#applied
+      this.#policy.committed(this.#engine.bytesBeside)
     })
   }
 
@@ -249,35 +225,7 @@ export class SqliteStore<Query, Answer> {
     }
   }
 
-  #freeze(): Account {
-    this.#engine.freeze(this.position)
-    return this.#applied
-  }
-
-  /** The tables are as of `account`. */
-  #finish(account: Account): void {
-    const { position, configuration, nowMs, sessions } = account
-    const { index, term } = position
-    this.#engine.committing(position)
-    const chain = Chain.bytesOf(account.chain)
-    const { changes } = this.#advance.run(index, term, configuration, chain, nowMs, sessions)
-    assert(changes === 1, 'the position has one row')
-    this.#commit.run()
-    this.#committed = account
-    this.#engine.committed()
-    this.#setCache(CACHE_KIB)
-    this.#frozen = null
-    this.#policy.committed(this.#engine.bytesBeside)
-  }
-
-  #setCache(kib: number): void {
-    if (kib === this.#cacheKib) return
-    this.#cacheKib = kib
-    this.#db.pragma(`cache_size = ${-kib}`)
-  }
-
   #lose(): void {
-    this.#frozen = null
     this.#engine.lost()
     this.#goBackTo(this.#committed)
   }
@@ -307,8 +255,6 @@ export class SqliteStore<Query, Answer> {
       if (entry.idempotency === null) result = this.#execute(entry, nowMs)
       else {
         const execute = () => this.#execute(entry, nowMs)
-        // Its answer is written at once.
-        this.#engine.thaw()
         const once = this.#sessions.once(entry.idempotency, { nowMs, count: sessions }, execute)
         result = once.result
         sessions = once.count
