@@ -38,21 +38,25 @@ const [t0, t1, t2, t3, t4, t5, t6, t7] = tables as unknown as readonly [
  * @param end last byte, exclusive
  */
 export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length): number {
-  let crc = 0xffffffff
+  let crc = -1
   let at = start
-  const at8 = (offset: number): number => bytes[at + offset] as number
+  // Signed, and without a function of its own: anything else is an object for each call, of which there are many.
   for (; at + 8 <= end; at += 8) {
-    crc ^= at8(0) | (at8(1) << 8) | (at8(2) << 16) | (at8(3) << 24)
+    crc ^=
+      (bytes[at] as number) |
+      ((bytes[at + 1] as number) << 8) |
+      ((bytes[at + 2] as number) << 16) |
+      ((bytes[at + 3] as number) << 24)
     crc =
       (t7[crc & 0xff] as number) ^
       (t6[(crc >>> 8) & 0xff] as number) ^
       (t5[(crc >>> 16) & 0xff] as number) ^
       (t4[crc >>> 24] as number) ^
-      (t3[at8(4)] as number) ^
-      (t2[at8(5)] as number) ^
-      (t1[at8(6)] as number) ^
-      (t0[at8(7)] as number)
+      (t3[bytes[at + 4] as number] as number) ^
+      (t2[bytes[at + 5] as number] as number) ^
+      (t1[bytes[at + 6] as number] as number) ^
+      (t0[bytes[at + 7] as number] as number)
   }
-  for (; at < end; at++) crc = (crc >>> 8) ^ (t0[(crc ^ at8(0)) & 0xff] as number)
-  return (crc ^ 0xffffffff) >>> 0
+  for (; at < end; at++) crc = (crc >>> 8) ^ (t0[(crc ^ (bytes[at] as number)) & 0xff] as number)
+  return ~crc >>> 0
 }
