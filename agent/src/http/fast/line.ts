@@ -84,9 +84,9 @@ export class Line {
     this.#setUnderWay(this.#underWay + 1)
   }
 
-  /** One has its answer. */
+  /** One has its answer. Of a HEAD's nobody reads the body, and nobody would count it while it is kept. */
   settled(served: Served, reply: Reply): void {
-    served.reply = reply
+    served.reply = served.bodiless ? withoutBody(reply) : reply
     this.#answerBytes += answerBytes(served)
     this.#open--
   }
@@ -131,10 +131,13 @@ export class Line {
     this.#setUnderWay(this.#begun.length - this.#putOff)
   }
 
-  /** The first, if it was put off and all before it have left: it is to be asked for anew. */
+  /**
+   * The first, if it was put off and all before it have left: it is to be asked for anew. Not while one behind it is under
+   * way, whose answer would be the older one.
+   */
   takePutOff(): Served | null {
     const [first] = this.#begun
-    if (first === undefined || !first.isPutOff || this.isLeaving) return null
+    if (first === undefined || !first.isPutOff || this.isLeaving || this.#underWay > 0) return null
     first.isPutOff = false
     this.#putOff--
     this.#open++
@@ -164,8 +167,12 @@ export class Line {
   }
 }
 
+function withoutBody({ status, headers }: Reply): Reply {
+  return { status, headers, body: '' }
+}
+
 /** Of its body: heads are short. */
-function answerBytes({ reply, bodiless }: Served): number {
-  if (reply === null || bodiless) return 0
+function answerBytes({ reply }: Served): number {
+  if (reply === null) return 0
   return typeof reply.body === 'string' ? Buffer.byteLength(reply.body) : reply.body.length
 }
