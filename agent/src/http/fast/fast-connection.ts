@@ -27,7 +27,7 @@ export interface Desk {
   /** Whether answers should close their connections, since the server ends. */
   closing(): boolean
   /** Takes the connection to Node, with what came and was not answered. `ended`: nothing comes after it. */
-  handOver(from: FastConnection, bytes: readonly Buffer[], ended: boolean): void
+  handOver(from: FastConnection, bytes: Buffer, ended: boolean): void
   closed(connection: FastConnection): void
 }
 
@@ -104,6 +104,9 @@ export class FastConnection {
     socket.off('close', this.#onClose)
     this.#isGone = true
     this.#desk.api.bodies.release(this)
+    // What came while it rested goes before what Node reads itself, past the stream.
+    const rest: Buffer | null = socket.readableLength > 0 ? socket.read() : null
+    if (rest !== null) this.#unread.push(rest)
     if (socket.isPaused()) socket.resume()
     this.#desk.handOver(this, this.#unread.takeAll(), ended)
   }

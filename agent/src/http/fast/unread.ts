@@ -28,10 +28,7 @@ export class Unread {
     return all.subarray(0, bytes)
   }
 
-  takeAll(): readonly Buffer[] {
-    const chunks = this.#chunks
-    this.#chunks = []
-    this.#bytes = 0
-    return chunks
+  takeAll(): Buffer {
+    return this.take(this.#bytes)
   }
 }
