@@ -52,12 +52,19 @@ const RELOAD_MS = 20_000
 const AFTER_ALARM_MS = 4_000
 const LOG_BYTES_MAX = 64 * 1024
 const BAD = /\[(?:emerg|alert|crit)\]/
+/** Says nothing of a reload. */
+const WORKER_ENDED = /worker process \d+ exited/
+/** It tries again. */
+const BIND = /bind\(\)/
 
 export class NginxControl {
   readonly #place: NginxPlace
+  readonly #reloadMs: number
 
-  constructor(place: NginxPlace) {
+  /** @param reloadMs how long a reload is waited for */
+  constructor(place: NginxPlace, reloadMs = RELOAD_MS) {
     this.#place = place
+    this.#reloadMs = reloadMs
   }
 
   /**
@@ -112,7 +119,7 @@ export class NginxControl {
     const before = new Set(workersOf(master).map(({ pid }) => pid))
     const logs = logsOf(master)
     process.kill(master, 'SIGHUP')
-    let deadline = performance.now() + RELOAD_MS
+    let deadline = performance.now() + this.#reloadMs
     let alarm: string | null = null
     let hasNew = false
     while (performance.now() < deadline) {
@@ -120,14 +127,17 @@ export class NginxControl {
       if (this.master() !== master) return { kind: 'stopped' }
       const { anew, remaining } = takers(master, before)
       hasNew = anew > 0
-      if (hasNew && remaining === 0) return { kind: 'took' }
-      if (alarm !== null) continue
-      alarm = alarmIn(logs, master)
-      if (alarm !== null) deadline = performance.now() + AFTER_ALARM_MS
+      if (alarm === null) {
+        alarm = alarmIn(logs, master)
+        if (alarm !== null) deadline = performance.now() + AFTER_ALARM_MS
+      }
+      // Of a refused reload, a new worker is one in the place of one that died.
+      if (hasNew && remaining === 0 && !isFinal(alarm)) return { kind: 'took' }
     }
     // A former one that hangs, in a write to its disk for one, hinders nobody else.
     if (hasNew && alarm === null) return { kind: 'took' }
-    const words = alarmIn(logs, master) ?? `no new workers within ${RELOAD_MS} ms of the reload`
+    const words =
+      alarmIn(logs, master) ?? `no new workers within ${this.#reloadMs} ms of the reload`
     return { kind: 'refused', words }
   }
 
@@ -140,7 +150,9 @@ export class NginxControl {
   #pidFile(): string {
     const { pidFile, main, binary, prefix } = this.#place
     if (pidFile !== null) return pidFile
-    const written = /^[ \t]*pid[ \t]+["']?([^;"'\s]+)["']?[ \t]*;/m.exec(readFileSync(main, 'utf8'))
+    const written = /^(?:[^#\n]*;)?[ \t]*pid[ \t]+["']?([^;"'\s]+)["']?[ \t]*;/m.exec(
+      readFileSync(main, 'utf8'),
+    )
     const build = written === null || prefix === null ? runNginx(binary, ['-V']).text : ''
     const built = (name: string) => new RegExp(`--${name}=(\\S+)`).exec(build)?.[1]
     const file = written?.[1] ?? built('pid-path') ?? 'logs/nginx.pid'
@@ -208,8 +220,13 @@ function logsOf(master: number): Log[] {
 /** What the master has complained of since; null: nothing. */
 function alarmIn(logs: readonly Log[], master: number): string | null {
   const lines = logs.flatMap(log => appended(log).split('\n'))
-  const own = lines.filter(line => BAD.test(line) && line.includes(` ${master}#`))
+  const said = lines.filter(line => line.includes(` ${master}#`))
+  const own = said.filter(line => BAD.test(line) && !WORKER_ENDED.test(line))
   return own.length === 0 ? null : [...new Set(own.map(withoutHead))].join('\n')
+}
+
+function isFinal(alarm: string | null): boolean {
+  return alarm !== null && !alarm.split('\n').every(line => BIND.test(line))
 }
 
 function withoutHead(line: string): string {
