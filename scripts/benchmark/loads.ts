@@ -8,12 +8,13 @@ import type { Job } from './job.ts'
  */
 export const LOAD_NAMES = [
   'writes',
-  'writes-1k',
-  'writes-64k',
   'linearizable-reads',
   'local-reads',
   'edge-reads',
   'mixed',
+  // Last: what they write would be what is read.
+  'writes-1k',
+  'writes-64k',
 ] as const
 export type LoadName = (typeof LOAD_NAMES)[number]
 
@@ -32,8 +33,8 @@ const read = { load: 'reads', valueBytes: null, keys: null } as const
 
 export const LOAD_SPECS: Readonly<Record<LoadName, LoadSpec>> = {
   writes: { ...write, valueBytes: null, text: 'one key each, durable on a majority' },
-  'writes-1k': { ...write, valueBytes: 1_024, text: 'the same with values of 1 KiB' },
-  'writes-64k': { ...write, valueBytes: 65_536, keys: 200, text: 'the same with values of 64 KiB' },
+  'writes-1k': { ...write, valueBytes: 1_024, text: 'writes with values of 1 KiB' },
+  'writes-64k': { ...write, valueBytes: 65_536, keys: 200, text: 'writes with values of 64 KiB' },
   'linearizable-reads': {
     ...read,
     freshness: 'linearizable',
