@@ -2,6 +2,12 @@ import type { Database, Statement } from 'better-sqlite3'
 import { checksumOf, type KvRow, type Standing } from './row.ts'
 import type { SeenRows } from './seen-rows.ts'
 
+/** What a plain write says of a row beside its key and its value. */
+interface Put extends Pick<KvRow, 'createIndex' | 'modifyIndex'> {
+  /** the key, one character a byte */
+  readonly name: string
+}
+
 /** How a plain write reaches the table of keys: the value is replaced, a lock stays, flags and lifetime go. */
 export class PlainRows {
   readonly #put: Statement<[Uint8Array, Uint8Array, number, number, number]>
@@ -20,13 +26,9 @@ export class PlainRows {
     )
   }
 
-  /** @param indexes `createIndex` counts only where there is no such key */
-  put(
-    key: Uint8Array,
-    value: Uint8Array,
-    { createIndex, modifyIndex }: Pick<KvRow, 'createIndex' | 'modifyIndex'>,
-  ): void {
-    this.#seen.forget(key)
+  /** `createIndex` counts only where there is no such key */
+  put(key: Uint8Array, value: Uint8Array, { name, createIndex, modifyIndex }: Put): void {
+    this.#seen.forget(name)
     this.#put.run(key, value, createIndex, modifyIndex, checksumOf(key, value))
   }
 

@@ -99,7 +99,8 @@ export class Rows {
   /** As a `put` of the value alone, whatever was there; a lock on it stays. @returns the row that this makes */
   putPlain(key: Uint8Array, value: Uint8Array, index: number): KvRow {
     this.hot.forget(key)
-    this.#plain.put(key, value, { createIndex: index, modifyIndex: index })
+    const indexes = { createIndex: index, modifyIndex: index }
+    this.#plain.put(key, value, { name: latin1(key), ...indexes })
     const standing = this.#plain.standing(key)
     assert(standing !== undefined, 'a key that was put is there')
     return { ...standing, value, modifyIndex: index, flags: 0n, contentType: '' }
@@ -161,7 +162,7 @@ export class Rows {
   /** It is changed in the table. */
   #forget(key: Uint8Array): void {
     this.hot.forget(key)
-    this.#seen.forget(key)
+    this.#seen.forget(latin1(key))
   }
 
   #checked(found: Found): KeptRow {

@@ -1,4 +1,4 @@
-import { type KeptRow, latin1 } from './row.ts'
+import type { KeptRow } from './row.ts'
 
 /** What is remembered may come to twice this: of one generation, and of the one before it. */
 const GENERATION_BYTES = 8 * 1024 * 1024
@@ -38,9 +38,7 @@ export class SeenRows {
     this.#youngBytes += name.length + length + OVERHEAD_BYTES
   }
 
-  forget(key: Uint8Array): void {
-    if (this.#young.size === 0 && this.#old.size === 0) return
-    const name = latin1(key)
+  forget(name: string): void {
     this.#young.delete(name)
     this.#old.delete(name)
   }

@@ -11,11 +11,9 @@ import { readIfThere } from '../../os/durable-file.ts'
 
 const LOG_BLOCK_BYTES = 32 * 1024
 const LOG_HEAD_BYTES = 7
-const RECORD = { full: 1, first: 2, middle: 3, last: 4 }
-const EDIT = {
-  ...{ comparator: 1, logNumber: 2, nextFile: 3, lastSequence: 4, compactPointer: 5 },
-  ...{ deletedFile: 6, newFile: 7, prevLogNumber: 9 },
-}
+const RECORD = { full: 1, first: 2, last: 4 }
+/** What is more than one number. */
+const EDIT = { comparator: 1, compactPointer: 5, deletedFile: 6, newFile: 7 }
 const FOOTER_BYTES = 48
 const MAGIC = Buffer.from('57fb808b247547db', 'hex')
 
